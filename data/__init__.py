@@ -1,0 +1,1 @@
+"""The contract: what an artefact looks like and how it is kept."""

@@ -1,0 +1,115 @@
+"""The Arrow schema of every artefact. `docs/contract.md` follows one sentence pair through all of them.
+
+A stage's table holds `id` and the columns that this stage adds; tables of one shard hold the same
+ids in the same order and are joined column by column (`data.join`). Each field's comment is kept in
+the Parquet file as its `comment` metadata, so a reader without this file still learns its meaning.
+"""
+
+import pyarrow as pa
+
+
+def _field(name: str, kind: pa.DataType, comment: str, *, nullable: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=nullable, metadata={"comment": comment})
+
+
+ID = _field("id", pa.string(), "BLAKE2b of languages and source, 32 hex digits; names the row in every artefact")
+
+# corpus: what there is to translate.
+PAIRS = pa.schema(
+    [
+        ID,
+        _field("source", pa.string(), "source text; NFC, whitespace folded; placeholders kept"),
+        _field("reference", pa.string(), "human translation; null where the source is monolingual", nullable=True),
+        _field("source_language", pa.string(), "BCP-47 tag of the source"),
+        _field("target_language", pa.string(), "BCP-47 tag of the target"),
+        _field("origin", pa.string(), "name of the recipe's corpus source this row was read from"),
+        _field("location", pa.string(), "where in that source: file and line, row or key"),
+        _field("split", pa.string(), "train, valid or test; decided by the hash of the folded source"),
+    ]
+)
+
+# corpus: what was not taken, and why. Has no id: a line that is not text has no source to hash.
+REJECTS = pa.schema(
+    [
+        _field("origin", pa.string(), "name of the recipe's corpus source"),
+        _field("location", pa.string(), "where in that source: file and line, row or key"),
+        _field("source", pa.string(), "source text as far as it could be read, at most 1,000 characters", nullable=True),
+        _field("reference", pa.string(), "reference text, likewise", nullable=True),
+        _field("reason", pa.string(), "why it was not taken: one of the reasons in stages/corpus.py"),
+    ]
+)
+
+HYPOTHESIS = pa.struct(
+    [
+        _field("tokens", pa.list_(pa.string()), "subwords as the teacher made them, without </s>; length T - 1"),
+        _field("text", pa.string(), "the tokens, detokenised"),
+        _field("score", pa.float32(), "sum of natural log-probabilities, </s> included, over T ** length_penalty"),
+    ]
+)
+
+# decode: all that the teacher's beam search returned.
+NBEST = pa.schema([ID, _field("hypotheses", pa.list_(HYPOTHESIS), "n-best, best score first; never empty")])
+
+# select: which hypothesis is the training target.
+SELECTED = pa.schema(
+    [
+        ID,
+        _field("index", pa.int32(), "position of the chosen hypothesis in the n-best, from 0"),
+        _field("target", pa.string(), "text of the chosen hypothesis"),
+        _field("target_tokens", pa.list_(pa.string()), "its subwords, without </s>; length T - 1"),
+        _field("teacher_score", pa.float32(), "its score, as in hypotheses.score"),
+        _field("utility", pa.list_(pa.float32()), "what each hypothesis was worth under `metric`; one a hypothesis"),
+        _field("metric", pa.string(), "score, chrf, bleu or mbr-chrf: what `utility` holds and the choice followed"),
+    ]
+)
+
+# score: soft targets. Binary columns are packed, little-endian, row-major; see data/soft_targets.py.
+SOFT_TARGETS = pa.schema(
+    [
+        ID,
+        _field("length", pa.int32(), "T: target positions, </s> included"),
+        _field("topk_ids", pa.binary(), "[T, K] u16 or u32: vocabulary ids, most probable first"),
+        _field("topk_log_probs", pa.binary(), "[T, K] f16: natural log-probability over the full vocabulary, at T=1"),
+        _field("tail_log_mass", pa.binary(), "[T] f16: log of the summed probability of all entries not kept"),
+        _field("token_log_probs", pa.binary(), "[T] f16: natural log-probability of the forced token"),
+        _field("entropy", pa.binary(), "[T] f16: entropy of the full distribution, in nats"),
+    ]
+)
+
+# measure: numbers to judge a row by. Higher is not always better: see each comment.
+MEASURES = pa.schema(
+    [
+        ID,
+        _field("length_ratio", pa.float32(), "target characters / source characters"),
+        _field("source_copy", pa.float32(), "share of source words that stand in the target, in order; 1 = copy"),
+        _field("repetition", pa.float32(), "share of the target's words taken by its longest run of a repeated n-gram"),
+        _field("log_prob_per_token", pa.float32(), "mean natural log-probability of the target's tokens, </s> included"),
+        _field("mean_entropy", pa.float32(), "mean over positions of the teacher's entropy, in nats"),
+        _field("reference_chrf", pa.float32(), "sentence chrF to the reference, 0..100; null without one", nullable=True),
+        _field("language_probability", pa.float32(), "probability that the target is in target_language, 0..1"),
+        _field("placeholders_lost", pa.int32(), "placeholders of the source that are not in the target"),
+        _field("numbers_lost", pa.int32(), "numbers of the source that are not in the target"),
+    ]
+)
+
+# filter: the verdict. Rows that were not accepted stay, with every reason.
+VERDICTS = pa.schema(
+    [
+        ID,
+        _field("accepted", pa.bool_(), "whether the row goes into the dataset"),
+        _field("reasons", pa.list_(pa.string()), "names of all rules that the row failed; empty when accepted"),
+    ]
+)
+
+
+def joined(*schemas: pa.Schema) -> pa.Schema:
+    """One schema with the fields of all, `id` once; raises ValueError when a name occurs twice."""
+    fields = [ID, *(field for schema in schemas for field in schema if field.name != "id")]
+    names = [field.name for field in fields]
+    if len(set(names)) != len(names):
+        raise ValueError(f"column named twice in {names}")
+    return pa.schema(fields)
+
+
+# dataset: what others reuse; every column of an accepted row.
+DATASET = joined(PAIRS.remove(PAIRS.get_field_index("split")), NBEST, SELECTED, SOFT_TARGETS, MEASURES)

@@ -1,0 +1,1 @@
+"""When and where stages run: recipe -> plan -> Dask, and the command line."""
