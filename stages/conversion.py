@@ -1,0 +1,70 @@
+"""From an OpenNMT-py checkpoint to a CTranslate2 folder, safely: no code in the checkpoint can run."""
+
+import argparse
+import pickle
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from data.errors import ModelError
+
+# Both name the same weights; CTranslate2's converter knows only the second, OpenNMT-py's default is the first.
+_FLASH_ATTENTION, _PLAIN_ATTENTION = "scaled-dot-flash", "scaled-dot"
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The checkpoint's content, tensors on the CPU; raises ModelError when it is none or holds more than data."""
+    import torch
+
+    if not path.is_file():
+        raise ModelError(f"{path}: no such checkpoint; train the model first or mend the path")
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ModelError(f"{path}: holds more than weights and options, so it is not loaded: {error}") from error
+    except (RuntimeError, EOFError, OSError) as error:
+        raise ModelError(f"{path}: cannot be read as a PyTorch checkpoint, perhaps it was cut off: {error}") from error
+    missing = [key for key in ("model", "generator", "vocab", "opt") if key not in (content or {})]
+    if missing:
+        raise ModelError(f"{path}: no OpenNMT-py checkpoint, it lacks {', '.join(missing)}; pass one of OpenNMT-py 3")
+    return dict(content)
+
+
+def count_parameters(checkpoint: dict[str, Any]) -> int:
+    """Trained parameters of a checkpoint: shared tensors count once, sinusoidal positions not at all."""
+    tensors = {**checkpoint["model"], **{f"generator.{key}": value for key, value in checkpoint["generator"].items()}}
+    learned = [tensor for name, tensor in tensors.items() if not name.endswith(".pe")]
+    unique = {(tensor.data_ptr(), tuple(tensor.shape)): tensor.numel() for tensor in learned}
+    return sum(unique.values())
+
+
+def convert_checkpoint(path: Path, folder: Path, *, quantization: str) -> int:
+    """Write `folder` (replaced if it is there) as a CTranslate2 model of `quantization`; returns the parameter count.
+
+    Raises ModelError when the file is no OpenNMT-py transformer that CTranslate2 can run.
+    """
+    import torch
+    from ctranslate2.converters import OpenNMTPyConverter
+
+    checkpoint = read_checkpoint(path)
+    parameters = count_parameters(checkpoint)
+    with tempfile.TemporaryDirectory(prefix="potstill-convert-") as scratch:
+        readable = _with_plain_attention(path, checkpoint, Path(scratch))
+        try:
+            with torch.serialization.safe_globals([argparse.Namespace]):
+                OpenNMTPyConverter(str(readable)).convert(str(folder), quantization=quantization, force=True)
+        except (ValueError, KeyError, NotImplementedError, AttributeError) as error:
+            raise ModelError(f"{path}: CTranslate2 cannot run this model: {error}") from error
+    return parameters
+
+
+def _with_plain_attention(path: Path, checkpoint: dict[str, Any], scratch: Path) -> Path:
+    import torch
+
+    if getattr(checkpoint["opt"], "self_attn_type", _PLAIN_ATTENTION) != _FLASH_ATTENTION:
+        return path
+    checkpoint["opt"].self_attn_type = _PLAIN_ATTENTION
+    copy = scratch / "checkpoint.pt"
+    torch.save({key: checkpoint[key] for key in ("model", "generator", "vocab", "opt")}, copy)
+    return copy
