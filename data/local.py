@@ -1,0 +1,55 @@
+"""Writing to a local disk so that a kill, a crash or a full disk leaves a whole file or none."""
+
+import contextlib
+import errno
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from data.errors import PotstillError
+
+TEMPORARY_SUFFIX = ".partial"
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextlib.contextmanager
+def storage_faults(where: Path | str) -> Iterator[None]:
+    """Turns an OSError inside the block into a PotstillError that names the place and what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            advice = "the disk is full; free some space and run again: what was finished is kept"
+        else:
+            advice = "check that the place exists and may be written to, and run again: what was finished is kept"
+        raise PotstillError(f"cannot write {where}: {error.strerror or error}; {advice}") from error
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes a file under another name, flushes it to disk and renames it; makes its folder when needed.
+
+    Raises PotstillError when it cannot; then nothing is left of it and an older file of the name is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{TEMPORARY_SUFFIX}")
+    with storage_faults(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("xb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Flushes a file, or a folder's list of names, to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,111 @@
+"""What the store writes down of an artefact: a record a file, and the manifest that is written last."""
+
+import re
+from pathlib import PurePosixPath
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from data.errors import DataError
+from data.fingerprint import mapping_digest
+
+_SHARD_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+class ShardRecord(BaseModel):
+    """A shard's name (without suffix), rows, size and BLAKE2b of its file, and the stage's counters."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    rows: int
+    bytes: int
+    digest: str
+    counters: dict[str, int | float]
+
+
+class FileRecord(BaseModel):
+    """A file of a whole stage, its name relative to the artefact."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    bytes: int
+    digest: str
+
+
+class Manifest(BaseModel):
+    """All that is known of a finished artefact."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stage: str
+    version: str
+    fingerprint: str
+    config: dict[str, Any]
+    inputs: dict[str, str]
+    libraries: dict[str, str]
+    shards: list[ShardRecord]
+    files: list[FileRecord]
+    counters: dict[str, int | float]
+    metrics: dict[str, Any]
+    created: str
+    seconds: float
+
+    def content_digest(self) -> str:
+        """Digest over names and digests of shards and files: equal content has equal digests, whenever it was made."""
+        shards = {f"shard:{shard.name}": shard.digest for shard in self.shards}
+        return mapping_digest(shards | {f"file:{file.name}": file.digest for file in self.files})
+
+
+def parse_manifest(content: bytes, where: str) -> Manifest:
+    """A manifest from its JSON; raises DataError when it is none or names a file outside its folder."""
+    try:
+        manifest = Manifest.model_validate_json(content)
+    except ValidationError as error:
+        raise DataError(f"{where} is no manifest ({_first(error)}); delete it and run again") from error
+    for shard in manifest.shards:
+        check_shard_name(shard.name)
+    for file in manifest.files:
+        check_file_name(file.name)
+    return manifest
+
+
+def parse_record(content: bytes) -> ShardRecord | None:
+    """A shard's record from its JSON; None when it is none, for then the shard is not finished."""
+    try:
+        record = ShardRecord.model_validate_json(content)
+    except ValidationError:
+        return None
+    return record if _SHARD_NAME.fullmatch(record.name) else None
+
+
+def check_shard_name(name: str) -> str:
+    """The name, when it is letters, digits, `_`, `.`, `-` and does not begin with a dot; else DataError."""
+    if not _SHARD_NAME.fullmatch(name):
+        raise DataError(f"{name!r} is no name for a shard; expected letters, digits, '_', '-' and '.', as train-00000")
+    return name
+
+
+def check_file_name(name: str) -> str:
+    """The name, when it is relative and stays below its folder; else DataError."""
+    parts = name.split("/")
+    unsafe = {"", ".", ".."} & set(parts) or "\\" in name or "\0" in name or PurePosixPath(name).is_absolute()
+    if unsafe:
+        raise DataError(f"{name!r} is no name for a file of an artefact; expected a relative name without '..'")
+    return name
+
+
+def sum_counters(records: list[ShardRecord]) -> dict[str, int | float]:
+    """Counters of all shards, added up by name."""
+    total: dict[str, int | float] = {}
+    for record in records:
+        for name, value in record.counters.items():
+            total[name] = total.get(name, 0) + value
+    return dict(sorted(total.items()))
+
+
+def _first(error: ValidationError) -> str:
+    fault = error.errors()[0]
+    place = ".".join(str(part) for part in fault["loc"])
+    return f"{place}: {fault['msg']}" if place else str(fault["msg"])

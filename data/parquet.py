@@ -1,0 +1,61 @@
+"""A table as Parquet bytes: the same table always gives the same bytes."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data.errors import DataError
+
+ROW_GROUP_ROWS = 1 << 16
+SUFFIX = ".parquet"
+
+
+def encode(table: pa.Table) -> bytes:
+    """Parquet with zstd; comments of fields and the schema's metadata are kept.
+
+    Packed binary columns and ids do not repeat, so a dictionary or statistics would only cost.
+    """
+    plain = {path for path, kind in leaf_columns(table.schema) if pa.types.is_binary(kind) or path == "id"}
+    others = [path for path, _ in leaf_columns(table.schema) if path not in plain]
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table.combine_chunks(),
+        sink,
+        row_group_size=ROW_GROUP_ROWS,
+        compression="zstd",
+        use_dictionary=others or False,
+        write_statistics=others or False,
+        store_schema=True,
+    )
+    return bytes(sink.getvalue())
+
+
+def decode(source: Any, columns: Sequence[str] | None, where: str) -> pa.Table:
+    """A table from a path or stream; `columns` in the order asked for, all when None; raises DataError."""
+    try:
+        with pq.ParquetFile(source) as file:
+            names = file.schema_arrow.names
+            if missing := [name for name in columns or () if name not in names]:
+                raise DataError(f"no column {', '.join(missing)}; it has {', '.join(names)}", shard=where)
+            table = file.read(columns=None if columns is None else list(columns))
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"cannot be read as Parquet: {error}", shard=where) from error
+    return table if columns is None else table.select(list(columns))
+
+
+def leaf_columns(schema: pa.Schema) -> Iterator[tuple[str, pa.DataType]]:
+    """Parquet's path and the type of every column on disk: lists and structs are taken apart."""
+    for field in schema:
+        yield from _leaves(field.name, field.type)
+
+
+def _leaves(path: str, kind: pa.DataType) -> Iterator[tuple[str, pa.DataType]]:
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        yield from _leaves(f"{path}.list.element", kind.value_type)
+    elif pa.types.is_struct(kind):
+        for child in kind:
+            yield from _leaves(f"{path}.{child.name}", child.type)
+    else:
+        yield path, kind
