@@ -1,0 +1,99 @@
+# A target a job, no logic: what a stage does is in stages/, when it runs is in pipeline/.
+#
+#   make demo    one real distillation, end to end, with its report
+#   make test    every check: lint, types, fast tests, one end-to-end run
+#   make help    all targets
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3))
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+GPU ?=
+RECIPE ?= recipes/demo.toml
+ARGS ?=
+STAGES := corpus tokenizer teacher decode select score measure filter dataset student export evaluate report
+
+RUNTIME_LOCK := requirements/runtime.txt requirements/onmt.txt requirements/torch.txt pyproject.toml
+SETUP := $(VENV)/.setup$(if $(GPU),-gpu)
+
+.PHONY: help setup setup-dev demo demo-teacher run plan status verify metrics $(STAGES) \
+	test test-fast lint types format lock clean
+
+help:  ## List the targets.
+	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@echo "STAGE           One of: $(STAGES): run RECIPE up to that stage."
+	@echo
+	@echo "RECIPE=$(RECIPE)   ARGS='--set decode.beam_size=4 --scheduler tcp://...'"
+
+# --- set-up ---------------------------------------------------------------------------------------
+
+setup: $(SETUP)  ## Create .venv with the exact versions of requirements/ (GPU=1: with CUDA libraries).
+
+setup-dev: $(SETUP) $(VENV)/.setup-dev  ## The same, and what the tests need.
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 12) else f"Potstill needs Python 3.11 or 3.12 (OpenNMT-py tokenizer wheels stop there); {sys.executable} is {v[0]}.{v[1]}. Set PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade pip==26.3
+
+$(VENV)/.setup: $(BIN)/python $(RUNTIME_LOCK)
+	@echo "Installing into $(VENV): about 1.5 GB, once."
+	$(PIP) install --retries 1 --no-deps --requirement requirements/torch.txt
+	$(PIP) install --no-deps --requirement requirements/runtime.txt
+	$(PIP) install --no-deps --requirement requirements/onmt.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.setup-gpu: $(VENV)/.setup requirements/gpu.txt
+	$(PIP) install --requirement requirements/gpu.txt
+	@touch $@
+
+$(VENV)/.setup-dev: $(VENV)/.setup requirements/dev.txt
+	$(PIP) install --no-deps --requirement requirements/dev.txt
+	@touch $@
+
+lock:  ## Resolve requirements/*.in anew into exact versions.
+	PYTHON=$(PYTHON) bash requirements/lock.sh
+
+# --- the main job ---------------------------------------------------------------------------------
+
+demo: $(SETUP)  ## One real distillation on two cores in half an hour; report in runs/demo/.
+	$(BIN)/potstill run recipes/demo.toml $(ARGS)
+
+demo-teacher: $(SETUP)  ## Train the demo's teacher anew from recipes/demo-teacher.toml (about an hour).
+	$(BIN)/potstill run recipes/demo-teacher.toml $(ARGS)
+
+run: $(SETUP)  ## Run RECIPE to its report.
+	$(BIN)/potstill run $(RECIPE) $(ARGS)
+
+plan status verify metrics: $(SETUP)  ## Ask about RECIPE: what would run, what is there, is it intact, how good.
+	$(BIN)/potstill $@ $(RECIPE) $(ARGS)
+
+$(STAGES): $(SETUP)
+	$(BIN)/potstill run $(RECIPE) --until $@ $(ARGS)
+
+# --- checks ---------------------------------------------------------------------------------------
+
+test: setup-dev lint types  ## Lint, types, the fast tests and one tiny end-to-end run.
+	$(BIN)/python -m pytest
+
+test-fast: setup-dev  ## The fast tests only: under a minute.
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: setup-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup-dev
+	$(BIN)/mypy data stages pipeline
+
+format: setup-dev  ## Format the code.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## Remove .venv and caches; runs/ stays.
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache *.egg-info
