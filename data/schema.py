@@ -33,7 +33,9 @@ REJECTS = pa.schema(
     [
         _field("origin", pa.string(), "name of the recipe's corpus source"),
         _field("location", pa.string(), "where in that source: file and line, row or key"),
-        _field("source", pa.string(), "source text as far as it could be read, at most 1,000 characters", nullable=True),
+        _field(
+            "source", pa.string(), "source text as far as it could be read, at most 1,000 characters", nullable=True
+        ),
         _field("reference", pa.string(), "reference text, likewise", nullable=True),
         _field("reason", pa.string(), "why it was not taken: one of the reasons in stages/corpus.py"),
     ]
@@ -83,9 +85,13 @@ MEASURES = pa.schema(
         _field("length_ratio", pa.float32(), "target characters / source characters"),
         _field("source_copy", pa.float32(), "share of source words that stand in the target, in order; 1 = copy"),
         _field("repetition", pa.float32(), "share of the target's words taken by its longest run of a repeated n-gram"),
-        _field("log_prob_per_token", pa.float32(), "mean natural log-probability of the target's tokens, </s> included"),
+        _field(
+            "log_prob_per_token", pa.float32(), "mean natural log-probability of the target's tokens, </s> included"
+        ),
         _field("mean_entropy", pa.float32(), "mean over positions of the teacher's entropy, in nats"),
-        _field("reference_chrf", pa.float32(), "sentence chrF to the reference, 0..100; null without one", nullable=True),
+        _field(
+            "reference_chrf", pa.float32(), "sentence chrF to the reference, 0..100; null without one", nullable=True
+        ),
         _field("language_probability", pa.float32(), "probability that the target is in target_language, 0..1"),
         _field("placeholders_lost", pa.int32(), "placeholders of the source that are not in the target"),
         _field("numbers_lost", pa.int32(), "numbers of the source that are not in the target"),
