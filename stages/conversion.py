@@ -32,11 +32,17 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def count_parameters(checkpoint: dict[str, Any]) -> int:
-    """Trained parameters of a checkpoint: shared tensors count once, sinusoidal positions not at all."""
+    """Trained parameters of a checkpoint: tied embeddings count once, sinusoidal positions not at all."""
     tensors = {**checkpoint["model"], **{f"generator.{key}": value for key, value in checkpoint["generator"].items()}}
-    learned = [tensor for name, tensor in tensors.items() if not name.endswith(".pe")]
-    unique = {(tensor.data_ptr(), tuple(tensor.shape)): tensor.numel() for tensor in learned}
-    return sum(unique.values())
+    learned = {name: tensor for name, tensor in tensors.items() if not name.endswith(".pe")}
+    tied = {name for name in learned if name == "generator.weight" or ".emb_luts." in name}
+    # A checkpoint may hold tied weights as copies, so what counts is that they are equal.
+    distinct: list[Any] = []
+    for name in sorted(tied):
+        tensor = learned[name]
+        if not any(tensor.shape == other.shape and bool((tensor == other).all()) for other in distinct):
+            distinct.append(tensor)
+    return sum(tensor.numel() for tensor in (*distinct, *(learned[name] for name in learned.keys() - tied)))
 
 
 def convert_checkpoint(path: Path, folder: Path, *, quantization: str) -> int:
