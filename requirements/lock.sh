@@ -10,6 +10,6 @@ pip() { "$scratch/venv/bin/python" -m pip --disable-pip-version-check --quiet "$
 pip install --upgrade pip
 pip install --retries 1 --no-deps -r torch.txt # apart, so that its index is not asked for everything
 pip install -r runtime.in
-pip freeze --exclude torch >runtime.txt
+pip freeze --all --exclude pip --exclude torch >runtime.txt
 pip install -r dev.in
-pip freeze --exclude torch | grep -vixFf runtime.txt >dev.txt
+pip freeze --all --exclude pip --exclude torch | grep -vixFf runtime.txt >dev.txt
