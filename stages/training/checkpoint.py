@@ -1,0 +1,72 @@
+"""Checkpoints: the model as OpenNMT-py keeps it, and the state that a killed training goes on from."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from onmt.inputters.inputter import dict_to_vocabs
+from onmt.model_builder import build_base_model
+from onmt.utils.parse import ArgumentParser
+from torch import Tensor
+
+from data.errors import ModelError
+from stages.training.model import Transformer, vocabulary_entry
+from stages.training.vocabulary import Vocabulary
+
+
+def save_model(path: Path, model: Transformer, weights: Sequence[Tensor] | None = None) -> None:
+    """Writes an OpenNMT-py checkpoint without optimiser; `weights` stand in for the parameters, in their order."""
+    module = model.module
+    state = {name: value.detach().clone() for name, value in module.state_dict().items()}
+    if weights is not None:
+        averages = {id(parameter): value for parameter, value in zip(module.parameters(), weights, strict=True)}
+        for name, parameter in module.named_parameters(remove_duplicate=False):
+            state[name] = averages[id(parameter)].detach().clone()
+    prefix = "generator."
+    content = {
+        "model": {name: value.cpu() for name, value in state.items() if not name.startswith(prefix)},
+        "generator": {name[len(prefix) :]: value.cpu() for name, value in state.items() if name.startswith(prefix)},
+        "vocab": vocabulary_entry(model.source_vocabulary, model.target_vocabulary),
+        "opt": model.options,
+    }
+    save(path, content)
+
+
+def load_model(path: Path, device: str) -> Transformer:
+    """A model from an OpenNMT-py checkpoint, in evaluation mode, in float32; raises ModelError when it is none."""
+    content = load(path)
+    try:
+        options = ArgumentParser.ckpt_model_opts(content["opt"])
+        ArgumentParser.update_model_opts(options)
+        vocabularies = dict_to_vocabs(content["vocab"])
+        module = build_base_model(options, vocabularies)
+        module.load_state_dict(content, precision=torch.float32, device=torch.device(device), strict=True)
+    except (KeyError, AttributeError, RuntimeError, ValueError, AssertionError, TypeError) as error:
+        raise ModelError(
+            f"{path} is no checkpoint of an OpenNMT-py transformer that can be read here: {error!r}"
+        ) from error
+    source, target = (Vocabulary(tuple(content["vocab"][side])) for side in ("src", "tgt"))
+    return Transformer(module.to(torch.device(device)).eval(), options, source, target)
+
+
+def save(path: Path, content: dict[str, Any]) -> None:
+    """Writes the whole file or leaves what was there: another name first, flushed to disk, then renamed."""
+    temporary = path.with_name(f".{path.name}.writing")
+    with temporary.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """What `save` wrote. Runs no code from the file; raises ModelError when it cannot be read."""
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises whatever the broken file makes its unpickler raise
+        raise ModelError(f"{path} cannot be read as a checkpoint: {error}") from error
+    return content

@@ -1,0 +1,63 @@
+"""What a training can be told: the shape of the model, how it is optimised, and what its loss is."""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class ModelConfig(BaseModel):
+    """Shape of a pre-norm transformer with sinusoidal positions (https://arxiv.org/abs/1706.03762)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    encoder_layers: int = Field(2, description="layers of the encoder", ge=1, le=48)
+    decoder_layers: int = Field(1, description="layers of the decoder; few make decoding fast", ge=1, le=48)
+    width: int = Field(128, description="D: size of embeddings and of every layer's output", ge=8, le=8192)
+    heads: int = Field(4, description="attention heads; must divide width", ge=1, le=128)
+    feed_forward: int = Field(512, description="inner size of the feed-forward blocks", ge=8, le=65536)
+    dropout: float = Field(0.1, description="dropout of embeddings, residuals and feed-forward blocks", ge=0, lt=1)
+    attention_dropout: float = Field(0.1, description="dropout of attention weights", ge=0, lt=1)
+    share_embeddings: bool = Field(True, description="one embedding for both sides where their vocabularies are equal")
+    tie_output: bool = Field(True, description="the output layer shares its weights with the target embedding")
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> Self:
+        if self.width % self.heads or self.width % 2:
+            raise ValueError(f"width {self.width} must be even and a multiple of heads {self.heads}")
+        return self
+
+
+class OptimiserConfig(BaseModel):
+    """How a model is trained: Adam, a schedule of the learning rate, and what a batch is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    steps: int = Field(4000, description="updates of the weights", ge=1)
+    batch_tokens: int = Field(
+        1536, description="rows of a batch times its longest side in tokens: padding counts, </s> counts", ge=16
+    )
+    accumulate: int = Field(1, description="batches whose gradients are summed for one update", ge=1)
+    learning_rate: float = Field(0.4, description="factor on the schedule (noam, rsqrt), or the rate itself", gt=0)
+    schedule: Literal["noam", "rsqrt", "constant"] = Field("noam", description="course of the learning rate")
+    warmup_steps: int = Field(1000, description="steps in which the rate rises (noam) or stays (rsqrt)", ge=1)
+    adam_beta1: float = Field(0.9, description="decay of Adam's first moment", ge=0, lt=1)
+    adam_beta2: float = Field(0.998, description="decay of Adam's second moment", ge=0, lt=1)
+    label_smoothing: float = Field(0.1, description="mass spread evenly over the vocabulary", ge=0, lt=1)
+    max_grad_norm: float = Field(0.0, description="gradients are scaled down to this norm; 0 leaves them", ge=0)
+    average_decay: float = Field(
+        0.0,
+        description="weight of the newest weights in their moving average, e.g. 0.0005; 0 does not average",
+        ge=0,
+        lt=1,
+    )
+    max_tokens: int = Field(
+        200, description="rows with more tokens on a side, </s> included, are skipped", ge=2, le=4999
+    )
+    shuffle_rows: int = Field(50_000, description="rows held in memory to shuffle and to sort by length", ge=1)
+    seed: int = Field(1, description="seed of initial weights, order of rows and dropout", ge=0, lt=2**31)
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="of matrix products; auto takes bfloat16 where the machine multiplies it in hardware"
+    )
+    report_every: int = Field(50, description="steps between two lines of training.jsonl", ge=1)
+    validate_every: int = Field(500, description="steps between two validations; 0 validates at the end only", ge=0)
+    checkpoint_every: int = Field(500, description="steps between two checkpoints to resume from", ge=1)

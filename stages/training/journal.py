@@ -1,0 +1,89 @@
+"""What a training leaves to read: lines of training.jsonl and progress."""
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from data.runtime import Progress
+
+
+class Journal:
+    """Sums what happens between two reports and writes a JSON line for each; goes on where a killed one stopped.
+
+    Lines have `step`, `seconds` and `tokens` (target tokens trained on so far), and either the means over the
+    steps since the line before (`loss`, `cross_entropy`, `divergence`, `accuracy`, ...) or the same of the
+    validation set under names that begin with `valid_`.
+    """
+
+    def __init__(self, path: Path, steps: int, report_every: int, progress: Progress) -> None:
+        self._path, self._steps, self._report_every, self._progress = path, steps, report_every, progress
+        self._sums: Tensor | None = None
+        self._pending = 0
+        self._reported = self._started = time.monotonic()
+        self._earlier = 0.0
+        self.tokens = 0
+        self.last: dict[str, float] = {}
+        self.last_valid: dict[str, float] = {}
+
+    @property
+    def seconds(self) -> float:
+        """Time spent training, over all runs."""
+        return self._earlier + time.monotonic() - self._started
+
+    def begin(self, step: int, tokens: int, seconds: float) -> None:
+        """Starts the clock at `step`; lines of steps after it, which a killed run left, are dropped."""
+        self.tokens, self._earlier = tokens, seconds
+        self._reported = self._started = time.monotonic()
+        lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
+        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
+        self._path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+    def trained(self, step: int, learning_rate: float, tokens: int, sums: Tensor) -> None:
+        """Takes the sums of one step; every `report_every` steps and at the last they become a line."""
+        self._sums = sums if self._sums is None else self._sums + sums
+        self._pending += tokens
+        self.tokens += tokens
+        if step % self._report_every and step != self._steps:
+            return
+        loss, *means = self._means(self._pending, self._sums)
+        now = time.monotonic()
+        speed = self._pending / max(now - self._reported, 1e-9)
+        self._sums, self._pending, self._reported = None, 0, now
+        self.last = {"loss": loss, **_named(means), "learning_rate": learning_rate, "tokens_per_second": speed}
+        self._write(step, self.last)
+        shown = ("tokens_per_second", "loss", "perplexity")
+        self._progress(step, self._steps, {name: self.last[name] for name in shown})
+
+    def validated(self, step: int, tokens: int, sums: Tensor) -> None:
+        """Writes a line on the validation set; the time it took does not count against the training's speed."""
+        _, *means = self._means(tokens, sums)
+        self.last_valid = {f"valid_{name}": value for name, value in _named(means).items() if name != "divergence"}
+        self._write(step, self.last_valid)
+        if not self._pending:
+            self._reported = time.monotonic()
+
+    @staticmethod
+    def _means(tokens: int, sums: Tensor) -> list[float]:
+        means: list[float] = (sums.to(torch.float64) / max(tokens, 1)).tolist()
+        return means
+
+    def _write(self, step: int, values: dict[str, float]) -> None:
+        line: dict[str, Any] = {"step": step, "seconds": round(self.seconds, 3), "tokens": self.tokens}
+        line |= {name: float(f"{value:.6g}") for name, value in values.items()}
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def _named(means: list[float]) -> dict[str, float]:
+    cross_entropy, divergence, accuracy = means
+    return {
+        "cross_entropy": cross_entropy,
+        "divergence": divergence,
+        "perplexity": math.exp(min(cross_entropy, 100.0)),
+        "accuracy": accuracy,
+    }

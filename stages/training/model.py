@@ -1,0 +1,92 @@
+"""The model: OpenNMT-py's transformer, built from our config."""
+
+import argparse
+from dataclasses import dataclass
+from typing import Any
+
+import onmt.opts
+import torch
+from onmt.inputters.inputter import dict_to_vocabs
+from onmt.model_builder import build_model
+from onmt.utils.parse import ArgumentParser
+
+from stages.training.config import ModelConfig
+from stages.training.vocabulary import BEGIN, Vocabulary
+
+
+@dataclass(frozen=True)
+class Transformer:
+    """A model with all that its checkpoint must name: `module(src, tgt, srclen)` gives [B, T, D]."""
+
+    module: Any
+    options: argparse.Namespace
+    source_vocabulary: Vocabulary
+    target_vocabulary: Vocabulary
+
+    def parameters(self) -> int:
+        """Number of weights, shared ones once."""
+        return sum(parameter.numel() for parameter in self.module.parameters())
+
+
+def build_transformer(
+    config: ModelConfig, source_vocabulary: Vocabulary, target_vocabulary: Vocabulary, device: str
+) -> Transformer:
+    """A new model on `device`, its weights drawn from torch's random state (Glorot)."""
+    options = model_options(config, shared=source_vocabulary == target_vocabulary)
+    vocabularies = dict_to_vocabs(vocabulary_entry(source_vocabulary, target_vocabulary))
+    module = build_model(options, options, vocabularies, None, -1).to(torch.device(device))
+    return Transformer(module, options, source_vocabulary, target_vocabulary)
+
+
+def vocabulary_entry(source: Vocabulary, target: Vocabulary) -> dict[str, Any]:
+    """What an OpenNMT-py checkpoint holds under `vocab`."""
+    return {
+        "src": list(source.tokens),
+        "tgt": list(target.tokens),
+        "data_task": "seq2seq",
+        "decoder_start_token": BEGIN,
+    }
+
+
+def model_options(config: ModelConfig, *, shared: bool) -> argparse.Namespace:
+    """OpenNMT-py's options for this model; `shared` says that both vocabularies are one."""
+    options: argparse.Namespace = ArgumentParser.defaults(onmt.opts.model_opts)
+    for name, value in _options(config, shared=shared).items():
+        setattr(options, name, value)
+    return options
+
+
+def _options(config: ModelConfig, *, shared: bool) -> dict[str, Any]:
+    return {
+        "encoder_type": "transformer",
+        "decoder_type": "transformer",
+        "enc_layers": config.encoder_layers,
+        "dec_layers": config.decoder_layers,
+        "hidden_size": config.width,
+        "enc_hid_size": config.width,
+        "dec_hid_size": config.width,
+        "word_vec_size": config.width,
+        "src_word_vec_size": config.width,
+        "tgt_word_vec_size": config.width,
+        "heads": config.heads,
+        "transformer_ff": config.feed_forward,
+        "add_ffnbias": True,
+        "position_encoding": True,
+        "dropout": [config.dropout],
+        "attention_dropout": [config.attention_dropout],
+        # CTranslate2 refuses OpenNMT-py's default, scaled-dot-flash; the weights are the same.
+        "self_attn_type": "scaled-dot",
+        "share_embeddings": shared and config.share_embeddings,
+        "share_vocab": shared,
+        "share_decoder_embeddings": config.tie_output,
+        "param_init": 0.0,
+        "param_init_glorot": True,
+        "optim": "adam",
+        "freeze_word_vecs_enc": False,
+        "freeze_word_vecs_dec": False,
+        "pre_word_vecs_enc": None,
+        "pre_word_vecs_dec": None,
+        "parallel_mode": "data_parallel",
+        "world_size": 1,
+        "gpu_ranks": [],
+    }

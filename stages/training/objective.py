@@ -1,0 +1,223 @@
+"""The loss: label-smoothed cross-entropy plus KL to stored soft targets, and its gradient in closed form.
+
+Logits are made, used and turned into their gradient a few rows at a time, so no [N, V] array outlives a
+chunk and soft targets cost a gather and a scatter beside the pass that cross-entropy needs anyway.
+Padding never gets here: a position is a row or is left out.
+
+The teacher keeps K entries of its distribution and the log-mass of the rest (the tail). `missing_mass` says
+what becomes of that tail, before temperature tau is applied (https://arxiv.org/abs/1503.02531, hence tau ** 2):
+
+- ghost: K + 1 buckets. Teacher and student are both reduced to K entries and one bucket for all others, then
+  tempered over those buckets: the tail is one entry, whatever it holds. Zero when both agree on all buckets.
+- renormalise: the K entries are scaled to sum to 1; the student's softmax stays over the whole vocabulary.
+- gold: the tail's mass goes to the forced token; the student's softmax likewise.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+MissingMass = Literal["ghost", "renormalise", "gold"]
+CHUNK_ELEMENTS = 1 << 20  # of logits at a time: large enough for the matrix product, small enough for the cache
+
+
+@dataclass(frozen=True)
+class Objective:
+    """loss = cross_entropy_weight * cross-entropy + soft_target_weight * tau ** 2 * KL(teacher || student)."""
+
+    label_smoothing: float = 0.0
+    cross_entropy_weight: float = 1.0
+    soft_target_weight: float = 0.0
+    temperature: float = 1.0
+    missing_mass: MissingMass = "ghost"
+
+
+class SoftTargets(NamedTuple):
+    """What the teacher left of N positions: ids [N, K], natural log-probabilities [N, K], the tail's log-mass [N]."""
+
+    ids: Tensor
+    log_probs: Tensor
+    tail: Tensor
+
+
+class LossSums(NamedTuple):
+    """Sums over N positions: `loss` carries the gradient; the others are for the eye, unsmoothed and unweighted."""
+
+    loss: Tensor
+    cross_entropy: Tensor
+    divergence: Tensor
+    correct: Tensor  # positions whose target has the highest logit; a tie counts
+
+
+class _Teacher(NamedTuple):
+    ids: Tensor  # [N, K'] entries with a probability of their own
+    probs: Tensor  # [N, K'] after temperature
+    tail: Tensor  # [N] probability of all others together, after temperature; 0 unless ghost
+    negative_entropy: Tensor  # [N] sum of p log p
+
+
+def loss_sums(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    targets: Tensor,
+    soft_targets: SoftTargets | None,
+    objective: Objective,
+    compute_dtype: torch.dtype | None = None,
+) -> LossSums:
+    """Loss over N positions of decoder output `hidden` [N, D] under an output layer `weight` [V, D], `bias` [V].
+
+    targets: [N] ids. `compute_dtype` is that of the matrix products (default: of `hidden`); everything
+    else is in float32, or in float64 when `hidden` is.
+    """
+    if objective.soft_target_weight == 0:
+        soft_targets = None
+    teacher = None if soft_targets is None else teacher_distribution(soft_targets, targets, objective, hidden.dtype)
+    sums = _ChunkedLoss.apply(  # type: ignore[no-untyped-call]
+        hidden, weight, bias, targets, teacher, objective, compute_dtype or hidden.dtype
+    )
+    return LossSums(*sums)
+
+
+def teacher_distribution(soft: SoftTargets, targets: Tensor, objective: Objective, dtype: torch.dtype) -> _Teacher:
+    """The teacher's entries after missing mass and temperature, [N, K] ([N, K + 1] with `gold`)."""
+    working = torch.float64 if dtype == torch.float64 else torch.float32
+    ids, log_probs, tail = soft.ids.long(), soft.log_probs.to(working), soft.tail.to(working)
+    if objective.missing_mass == "gold":
+        ids, log_probs = _with_gold(ids, log_probs, tail, targets)
+    buckets = log_probs
+    if objective.missing_mass == "ghost":
+        buckets = torch.cat([log_probs, tail[:, None]], dim=1)
+    probs = torch.softmax(buckets / objective.temperature, dim=1)
+    negative_entropy = torch.special.xlogy(probs, probs).sum(1)
+    if objective.missing_mass == "ghost":
+        return _Teacher(ids, probs[:, :-1], probs[:, -1], negative_entropy)
+    return _Teacher(ids, probs, torch.zeros_like(tail), negative_entropy)
+
+
+def _with_gold(ids: Tensor, log_probs: Tensor, tail: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The tail's mass added to the target's entry; a target that was not kept gets one, else that one is empty."""
+    is_gold = ids == targets[:, None]
+    kept = is_gold.any(1)
+    raised = torch.where(is_gold, torch.logaddexp(log_probs, tail[:, None]), log_probs)
+    own = torch.where(kept, torch.full_like(tail, -math.inf), tail)
+    return torch.cat([ids, targets[:, None]], dim=1), torch.cat([raised, own[:, None]], dim=1)
+
+
+class _ChunkedLoss(torch.autograd.Function):
+    """Sums of the loss over chunks of rows; the gradient is made in the forward pass, while the logits are there."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, teacher: Any, objective: Any,
+                dtype: Any) -> tuple[Tensor, ...]:  # fmt: skip
+        needs_gradient = any(ctx.needs_input_grad[:3])
+        working = torch.float64 if hidden.dtype == torch.float64 else torch.float32
+        sums = hidden.new_zeros(4, dtype=working)
+        factors, output = hidden.to(dtype), weight.to(dtype)
+        grad_hidden = torch.empty_like(factors) if needs_gradient else None
+        grad_weight = torch.zeros_like(weight, dtype=working) if needs_gradient else None
+        grad_bias = torch.zeros_like(bias, dtype=working) if needs_gradient else None
+        step = max(1, CHUNK_ELEMENTS // weight.shape[0])
+        for begin in range(0, len(hidden), step):
+            rows = slice(begin, begin + step)
+            logits = torch.addmm(bias.to(dtype), factors[rows], output.t()).to(working)
+            part = None if teacher is None else _Teacher(*(entry[rows] for entry in teacher))
+            sums += _chunk(logits, targets[rows], part, objective)
+            if grad_hidden is not None and grad_weight is not None and grad_bias is not None:
+                grad_bias += logits.sum(0)
+                gradient = logits.to(dtype)
+                torch.mm(gradient, output, out=grad_hidden[rows])
+                grad_weight += gradient.t() @ factors[rows]
+        if needs_gradient:
+            ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
+            ctx.dtypes = hidden.dtype, weight.dtype, bias.dtype
+        # Own tensors, not views of one: the Trainer divides the loss in place.
+        loss, *others = (value.clone() for value in sums)
+        ctx.mark_non_differentiable(*others)
+        return loss, *others
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        scale = grad_outputs[0]
+        pairs = zip(ctx.saved_tensors, ctx.dtypes, strict=True)
+        grads = tuple((gradient * scale.to(gradient.dtype)).to(dtype) for gradient, dtype in pairs)
+        return (*grads, None, None, None, None)
+
+
+def _chunk(logits: Tensor, targets: Tensor, teacher: _Teacher | None, objective: Objective) -> Tensor:
+    """Sums [4] as in LossSums over rows of `logits` [n, V], which is overwritten with the loss's gradient to it."""
+    smoothing, weight = objective.label_smoothing, objective.cross_entropy_weight
+    logits -= logits.amax(1, keepdim=True)
+    gold = logits.gather(1, targets[:, None]).squeeze(1)
+    smoothed = (1 - smoothing) * gold
+    if smoothing:
+        smoothed = smoothed + smoothing / logits.shape[1] * logits.sum(1)
+    if teacher is None:
+        part = _without_teacher(logits, objective)
+    elif objective.missing_mass == "ghost":
+        part = _with_ghost(logits, teacher, objective)
+    else:
+        part = _with_entries(logits, teacher, objective)
+    if smoothing:
+        logits -= weight * smoothing / logits.shape[1]
+    logits.scatter_add_(1, targets[:, None], (-weight * (1 - smoothing) * torch.ones_like(gold))[:, None])
+    loss = weight * (part.log_total - smoothed)
+    loss = loss + objective.soft_target_weight * objective.temperature**2 * part.divergence
+    correct = (gold == 0).sum().to(loss.dtype)
+    return torch.stack([loss.sum(), (part.log_total - gold).sum(), part.divergence.sum(), correct])
+
+
+class _Part(NamedTuple):
+    log_total: Tensor  # [n] log of the softmax's denominator
+    divergence: Tensor  # [n] KL, before its weight and tau ** 2
+
+
+def _without_teacher(logits: Tensor, objective: Objective) -> _Part:
+    """Logits [n, V] become cross_entropy_weight * softmax, in place."""
+    total = logits.exp_().sum(1)
+    logits *= (objective.cross_entropy_weight / total)[:, None]
+    return _Part(total.log(), torch.zeros_like(total))
+
+
+def _with_ghost(logits: Tensor, teacher: _Teacher, objective: Objective) -> _Part:
+    """As `_without_teacher`, and the gradient of KL over K + 1 buckets is added.
+
+    The rest's mass is summed without the kept entries, never as one minus their sum: it stays exact when tiny.
+    With u the student's tempered buckets and q the teacher's, the gradient to a kept entry is tau * (u - q) after
+    the factor tau ** 2, and an entry of the rest gets its share of tau * (u_rest - q_rest).
+    """
+    kept = logits.gather(1, teacher.ids)
+    kept_mass = kept.exp()
+    rest = logits.exp_().scatter_(1, teacher.ids, 0.0).sum(1).clamp_min(torch.finfo(logits.dtype).tiny)
+    total = rest + kept_mass.sum(1)
+    buckets = torch.cat([kept, rest.log()[:, None]], dim=1)
+    log_student = torch.log_softmax(buckets / objective.temperature, dim=1)
+    student = log_student.exp()
+    cross = (teacher.probs * log_student[:, :-1]).sum(1) + teacher.tail * log_student[:, -1]
+    pull = objective.soft_target_weight * objective.temperature
+    weight = objective.cross_entropy_weight
+    logits *= (weight / total + pull * (student[:, -1] - teacher.tail) / rest)[:, None]
+    own = (weight / total)[:, None] * kept_mass + pull * (student[:, :-1] - teacher.probs)
+    logits.scatter_add_(1, teacher.ids, own)
+    return _Part(total.log(), teacher.negative_entropy - cross)
+
+
+def _with_entries(logits: Tensor, teacher: _Teacher, objective: Objective) -> _Part:
+    """As `_without_teacher`, and the gradient of KL to the student's whole softmax, tau * (p - q), is added."""
+    tau, weight = objective.temperature, objective.cross_entropy_weight
+    pull = objective.soft_target_weight * tau
+    kept = logits.gather(1, teacher.ids) / tau
+    tempered = (logits / tau).exp_() if tau != 1 else None
+    total = logits.exp_().sum(1)
+    tempered_total = total if tempered is None else tempered.sum(1)
+    if tempered is None:
+        logits *= ((weight + pull) / total)[:, None]
+    else:
+        logits *= (weight / total)[:, None]
+        logits += tempered.mul_((pull / tempered_total)[:, None])
+    logits.scatter_add_(1, teacher.ids, -pull * teacher.probs)
+    cross = (teacher.probs * (kept - tempered_total.log()[:, None])).sum(1)
+    return _Part(total.log(), teacher.negative_entropy - cross)

@@ -1,0 +1,60 @@
+"""Rows of different lengths kept as one flat array, so that a batch is one gather."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from stages.training.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """N rows of ids: row i is `flat[starts[i] : starts[i] + lengths[i]]`."""
+
+    flat: npt.NDArray[np.int32]
+    starts: npt.NDArray[np.int64]  # [N]
+    lengths: npt.NDArray[np.int64]  # [N]
+
+    @classmethod
+    def of(cls, tokens: pa.ChunkedArray | Sequence[Sequence[str]], vocabulary: Vocabulary) -> "Ragged":
+        """Ids of N lists of tokens."""
+        lists = _one_array(tokens)
+        offsets = np.asarray(lists.offsets.to_numpy(), dtype=np.int64)
+        flat = vocabulary.ids(lists.values.slice(offsets[0], offsets[-1] - offsets[0]))
+        return cls(flat, offsets[:-1] - offsets[0], np.diff(offsets))
+
+    def with_end(self, end: int) -> "Ragged":
+        """The same rows with `end` after each; a row must begin where the one before it ends."""
+        rows = np.arange(len(self.starts))
+        flat = np.full(len(self.flat) + len(rows), end, dtype=np.int32)
+        flat[np.arange(len(self.flat)) + np.repeat(rows, self.lengths)] = self.flat
+        return Ragged(flat, self.starts + rows, self.lengths + 1)
+
+    def padded(self, rows: npt.NDArray[np.intp], padding: int) -> npt.NDArray[np.int32]:
+        """The rows side by side, [B, longest], filled up with `padding`."""
+        places, inside = self._places(rows)
+        return np.where(inside, self.flat[places], np.int32(padding))
+
+    def gathered(self, values: npt.NDArray[np.generic], rows: npt.NDArray[np.intp]) -> npt.NDArray[np.generic]:
+        """Of `values` [len(flat), ...] what belongs to the rows, [sum of their lengths, ...], row after row."""
+        places, inside = self._places(rows)
+        return values[places[inside]]
+
+    def _places(self, rows: npt.NDArray[np.intp]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        lengths = self.lengths[rows][:, None]
+        steps = np.arange(lengths.max())[None, :]
+        inside = steps < lengths
+        return np.where(inside, self.starts[rows][:, None] + steps, 0), inside
+
+
+def _one_array(tokens: Any) -> pa.ListArray:
+    if isinstance(tokens, pa.ChunkedArray):
+        tokens = tokens.combine_chunks()
+        if isinstance(tokens, pa.ChunkedArray):  # what pyarrow returns where nothing is left to combine
+            tokens = pa.concat_arrays(tokens.chunks) if tokens.num_chunks else pa.array([], tokens.type)
+        return tokens
+    return pa.array(tokens, pa.list_(pa.string()))

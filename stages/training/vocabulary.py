@@ -1,0 +1,58 @@
+"""Vocabularies of a trained model, and how ids of the teacher's vocabulary are found in the student's."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data.errors import ModelError
+
+UNKNOWN, PADDING, BEGIN, END = "<unk>", "<blank>", "<s>", "</s>"
+SPECIALS = (UNKNOWN, PADDING, BEGIN, END)  # in OpenNMT-py's order: their ids are 0, 1, 2, 3
+UNKNOWN_ID, PADDING_ID, BEGIN_ID, END_ID = range(4)
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Tokens by id; V of them, the specials first."""
+
+    tokens: tuple[str, ...]
+
+    @classmethod
+    def from_tokens(cls, tokens: Sequence[str]) -> "Vocabulary":
+        """The specials, then `tokens` in their order; a token that is there already keeps its first place."""
+        return cls(tuple(dict.fromkeys((*SPECIALS, *tokens))))
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @cached_property
+    def _value_set(self) -> pa.Array:
+        return pa.array(self.tokens, pa.string())
+
+    def ids(self, tokens: pa.Array) -> npt.NDArray[np.int32]:
+        """Ids [N] of tokens [N]; <unk> for a token that the vocabulary lacks."""
+        found = pc.index_in(tokens, value_set=self._value_set).fill_null(UNKNOWN_ID)
+        return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int32)
+
+
+def student_ids(teacher_tokens: Sequence[str], vocabulary: Vocabulary) -> npt.NDArray[np.int32]:
+    """Student id of every teacher id, [V of the teacher], by token string.
+
+    Raises ModelError when the student lacks a token of the teacher, or the teacher has no </s>.
+    """
+    if END not in teacher_tokens:
+        raise ModelError(f"the teacher's target vocabulary has no {END}: its soft targets cannot be learned from")
+    places = {token: position for position, token in enumerate(vocabulary.tokens)}
+    missing = [token for token in teacher_tokens if token not in places]
+    if missing:
+        raise ModelError(
+            f"{len(missing)} of {len(teacher_tokens)} tokens of the teacher's target vocabulary "
+            f"are not in the student's, "
+            f"the first is {missing[0]!r}: build the student's vocabulary from this teacher's"
+        )
+    return np.fromiter((places[token] for token in teacher_tokens), dtype=np.int32, count=len(teacher_tokens))
