@@ -1,10 +1,10 @@
 """One artefact: the folder in which a node leaves its shards and files, complete when its manifest is there."""
 
 import datetime
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,15 @@ import pyarrow as pa
 
 from data.errors import DataError
 from data.fingerprint import bytes_digest, is_hidden
-from data.folder import LocalFolder, RemoteFolder, known_digest, open_folder
-from data.local import storage_faults, sync, write_atomically
+from data.folder import Folder, LocalFolder, RemoteFolder, known_digest, open_folder
+from data.local import storage_faults
 from data.manifest import (
     FileRecord,
     Manifest,
     ShardRecord,
     check_file_name,
     check_shard_name,
+    dump_manifest,
     parse_manifest,
     parse_record,
     sum_counters,
@@ -60,71 +61,70 @@ class Artifact:
 
     def manifest(self) -> Manifest:
         """What is known of it; raises DataError when it is not complete."""
-        if self._folder.stamp(MANIFEST) is None:
+        stamp = self._folder.stamp(MANIFEST)
+        if stamp is None:
             raise DataError(f"{self.url} is not complete: it has no {MANIFEST}; run the stage {self.node} first")
-        return parse_manifest(self._folder.read(MANIFEST), f"{self.url}/{MANIFEST}")
+        return _manifest_at(self._folder, stamp)
 
     def is_complete(self) -> bool:
-        """Whether the manifest is there, and all that it names; content is checked when it is read."""
+        """Whether the manifest is there, and all that it names; what is in them is checked on reading."""
         if self._folder.stamp(MANIFEST) is None:
             return False
-        manifest = self.manifest()
-        named = {shard.name + SUFFIX for shard in manifest.shards} | {file.name for file in manifest.files}
-        return named <= set(self._folder.names())
+        return {name for name, _ in _files(self.manifest())} <= set(self._folder.names())
 
     def shard_names(self, prefix: str = "") -> list[str]:
         """Names of the shards that begin with `prefix`, sorted, without suffix; raises DataError when not complete."""
         return sorted(shard.name for shard in self.manifest().shards if shard.name.startswith(prefix))
 
     def read_shard(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """A shard's table, or the `columns` of it; the digest is verified once a process.
+        """A shard's table, or the `columns` of it; its digest is verified once a process.
 
         Raises DataError naming the shard when it is not there, is not what the manifest says, or lacks a column.
         """
-        return self._read(_shard_record(self.manifest(), name, self.url), columns)
+        record = next((shard for shard in self.manifest().shards if shard.name == name), None)
+        if record is None:
+            raise DataError(f"{self.url} has no such shard among its {len(self.manifest().shards)}", shard=name)
+        file = record.name + SUFFIX
+        self._check(file, record)
+        return decode(self._folder.open(file), columns, f"{self.url}/{file}")
 
     def tables(self, prefix: str = "", columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Table by table, in the order of `shard_names`; raises as `read_shard` does."""
-        records = {shard.name: shard for shard in self.manifest().shards}
-        for name in sorted(records):
-            if name.startswith(prefix):
-                yield self._read(records[name], columns)
+        for name in self.shard_names(prefix):
+            yield self.read_shard(name, columns)
 
     def path(self) -> Path:
         """A local folder with the files of a whole stage, digests verified once a process; raises DataError.
 
-        Of a remote store they are downloaded first, once a machine.
+        Those of a remote store are downloaded first, once a machine.
         """
-        manifest = self.manifest()
-        if isinstance(self._folder, LocalFolder):
-            for record in manifest.files:
-                self._check(record.name, record.digest)
-            return self._folder.root
-        cache = LocalFolder(self._cache() / "files")
-        for record in manifest.files:
-            if cache.stamp(record.name) is None or known_digest(cache, record.name) != record.digest:
-                self._check(record.name, record.digest)
-                write_atomically(cache.root / record.name, self._folder.read(record.name))
-        return cache.root
+        files = self.manifest().files
+        if isinstance(self._folder, RemoteFolder):
+            return self._downloaded(self._folder, files)
+        for record in files:
+            self._check(record.name, record)
+        return self._folder.root
 
     def verify(self) -> list[str]:
         """Reads every file of a complete artefact again; returns what differs from the manifest, a line each."""
-        manifest = self.manifest()
-        digests = {shard.name + SUFFIX: shard.digest for shard in manifest.shards}
-        digests |= {file.name: file.digest for file in manifest.files}
         faults = []
-        for name, expected in sorted(digests.items()):
+        for name, record in _files(self.manifest()):
             if self._folder.stamp(name) is None:
-                faults.append(f"{self.url}/{name}: not there; run again to make it anew")
-            elif (found := self._folder.digest(name)) != expected:
-                faults.append(f"{self.url}/{name}: {_differs(found, expected)}")
+                faults.append(f"{self.url}/{name}: is not there; run again to make it anew")
+            elif (found := self._folder.digest(name)) != record.digest:
+                faults.append(f"{self.url}/{name}: {self._differs(name, found, record)}")
         return faults
 
     # Writing.
 
     def write_shard(self, name: str, table: pa.Table, counters: Mapping[str, int | float] | None = None) -> ShardRecord:
-        """Writes a whole shard or none, and then its record; raises PotstillError when the disk is full."""
+        """Writes a whole shard or none, and then its record.
+
+        Raises PotstillError when the disk is full, DataError when the artefact is complete already.
+        """
         self._reopen()
+        if self._folder.stamp(MANIFEST) is not None:
+            raise DataError(f"{self.url} is complete and is not written to; delete it to make it anew", shard=name)
         content = encode(table)
         record = ShardRecord(
             name=check_shard_name(name),
@@ -138,10 +138,24 @@ class Artifact:
         return record
 
     def finished_shards(self) -> dict[str, ShardRecord]:
-        """Records of all shards that are whole, their digests verified. Call it before shards are written anew."""
+        """Records of all shards that are whole, their digests verified.
+
+        Call it once before many processes write shards: an artefact that lost a file since it was complete is
+        opened for writing again here.
+        """
         self._reopen()
-        records = self.manifest().shards if self._folder.stamp(MANIFEST) else self._records()
-        return {record.name: record for record in records if self._is_whole(record)}
+        records = self._records() if self._folder.stamp(MANIFEST) is None else self.manifest().shards
+        whole = [record for record in records if known_digest(self._folder, record.name + SUFFIX) == record.digest]
+        return {record.name: record for record in whole}
+
+    def discard_shards(self) -> None:
+        """Removes what was written of shards, for a whole stage that starts anew; raises DataError when complete."""
+        self._reopen()
+        if self._folder.stamp(MANIFEST) is not None:
+            raise DataError(f"{self.url} is complete; delete it to make it anew")
+        for record in self._records():
+            self._folder.remove(_record_name(record.name))
+            self._folder.remove(record.name + SUFFIX)
 
     def work_path(self) -> Path:
         """The local folder in which a whole stage writes its files. What is in it survives a kill."""
@@ -168,7 +182,7 @@ class Artifact:
         """
         shards = sorted(self._records(), key=lambda record: record.name)
         if lost := [record.name for record in shards if self._folder.stamp(record.name + SUFFIX) is None]:
-            raise DataError(f"{self.url} lost the shard while others were written; run again", shard=lost[0])
+            raise DataError(f"vanished from {self.url} while others were written; run again", shard=lost[0])
         manifest = Manifest(
             stage=stage,
             version=version,
@@ -183,35 +197,34 @@ class Artifact:
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             seconds=seconds,
         )
-        self._folder.write(MANIFEST, manifest.model_dump_json(indent=1).encode())
-        self._clear_scratch()
+        self._folder.write(MANIFEST, dump_manifest(manifest))
+        self._folder.remove_hidden()
+        if isinstance(self._folder, RemoteFolder):
+            shutil.rmtree(self._work(), ignore_errors=True)
         return manifest
 
     # Inside.
 
-    def _read(self, record: ShardRecord, columns: Sequence[str] | None) -> pa.Table:
-        name = record.name + SUFFIX
-        self._check(name, record.digest)
-        return decode(self._folder.open(name), columns, f"{self.url}/{name}")
-
-    def _check(self, name: str, expected: str) -> None:
-        where = f"{self.url}/{name}"
-        if self._folder.stamp(name) is None:
+    def _check(self, name: str, record: ShardRecord | FileRecord) -> None:
+        where, found = f"{self.url}/{name}", known_digest(self._folder, name)
+        if found is None:
             raise DataError("is not there, though the manifest names it; run again to make it anew", shard=where)
-        if (found := known_digest(self._folder, name)) != expected:
-            raise DataError(_differs(found, expected), shard=where)
+        if found != record.digest:
+            raise DataError(self._differs(name, found, record), shard=where)
+
+    def _differs(self, name: str, found: str, record: ShardRecord | FileRecord) -> str:
+        return (
+            f"is damaged or was altered: found {self._folder.size(name)} bytes with digest {found}, expected "
+            f"{record.bytes} bytes with digest {record.digest}; delete this file, or its whole folder, and run again"
+        )
 
     def _records(self) -> list[ShardRecord]:
         names = [name for name in self._folder.names() if name.startswith(f"{RECORDS}/") and name.endswith(".json")]
-        found = [(name, parse_record(self._folder.read(name))) for name in names]
-        return [record for name, record in found if record and name == _record_name(record.name)]
+        records = [(name, parse_record(self._folder.read(name))) for name in names]
+        return [record for name, record in records if record and name == _record_name(record.name)]
 
     def _write_record(self, record: ShardRecord) -> None:
         self._folder.write(_record_name(record.name), record.model_dump_json().encode())
-
-    def _is_whole(self, record: ShardRecord) -> bool:
-        name = record.name + SUFFIX
-        return self._folder.stamp(name) is not None and known_digest(self._folder, name) == record.digest
 
     def _reopen(self) -> None:
         """Takes a manifest apart that names what is gone, so that only this has to be made again."""
@@ -224,47 +237,48 @@ class Artifact:
 
     def _take_files(self, shards: set[str]) -> list[FileRecord]:
         work = LocalFolder(self._work())
-        records = []
-        for name in work.names():
-            if is_hidden(name) or name in shards or name == MANIFEST:
-                continue
-            path = work.root / check_file_name(name)
-            records.append(FileRecord(name=name, bytes=path.stat().st_size, digest=work.digest(name)))
-            if isinstance(self._folder, RemoteFolder):
-                self._folder.write(name, path.read_bytes())
-            else:
-                sync(path)
-                sync(path.parent)
-        return records
-
-    def _clear_scratch(self) -> None:
-        for name in self._folder.names():
-            if is_hidden(name):
-                self._folder.remove(name)
+        names = [name for name in work.names() if not is_hidden(name) and name not in {*shards, MANIFEST}]
         if isinstance(self._folder, RemoteFolder):
-            shutil.rmtree(self._work(), ignore_errors=True)
+            for name in names:
+                self._folder.upload(work.root / name, name)
+        elif names:
+            work.flush(names)
+        return [
+            FileRecord(name=check_file_name(name), bytes=work.size(name), digest=work.digest(name)) for name in names
+        ]
+
+    def _downloaded(self, folder: RemoteFolder, files: list[FileRecord]) -> Path:
+        copy = LocalFolder(self._cache() / "files")
+        for record in files:
+            if known_digest(copy, record.name) == record.digest:
+                continue
+            if folder.stamp(record.name) is None:
+                self._check(record.name, record)
+            folder.download(record.name, copy.root / record.name)
+            if known_digest(copy, record.name) != record.digest:
+                copy.remove(record.name)
+                self._check(record.name, record)
+                raise DataError("did not arrive whole; run again", shard=f"{self.url}/{record.name}")
+        return copy.root
 
     def _work(self) -> Path:
         return self._folder.root if isinstance(self._folder, LocalFolder) else self._cache() / "work"
 
     def _cache(self) -> Path:
         base = self._cache_folder or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "potstill"
-        return base / hashlib.blake2b(self.url.encode(), digest_size=16).hexdigest()
+        return base / bytes_digest(self.url.encode())[:32]
 
 
 def _record_name(shard: str) -> str:
     return f"{RECORDS}/{shard}{SUFFIX}.json"
 
 
-def _shard_record(manifest: Manifest, name: str, url: str) -> ShardRecord:
-    for shard in manifest.shards:
-        if shard.name == name:
-            return shard
-    raise DataError(f"{url} has no such shard; it has {len(manifest.shards)}", shard=name)
+def _files(manifest: Manifest) -> list[tuple[str, ShardRecord | FileRecord]]:
+    """All that a manifest names, by name of file."""
+    shards: list[tuple[str, ShardRecord | FileRecord]] = [(shard.name + SUFFIX, shard) for shard in manifest.shards]
+    return sorted(shards + [(file.name, file) for file in manifest.files], key=lambda pair: pair[0])
 
 
-def _differs(found: str, expected: str) -> str:
-    return (
-        f"is damaged or was altered: found digest {found}, expected {expected}; "
-        "delete this file, or the whole folder, and run again"
-    )
+@lru_cache(maxsize=64)
+def _manifest_at(folder: Folder, stamp: str) -> Manifest:
+    return parse_manifest(folder.read(MANIFEST), f"{folder.url}/{MANIFEST}")

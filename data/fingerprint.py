@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Self
 
 from data.errors import ConfigError, DataError
 from data.local import write_atomically
@@ -23,16 +23,21 @@ def bytes_digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=DIGEST_BYTES).hexdigest()
 
 
+def stream_digest(stream: IO[bytes]) -> str:
+    """BLAKE2b of what is left in a binary stream, 64 hexadecimal digits."""
+    state = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    while chunk := stream.read(CHUNK_BYTES):
+        state.update(chunk)
+    return state.hexdigest()
+
+
 def file_digest(path: Path) -> str:
     """BLAKE2b of a file's bytes, 64 hexadecimal digits; raises DataError when it cannot be read."""
-    state = hashlib.blake2b(digest_size=DIGEST_BYTES)
     try:
         with path.open("rb") as stream:
-            while chunk := stream.read(CHUNK_BYTES):
-                state.update(chunk)
+            return stream_digest(stream)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
-    return state.hexdigest()
 
 
 def folder_digest(path: Path, cache: "DigestCache | None" = None) -> str:
@@ -105,12 +110,26 @@ def fingerprint(
 class DigestCache:
     """Digests of external files, remembered in a small JSON file by path, size and times.
 
-    So a plan does not read gigabytes again. A file that cannot be parsed counts as empty.
+    So a plan does not read gigabytes again: `with DigestCache(path) as cache: cache.digest(file)`.
+    It is saved when the block ends. A file that cannot be parsed counts as empty.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._known = _load_cache(path)
+        self._changed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.save()
+
+    def save(self) -> None:
+        """Writes what was learnt, if anything; raises PotstillError when it cannot."""
+        if self._changed:
+            write_atomically(self.path, _canonical(self._known))
+            self._changed = False
 
     def digest(self, path: Path) -> str:
         """Digest of a file, from memory when size and times are as they were; raises DataError."""
@@ -126,7 +145,7 @@ class DigestCache:
         digest = file_digest(path)
         if time.time() - status.st_ctime > SETTLED_SECONDS:
             self._known[key] = [*stamp, digest]
-            write_atomically(self.path, _canonical(self._known))
+            self._changed = True
         return digest
 
 
@@ -141,4 +160,4 @@ def _load_cache(path: Path) -> dict[str, list[Any]]:
 
 
 def _canonical(content: Mapping[str, Any]) -> bytes:
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()

@@ -1,17 +1,19 @@
 """One artefact's folder, on a local disk or behind any fsspec URL, reduced to what the store needs."""
 
+import contextlib
 import os
-from collections.abc import Hashable
+import shutil
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Protocol
 
 import fsspec
 
 from data.errors import DataError
-from data.fingerprint import bytes_digest, file_digest
-from data.local import storage_faults, write_atomically
+from data.fingerprint import file_digest, is_hidden, stream_digest
+from data.local import atomic, storage_faults, sync, write_atomically
 
 
 class Folder(Hashable, Protocol):
@@ -36,11 +38,17 @@ class Folder(Hashable, Protocol):
     def stamp(self, name: str) -> str | None:
         """Something that changes when the file does; None when there is none."""
 
+    def size(self, name: str) -> int:
+        """Bytes of a file that is there."""
+
     def names(self) -> list[str]:
         """All files below the folder, sorted; empty when the folder does not exist."""
 
     def remove(self, name: str) -> None:
         """Removes a file, if it is there."""
+
+    def remove_hidden(self) -> None:
+        """Removes every file and folder whose name begins with a dot."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +68,8 @@ class LocalFolder:
 
     def read(self, name: str) -> bytes:
         """All bytes of a file."""
-        try:
+        with _unreadable(self.root / name):
             return (self.root / name).read_bytes()
-        except OSError as error:
-            raise DataError(f"{self.root / name} cannot be read: {error.strerror or error}") from error
 
     def open(self, name: str) -> Any:
         """The path, as text."""
@@ -81,6 +87,10 @@ class LocalFolder:
             return None
         return f"{status.st_size}-{status.st_ino}-{status.st_mtime_ns}-{status.st_ctime_ns}"
 
+    def size(self, name: str) -> int:
+        """Bytes of a file that is there."""
+        return (self.root / name).stat().st_size
+
     def names(self) -> list[str]:
         """All files; raises DataError for a link to a folder, whose files would be missed."""
         found = []
@@ -92,14 +102,24 @@ class LocalFolder:
         return sorted(found)
 
     def remove(self, name: str) -> None:
-        """Removes the file and the folders that are empty without it, below the root."""
-        path = self.root / name
-        with storage_faults(path):
-            path.unlink(missing_ok=True)
-            for parent in path.relative_to(self.root).parents[:-1]:
-                if any((self.root / parent).iterdir()):
-                    break
-                (self.root / parent).rmdir()
+        """Removes the file."""
+        with storage_faults(self.root / name):
+            (self.root / name).unlink(missing_ok=True)
+
+    def remove_hidden(self) -> None:
+        """Removes every file and folder whose name begins with a dot."""
+        for path in sorted(self.root.rglob(".*")):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+    def flush(self, names: list[str]) -> None:
+        """Flushes files that others wrote, and all folders they lie in, to disk."""
+        folders = {self.root} | {self.root / parent for name in names for parent in PurePath(name).parents}
+        with storage_faults(self.root):
+            for path in [*(self.root / name for name in names), *sorted(folders)]:
+                sync(path)
 
 
 @dataclass(frozen=True)
@@ -122,10 +142,8 @@ class RemoteFolder:
 
     def read(self, name: str) -> bytes:
         """All bytes of a file."""
-        try:
+        with _unreadable(f"{self.url}/{name}"):
             return bytes(self.files.cat_file(self._path(name)))
-        except OSError as error:
-            raise DataError(f"{self.url}/{name} cannot be read: {error.strerror or error}") from error
 
     def open(self, name: str) -> Any:
         """A seekable stream."""
@@ -133,7 +151,8 @@ class RemoteFolder:
 
     def digest(self, name: str) -> str:
         """BLAKE2b of the file's bytes."""
-        return bytes_digest(self.read(name))
+        with _unreadable(f"{self.url}/{name}"), self.open(name) as stream:
+            return stream_digest(stream)
 
     def stamp(self, name: str) -> str | None:
         """What the store knows of the file: size, time, tag."""
@@ -142,6 +161,10 @@ class RemoteFolder:
             return str(self.files.ukey(self._path(name)))
         except FileNotFoundError:
             return None
+
+    def size(self, name: str) -> int:
+        """Bytes of a file that is there."""
+        return int(self.files.size(self._path(name)))
 
     def names(self) -> list[str]:
         """All files."""
@@ -152,6 +175,23 @@ class RemoteFolder:
         """Removes the file."""
         if self.stamp(name) is not None:
             self.files.rm_file(self._path(name))
+
+    def remove_hidden(self) -> None:
+        """Removes every file that has a part in its name that begins with a dot."""
+        for name in self.names():
+            if is_hidden(name):
+                self.files.rm_file(self._path(name))
+
+    def upload(self, local: Path, name: str) -> None:
+        """Puts a local file, however large."""
+        with storage_faults(f"{self.url}/{name}"):
+            self.files.makedirs(self._path(name).rsplit("/", 1)[0], exist_ok=True)
+            self.files.put_file(str(local), self._path(name))
+
+    def download(self, name: str, local: Path) -> None:
+        """Gets a file, however large, under its name whole or not at all."""
+        with storage_faults(local), atomic(local) as temporary:
+            self.files.get_file(self._path(name), str(temporary))
 
     def _path(self, name: str) -> str:
         return f"{self.root}/{name}"
@@ -165,11 +205,20 @@ def open_folder(url: str, storage_options: dict[str, Any] | None = None) -> Loca
     return RemoteFolder(url.rstrip("/"), files, root.rstrip("/"))
 
 
-def known_digest(folder: Folder, name: str) -> str:
-    """Digest of a file, read once a process as long as its stamp stays; raises DataError when there is none."""
-    return _digest_at(folder, name, folder.stamp(name))
+def known_digest(folder: Folder, name: str) -> str | None:
+    """Digest of a file, read once a process as long as its stamp stays; None when there is none."""
+    stamp = folder.stamp(name)
+    return None if stamp is None else _digest_at(folder, name, stamp)
 
 
 @lru_cache(maxsize=1 << 16)
-def _digest_at(folder: Folder, name: str, stamp: str | None) -> str:
+def _digest_at(folder: Folder, name: str, stamp: str) -> str:
     return folder.digest(name)
+
+
+@contextlib.contextmanager
+def _unreadable(where: Path | str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{where} cannot be read: {error.strerror or error}") from error

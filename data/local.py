@@ -26,24 +26,28 @@ def storage_faults(where: Path | str) -> Iterator[None]:
         raise PotstillError(f"cannot write {where}: {error.strerror or error}; {advice}") from error
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file under another name, flushes it to disk and renames it; makes its folder when needed.
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A path to write a file to; when the block ends it is flushed to disk and takes the name `path`.
 
-    Raises PotstillError when it cannot; then nothing is left of it and an older file of the name is untouched.
+    When the block fails nothing is left of it, and an older file of the name is untouched.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{TEMPORARY_SUFFIX}")
-    with storage_faults(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("xb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        sync(path.parent)
+    try:
+        yield temporary
+        sync(temporary)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes a whole file or none, making its folder when needed; raises PotstillError when it cannot."""
+    with storage_faults(path), atomic(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def sync(path: Path) -> None:

@@ -4,7 +4,9 @@ import re
 from pathlib import PurePosixPath
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from data.errors import DataError
 from data.fingerprint import mapping_digest
@@ -71,6 +73,14 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
     return manifest
 
 
+def dump_manifest(manifest: Manifest) -> bytes:
+    """A manifest as JSON; numbers of numpy become Python's. Raises DataError for what has no JSON."""
+    try:
+        return manifest.model_dump_json(indent=1, fallback=_plain).encode()
+    except PydanticSerializationError as error:
+        raise DataError(f"the manifest of {manifest.stage} holds what JSON cannot: {error}") from error
+
+
 def parse_record(content: bytes) -> ShardRecord | None:
     """A shard's record from its JSON; None when it is none, for then the shard is not finished."""
     try:
@@ -103,6 +113,12 @@ def sum_counters(records: list[ShardRecord]) -> dict[str, int | float]:
         for name, value in record.counters.items():
             total[name] = total.get(name, 0) + value
     return dict(sorted(total.items()))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} {value!r}")
 
 
 def _first(error: ValidationError) -> str:

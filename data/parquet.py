@@ -1,5 +1,6 @@
 """A table as Parquet bytes: the same table always gives the same bytes."""
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ def encode(table: pa.Table) -> bytes:
     others = [path for path, _ in leaf_columns(table.schema) if path not in plain]
     sink = pa.BufferOutputStream()
     pq.write_table(
-        table.combine_chunks(),
+        _uniform(table),
         sink,
         row_group_size=ROW_GROUP_ROWS,
         compression="zstd",
@@ -35,14 +36,20 @@ def encode(table: pa.Table) -> bytes:
 def decode(source: Any, columns: Sequence[str] | None, where: str) -> pa.Table:
     """A table from a path or stream; `columns` in the order asked for, all when None; raises DataError."""
     try:
-        with pq.ParquetFile(source) as file:
+        with contextlib.closing(pq.ParquetFile(source)) as file:
             names = file.schema_arrow.names
             if missing := [name for name in columns or () if name not in names]:
-                raise DataError(f"no column {', '.join(missing)}; it has {', '.join(names)}", shard=where)
+                raise DataError(f"has no column {', '.join(missing)}; it has {', '.join(names)}", shard=where)
             table = file.read(columns=None if columns is None else list(columns))
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"cannot be read as Parquet: {error}", shard=where) from error
     return table if columns is None else table.select(list(columns))
+
+
+def _uniform(table: pa.Table) -> pa.Table:
+    """Equal tables can differ in chunks and in the order of their metadata, which the bytes must not show."""
+    metadata = table.schema.metadata
+    return table.combine_chunks().replace_schema_metadata(dict(sorted(metadata.items())) if metadata else None)
 
 
 def leaf_columns(schema: pa.Schema) -> Iterator[tuple[str, pa.DataType]]:
