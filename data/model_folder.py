@@ -1,0 +1,153 @@
+"""A folder with a CTranslate2 model: what is in it, and what Potstill wrote down about it in `potstill.json`."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from data.errors import ModelError
+from data.fingerprint import bytes_digest, file_digest, mapping_digest
+from data.local import write_atomically
+from data.model_file import ModelFile, read_model_file
+
+INFO_FILE = "potstill.json"
+MODEL_FILE = "model.bin"
+CONFIG_FILE = "config.json"
+CHECKPOINT_FILE = "checkpoint.pt"
+
+Side = Literal["source", "target"]
+
+
+class TeacherInfo(BaseModel):
+    """What a stage must know to use a model folder; kept beside the model as `potstill.json`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["train", "opennmt", "ctranslate2", "transformers", "marian", "fairseq", "student"] = Field(
+        description="where the model came from; student: exported by Potstill"
+    )
+    source_prefix: tuple[str, ...] = Field((), description="tokens before every source, such as a language tag")
+    source_suffix: tuple[str, ...] = Field((), description="tokens after every source, such as </s>")
+    target_prefix: tuple[str, ...] = Field((), description="tokens that every target begins with; no part of it")
+    source_vocabulary_size: int = Field(ge=1, description="entries of the source vocabulary")
+    target_vocabulary_size: int = Field(ge=1, description="V: entries of the target vocabulary")
+    vocabulary_digest: str = Field(description="digest of the target vocabulary, in order")
+    parameters: int = Field(ge=1, description="trained weights; shared ones count once, quantization scales not at all")
+    quantization: str = Field(description="how the weights are stored: int8, float16, float32, ...")
+    digest: str = Field(description="digest of model.bin, config.json and the vocabularies")
+
+
+def load_teacher_info(folder: Path) -> TeacherInfo:
+    """The folder's `potstill.json`; raises ModelError when it is not there or cannot be read."""
+    path = folder / INFO_FILE
+    try:
+        return TeacherInfo.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ModelError(
+            f"{path} cannot be read ({error.strerror}): {folder} was made neither by the stage teacher nor by export; "
+            "name it in the recipe's [teacher] with kind = ctranslate2, or pass a folder that Potstill made"
+        ) from error
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(str(part) for part in fault["loc"]) or "content"
+        raise ModelError(f"{path}: {where}: {fault['msg']}; run the stage that made it again") from error
+
+
+def describe_model(
+    folder: Path,
+    kind: Literal["train", "opennmt", "ctranslate2", "transformers", "marian", "fairseq", "student"],
+    *,
+    source_prefix: Sequence[str] = (),
+    source_suffix: Sequence[str] = (),
+    target_prefix: Sequence[str] = (),
+) -> TeacherInfo:
+    """Everything about a CTranslate2 folder, read from its files; raises ModelError when it is no such folder."""
+    if faults := model_faults(folder):
+        raise ModelError("; ".join(faults))
+    source, target = read_vocabulary(folder, "source"), read_vocabulary(folder, "target")
+    model = read_model_file(folder / MODEL_FILE)
+    return TeacherInfo(
+        kind=kind,
+        source_prefix=tuple(source_prefix),
+        source_suffix=tuple(source_suffix),
+        target_prefix=tuple(target_prefix),
+        source_vocabulary_size=len(source),
+        target_vocabulary_size=len(target),
+        vocabulary_digest=vocabulary_digest(target),
+        parameters=model.parameters(),
+        quantization=model.quantization(),
+        digest=model_digest(folder),
+    )
+
+
+def save_teacher_info(folder: Path, info: TeacherInfo) -> None:
+    """Writes `potstill.json` whole or not at all."""
+    write_atomically(folder / INFO_FILE, (info.model_dump_json(indent=2) + "\n").encode())
+
+
+def read_vocabulary(folder: Path, side: Side) -> list[str]:
+    """Tokens of one side by id, as CTranslate2 orders them; raises ModelError when there are none or too many files.
+
+    CTranslate2 keeps one file a side or a shared one, in JSON or (before version 3.11) with a token a line.
+    """
+    path = _vocabulary_file(folder, side)
+    if path is None:
+        raise ModelError(
+            f"{folder}: no {side} vocabulary; expected {side}_vocabulary.json or shared_vocabulary.json beside "
+            f"{MODEL_FILE}: convert the model again with CTranslate2"
+        )
+    try:
+        text = path.read_bytes().decode("utf-8")
+        tokens = json.loads(text) if path.suffix == ".json" else text.removesuffix("\n").split("\n")
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read as a vocabulary: {error}; convert the model again") from error
+    if not isinstance(tokens, list) or not tokens or not all(isinstance(token, str) for token in tokens):
+        raise ModelError(f"{path}: expected a list of tokens; convert the model again")
+    return tokens
+
+
+def vocabulary_digest(tokens: Sequence[str]) -> str:
+    """Digest of tokens in their order: equal digests mean that ids mean the same."""
+    return bytes_digest(json.dumps(list(tokens), ensure_ascii=True, separators=(",", ":")).encode())
+
+
+def model_digest(folder: Path) -> str:
+    """Digest of what the model computes with: its weights, config and vocabularies; nothing else in the folder."""
+    names = [MODEL_FILE, CONFIG_FILE, *(path.name for path in folder.glob("*_vocabulary.*"))]
+    present = sorted({name for name in names if (folder / name).is_file()})
+    return mapping_digest({name: file_digest(folder / name) for name in present})
+
+
+def model_faults(folder: Path) -> list[str]:
+    """Why the folder is no CTranslate2 encoder-decoder model, one line a fault; empty when it is one. Reads headers."""
+    if not folder.is_dir():
+        return [f"{folder}: no such folder; expected one with a CTranslate2 model"]
+    if not (folder / MODEL_FILE).is_file():
+        found = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
+        return [
+            f"{folder} holds no {MODEL_FILE} but {found}: it is no CTranslate2 model; convert it first, or name its "
+            "kind (opennmt, transformers, marian, fairseq)"
+        ]
+    try:
+        faults = _shape_faults(folder, read_model_file(folder / MODEL_FILE))
+        for side in ("source", "target"):
+            read_vocabulary(folder, side)
+    except ModelError as error:
+        return [str(error)]
+    return faults
+
+
+def _shape_faults(folder: Path, model: ModelFile) -> list[str]:
+    if model.specification == "TransformerSpec":
+        return []
+    return [
+        f"{folder} holds a {model.specification}; expected a TransformerSpec: Potstill distils encoder-decoder "
+        "translation models"
+    ]
+
+
+def _vocabulary_file(folder: Path, side: Side) -> Path | None:
+    names = [f"{name}_vocabulary.{kind}" for kind in ("json", "txt") for name in (side, "shared")]
+    return next((folder / name for name in names if (folder / name).is_file()), None)
