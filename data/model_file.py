@@ -45,7 +45,7 @@ class ModelFile:
         return sum(item.size() for item in self.variables if item.shape and not item.name.endswith(_NOT_LEARNED))
 
     def quantization(self) -> str:
-        """Type most weights of the matrices have; for int8 with the type of all else where it is 16 bits: int8_float16."""
+        """Type of most matrix weights; for int8 followed by the type of all else where that has 16 bits: int8_float16."""
         matrices: Counter[str] = Counter()
         vectors: Counter[str] = Counter()
         for item in self.variables:
