@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import numpy as np
+
 from data.errors import ModelError
 
 # Versions in which every variable carries a type and its size in bytes, and aliases follow the variables.
 OLDEST_VERSION, NEWEST_VERSION = 4, 6
 _TYPES = ("float32", "int8", "int16", "int32", "float16", "bfloat16")
 _ITEM_BYTES = {"float32": 4, "int8": 1, "int16": 2, "int32": 4, "float16": 2, "bfloat16": 2}
-# Not learned: sinusoids, and the factors that undo quantization.
-_NOT_LEARNED = ("_scale", "_zero", "position_encodings/encodings")
+# Not learned: the factors that undo quantization.
+_FACTORS = ("_scale", "_zero")
+_POSITIONS = "position_encodings/encodings"
+_FLOATS = {"float32": "<f4", "float16": "<f2", "bfloat16": "<u2"}
 _MOST_DIMENSIONS = 8
 
 
@@ -25,6 +29,7 @@ class Variable:
     name: str
     shape: tuple[int, ...]
     dtype: str
+    learned: bool
 
     def size(self) -> int:
         """Number of elements; a scalar has one."""
@@ -42,16 +47,16 @@ class ModelFile:
 
     def parameters(self) -> int:
         """Number of learned weights: shared ones once; options, sinusoids and quantization scales not at all."""
-        return sum(item.size() for item in self.variables if item.shape and not item.name.endswith(_NOT_LEARNED))
+        return sum(item.size() for item in self.variables if item.learned)
 
     def quantization(self) -> str:
-        """Type of most matrix weights; for int8 followed by the type of all else where that has 16 bits: int8_float16."""
+        """Type of most matrix weights; for int8 with the type of all else behind it where that has 16 bits."""
         matrices: Counter[str] = Counter()
         vectors: Counter[str] = Counter()
         for item in self.variables:
-            if not item.name.endswith(_NOT_LEARNED):
-                (matrices if len(item.shape) > 1 else vectors)[item.dtype] += item.size() if item.shape else 0
-        main = matrices.most_common(1)[0][0]
+            if item.learned:
+                (matrices if len(item.shape) > 1 else vectors)[item.dtype] += item.size()
+        main = matrices.most_common(1)[0][0] if matrices else "float32"
         rest = [dtype for dtype in ("float16", "bfloat16") if vectors[dtype] > vectors["float32"]]
         return f"{main}_{rest[0]}" if rest and main == "int8" else main
 
@@ -95,14 +100,26 @@ class _Reader:
         kind = self._number("B")
         if kind >= len(_TYPES):
             raise self._damaged(f"{name!r} is of an unknown type, {kind}")
-        variable, found = Variable(name, shape, _TYPES[kind]), self._number("I")
+        found, expected = self._number("I"), math.prod(shape) * _ITEM_BYTES[_TYPES[kind]]
         # The size is kept in 32 bits: a larger tensor's is what is left of it.
-        expected = variable.size() * _ITEM_BYTES[variable.dtype]
         if found != expected % 2**32:
             raise self._damaged(f"{name!r} of shape {shape} takes {found} bytes, expected {expected}")
-        if self._stream.seek(expected, 1) > self._size:
+        start = self._stream.tell()
+        learned = bool(shape) and not name.endswith(_FACTORS) and not self._is_sinusoid(name, shape, _TYPES[kind])
+        if self._stream.seek(start + expected) > self._size:
             raise self._damaged(f"{name!r} ends beyond the file's {self._size} bytes")
-        return variable
+        return Variable(name, shape, _TYPES[kind], learned)
+
+    def _is_sinusoid(self, name: str, shape: tuple[int, ...], dtype: str) -> bool:
+        """Whether a table of positions [length, D] was computed: then a row's squares, D / 2 pairs, add up to D / 2."""
+        if not name.endswith(_POSITIONS) or len(shape) != 2 or dtype not in _FLOATS or shape[0] < 2:
+            return False
+        width = shape[1] * _ITEM_BYTES[dtype]
+        self._stream.seek(width, 1)
+        raw = np.frombuffer(self._bytes(width), dtype=_FLOATS[dtype])
+        # numpy has no bfloat16: it is the upper half of a float32.
+        row = (raw.astype(np.uint32) << 16).view(np.float32) if dtype == "bfloat16" else raw.astype(np.float32)
+        return abs(float(row @ row) - shape[1] // 2) < 0.01 * shape[1]
 
     def _text(self) -> str:
         length = self._number("H")
