@@ -1,0 +1,92 @@
+"""Columns of Parquet files."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from data.errors import DataError
+from stages.readers.rows import RawRow, Reason
+from stages.readers.sources import ParquetSource
+
+_BATCH_ROWS = 4096
+
+
+def read_parquet(source: ParquetSource) -> Iterator[RawRow]:
+    """Rows of all files in order of their names; raises DataError for a missing column or a damaged file."""
+    files, paths = find_files(source.path)
+    if not paths:
+        raise DataError(f"{source.path}: no such file, or no .parquet file in it")
+    names = [name for name in (source.source_column, source.target_column) if name is not None]
+    for path in paths:
+        try:
+            with files.open(path, "rb") as stream:
+                yield from _read_file(pq.ParquetFile(stream), path, names)
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{path} cannot be read as Parquet: {error}") from error
+
+
+def find_files(path: str) -> tuple[Any, list[str]]:
+    """The file system and the sorted files of a path, a glob or a folder."""
+    files, root = fsspec.core.url_to_fs(path)
+    if files.isdir(root):
+        return files, sorted(name for name in files.find(root) if name.endswith(".parquet"))
+    if files.exists(root):
+        return files, [root]
+    return files, sorted(files.glob(root)) if any(mark in root for mark in "*?[") else []
+
+
+def _read_file(file: pq.ParquetFile, path: str, names: list[str]) -> Iterator[RawRow]:
+    for name in names:
+        _check_column(file.schema_arrow, name, path)
+    number = 0
+    for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=names):
+        columns = [_values(batch, name) for name in names]
+        references = columns[1] if len(columns) == 2 else [None] * batch.num_rows
+        for source, reference in zip(columns[0], references, strict=True):
+            yield _row(f"{path}:{number}", source, reference)
+            number += 1
+
+
+def _row(location: str, source: str | bytes | None, reference: str | bytes | None) -> RawRow:
+    if isinstance(source, bytes) or isinstance(reference, bytes):
+        shown = source.decode("utf-8", "replace") if isinstance(source, bytes) else source
+        return RawRow(location, shown, None, Reason.NOT_UTF8)
+    return RawRow(location, source or "", reference)
+
+
+def _check_column(schema: pa.Schema, name: str, path: str) -> None:
+    kind: pa.DataType = pa.struct(schema)
+    for part in name.split("."):
+        names = [field.name for field in kind] if pa.types.is_struct(kind) else []
+        if part not in names:
+            raise DataError(f"{path}: no column {name}; {part} is not among {', '.join(names)[:200] or 'no fields'}")
+        kind = kind.field(part).type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
+        raise DataError(f"{path}: column {name} holds {kind}; expected text (string)")
+
+
+def _values(batch: pa.RecordBatch, name: str) -> list[str | bytes | None]:
+    """Texts of a column; bytes where they are no UTF-8, which Parquet does not check."""
+    first, *rest = name.split(".")
+    column = batch.column(first)
+    for part in rest:
+        column = pc.struct_field(column, part)
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    try:
+        return list(column.to_pylist())
+    except UnicodeDecodeError:
+        return [_text_or_bytes(value) for value in column.cast(pa.large_binary()).to_pylist()]
+
+
+def _text_or_bytes(value: bytes | None) -> str | bytes | None:
+    try:
+        return None if value is None else value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value

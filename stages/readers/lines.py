@@ -1,0 +1,113 @@
+"""Lines of a text file, plain or packed, in bounded memory however long a line is."""
+
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from lzma import LZMAError
+from typing import IO, Any, NamedTuple, cast
+
+import fsspec
+
+from data.errors import DataError
+from stages.readers.rows import Reason
+
+SHOWN_CHARACTERS = 1000
+_BUFFER_BYTES = 1 << 20
+_MARK = b"\xef\xbb\xbf"
+
+
+class Line(NamedTuple):
+    """A line without its end; with a reason, `text` is only what could be read of it."""
+
+    text: str
+    reason: Reason | None
+
+
+def read_lines(path: str, longest: int) -> Iterator[Line]:
+    """Lines, ended by LF alone; one of more than `longest` bytes is cut and marked; raises DataError.
+
+    Other marks of a line's end, such as U+2028, are part of the text: a parallel file counts LF.
+    """
+    with opened(path) as stream:
+        first = True
+        while line := stream.readline(longest + 1):
+            whole = line.endswith(b"\n")
+            if len(line) > longest and not whole:
+                _skip_line(stream, longest)
+                yield Line(_shown(line), Reason.TOO_LONG)
+            else:
+                yield _decode(line.removeprefix(_MARK) if first else line)
+            first = False
+
+
+@contextmanager
+def opened(path: str) -> Iterator[IO[bytes]]:
+    """A file's content as bytes, unpacked by its suffix; raises DataError when it is missing or damaged."""
+    try:
+        with fsspec.open(path, "rb", compression=None if path.endswith(".zst") else "infer") as stream:
+            yield io.BufferedReader(cast(Any, _unpacked(stream, path)), _BUFFER_BYTES)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file") from error
+    except (OSError, EOFError, LZMAError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read: {error}; is it damaged or cut off?") from error
+
+
+def _unpacked(stream: Any, path: str) -> Any:
+    return _ZstdStream(stream) if path.endswith(".zst") else stream
+
+
+class _ZstdStream(io.RawIOBase):
+    """All frames of a .zst file; other readers stop after the first, or take a cut file for a whole one."""
+
+    def __init__(self, stream: Any) -> None:
+        from zstandard import ZstdDecompressor
+
+        self._stream = stream
+        self._new = ZstdDecompressor().decompressobj
+        self._frame: Any = None
+        self._packed = b""
+        self._ready = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        from zstandard import ZstdError
+
+        while not self._ready:
+            self._packed = self._packed or self._stream.read(_BUFFER_BYTES // 8)
+            if not self._packed:
+                if self._frame is not None:
+                    raise EOFError("the last Zstandard frame is cut off")
+                return 0
+            try:
+                self._unpack()
+            except ZstdError as error:
+                raise OSError(str(error)) from error
+        size = min(len(buffer), len(self._ready))
+        buffer[:size] = self._ready[:size]
+        self._ready = self._ready[size:]
+        return size
+
+    def _unpack(self) -> None:
+        frame = self._frame or self._new()
+        self._ready = memoryview(frame.decompress(self._packed))
+        self._packed = frame.unused_data if frame.eof else b""
+        self._frame = None if frame.eof else frame
+
+
+def _skip_line(stream: IO[bytes], longest: int) -> None:
+    while (rest := stream.readline(longest + 1)) and not rest.endswith(b"\n"):
+        pass
+
+
+def _decode(line: bytes) -> Line:
+    try:
+        return Line(line.decode("utf-8").rstrip("\n"), None)
+    except UnicodeDecodeError:
+        return Line(_shown(line), Reason.NOT_UTF8)
+
+
+def _shown(line: bytes) -> str:
+    return line[: 4 * SHOWN_CHARACTERS].decode("utf-8", errors="replace")[:SHOWN_CHARACTERS]

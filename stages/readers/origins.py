@@ -1,0 +1,77 @@
+"""The sources of a corpus with their languages, and the raw rows of each."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import fsspec
+
+from stages.readers.catalog import read_catalog
+from stages.readers.columns import find_files, read_parquet
+from stages.readers.rows import RawRow
+from stages.readers.sources import CatalogSource, ParquetSource, Source, TextSource, TsvSource
+from stages.readers.text import read_text
+from stages.readers.tsv import read_tsv
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A source of the corpus; `key` is where it stands in the recipe."""
+
+    key: str
+    source: Source
+    source_language: str
+    target_language: str
+    is_test_set: bool
+
+    @property
+    def name(self) -> str:
+        """The name that its rows carry."""
+        return self.source.name
+
+    def rows(self, max_characters: int) -> Iterator[RawRow]:
+        """Everything in the source, in its order; raises DataError when it cannot be read."""
+        longest = 8 * max_characters + 1024  # bytes; whitespace is folded later, and a character has up to 4
+        source = self.source
+        if isinstance(source, CatalogSource):
+            codes = (source.source_code or self.source_language, source.target_code or self.target_language)
+            return read_catalog(source, *codes)
+        if isinstance(source, TextSource):
+            return read_text(source, longest)
+        if isinstance(source, TsvSource):
+            return read_tsv(source, longest)
+        return read_parquet(source)
+
+    def paths(self) -> list[tuple[str, str]]:
+        """Keys and values of all paths and URLs that the recipe names."""
+        source = self.source
+        if isinstance(source, TextSource):
+            found = [("source_file", source.source_file), ("target_file", source.target_file)]
+        elif isinstance(source, TsvSource):
+            found = [("file", source.file)]
+        else:
+            found = [("path", source.path)]
+        return [(f"{self.key}.{key}", path) for key, path in found if path is not None]
+
+
+def missing_paths(origin: Origin) -> list[str]:
+    """A line for each path of the recipe where nothing is; the state of URLs shows when they are read."""
+    return [
+        f"{key}: no such file: {path}" for key, path in origin.paths() if _is_local(path) and not _local(origin, path)
+    ]
+
+
+def local_paths(origin: Origin) -> list[Path]:
+    """Local files and folders that the source reads and pip did not fetch."""
+    return [found for _, path in origin.paths() if _is_local(path) for found in _local(origin, path)]
+
+
+def _is_local(path: str) -> bool:
+    return ("://" not in path and "::" not in path) or path.startswith("file://")
+
+
+def _local(origin: Origin, path: str) -> list[Path]:
+    if isinstance(origin.source, ParquetSource):
+        return [Path(name) for name in find_files(path)[1]]
+    plain = Path(fsspec.core.url_to_fs(path)[1])
+    return [plain] if plain.exists() else []

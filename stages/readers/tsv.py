@@ -1,0 +1,59 @@
+"""Tables of separated values, a row a line."""
+
+import csv
+import difflib
+from collections.abc import Iterator
+
+from data.errors import DataError
+from stages.readers.lines import Line, read_lines
+from stages.readers.rows import RawRow, Reason
+from stages.readers.sources import Column, TsvSource
+
+# Columns beside the two that are read may be long too.
+_COLUMNS = 16
+
+
+def read_tsv(source: TsvSource, longest: int) -> Iterator[RawRow]:
+    """Rows in order of lines; the first line sets the number of columns; raises DataError for a missing column."""
+    width = 0
+    source_index, target_index = 0, None
+    for number, line in enumerate(read_lines(source.file, _COLUMNS * longest), 1):
+        values = _split(line.text, source)
+        if not width:
+            width = len(values)
+            source_index = _index(source.source_column, values, source)
+            target_index = None if source.target_column is None else _index(source.target_column, values, source)
+            if _has_header(source):
+                continue
+        yield _row(f"{source.file}:{number}", line, values, width, source_index, target_index)
+
+
+def _row(
+    location: str, line: Line, values: list[str], width: int, source_index: int, target_index: int | None
+) -> RawRow:
+    if line.reason or len(values) != width:
+        return RawRow(location, line.text, None, line.reason or Reason.WRONG_COLUMNS)
+    return RawRow(location, values[source_index], None if target_index is None else values[target_index])
+
+
+def _has_header(source: TsvSource) -> bool:
+    named = isinstance(source.source_column, str) or isinstance(source.target_column, str)
+    return named if source.header is None else source.header
+
+
+def _split(text: str, source: TsvSource) -> list[str]:
+    if not source.quoted:
+        return text.rstrip("\r").split(source.separator)
+    return next(csv.reader([text], delimiter=source.separator), [""])
+
+
+def _index(column: Column, values: list[str], source: TsvSource) -> int:
+    if isinstance(column, int):
+        if column < len(values):
+            return column
+        raise DataError(f"{source.file}: no column {column}; its first line has {len(values)}, counted from 0")
+    if column in values:
+        return values.index(column)
+    near = difflib.get_close_matches(column, values, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"its header has {', '.join(values)[:200]}"
+    raise DataError(f"{source.file}: no column {column!r}; {hint}")
