@@ -20,15 +20,18 @@ from stages.training.vocabulary import Vocabulary
 def save_model(path: Path, model: Transformer, weights: Sequence[Tensor] | None = None) -> None:
     """Writes an OpenNMT-py checkpoint without optimiser; `weights` stand in for the parameters, in their order."""
     module = model.module
-    state = {name: value.detach().clone() for name, value in module.state_dict().items()}
+    state = {name: value.detach() for name, value in module.state_dict().items()}
     if weights is not None:
         averages = {id(parameter): value for parameter, value in zip(module.parameters(), weights, strict=True)}
         for name, parameter in module.named_parameters(remove_duplicate=False):
-            state[name] = averages[id(parameter)].detach().clone()
+            state[name] = averages[id(parameter)]
+    # One copy on the CPU for each tensor, however many names it has: the file keeps tied weights once.
+    copies = {value.data_ptr(): value.cpu() for value in state.values()}
+    state = {name: copies[value.data_ptr()] for name, value in state.items()}
     prefix = "generator."
     content = {
-        "model": {name: value.cpu() for name, value in state.items() if not name.startswith(prefix)},
-        "generator": {name[len(prefix) :]: value.cpu() for name, value in state.items() if name.startswith(prefix)},
+        "model": {name: value for name, value in state.items() if not name.startswith(prefix)},
+        "generator": {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)},
         "vocab": vocabulary_entry(model.source_vocabulary, model.target_vocabulary),
         "opt": model.options,
     }

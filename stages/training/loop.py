@@ -14,6 +14,7 @@ from torch import Tensor
 
 from stages.training.batches import Batch
 from stages.training.config import OptimiserConfig
+from stages.training.dropout import Noise, replace_dropout
 from stages.training.model import Transformer
 from stages.training.objective import LossSums, Objective, SoftTargets, loss_sums
 from stages.training.vocabulary import PADDING_ID
@@ -120,6 +121,7 @@ class _Trainer(onmt.trainer.Trainer):  # type: ignore[misc]
     """OpenNMT-py's Trainer, but the loss is a mean over target tokens, and a step's dropout depends on its number."""
 
     seed = 0
+    noise: Noise
     following: Any = None
     moving_average: list[Tensor] | None
 
@@ -132,6 +134,7 @@ class _Trainer(onmt.trainer.Trainer):  # type: ignore[misc]
             self.following = batch["following"]
             # No random state to keep: a resumed training draws what the unbroken one would have drawn.
             torch.manual_seed(self.seed * 1_000_003 + self.optim.training_step)
+            self.noise.begin(self.optim.training_step)
             yield batches, sum(each["tokens"] for each in batches)
             batches = []
 
@@ -174,7 +177,9 @@ class Training:
             model_saver=_Saver(self, watcher),
             average_decay=config.average_decay,
         )
-        self._trainer.seed = config.seed
+        self._trainer.seed, self._trainer.noise = config.seed, Noise(config.seed)
+        if device == "cpu":
+            replace_dropout(model.module, self._trainer.noise)
         self._watcher = watcher
 
     @property

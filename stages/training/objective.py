@@ -21,7 +21,9 @@ import torch
 from torch import Tensor
 
 MissingMass = Literal["ghost", "renormalise", "gold"]
-CHUNK_ELEMENTS = 1 << 20  # of logits at a time: large enough for the matrix product, small enough for the cache
+# Logits at a time: large enough for the matrix product, small enough for the cache; measured at V = 8,000 and 32,000.
+_CHUNK_ELEMENTS = 1 << 21
+_CHUNK_ROWS = 128
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ class _ChunkedLoss(torch.autograd.Function):
         grad_hidden = torch.empty_like(factors) if needs_gradient else None
         grad_weight = torch.zeros_like(weight, dtype=working) if needs_gradient else None
         grad_bias = torch.zeros_like(bias, dtype=working) if needs_gradient else None
-        step = max(1, CHUNK_ELEMENTS // weight.shape[0])
+        step = max(_CHUNK_ROWS, _CHUNK_ELEMENTS // weight.shape[0])
         for begin in range(0, len(hidden), step):
             rows = slice(begin, begin + step)
             logits = torch.addmm(bias.to(dtype), factors[rows], output.t()).to(working)
