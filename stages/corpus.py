@@ -5,7 +5,7 @@ by side and are judged together, a shard is a random sample of its split, and th
 on the order of reading nor on how much fits into memory.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -49,7 +49,7 @@ class Config(BaseModel):
     min_characters: int = Field(1, description="shorter sources and references are rejected", ge=1)
     max_characters: int = Field(2000, description="longer sources and references are rejected", ge=1, le=100_000)
     shard_rows: int = Field(
-        10_000, description="rows a shard; a shard is what a worker takes at a time", ge=1, le=10_000_000
+        10_000, description="rows a shard; a shard is what a worker takes at a time", ge=1, le=1_000_000
     )
 
     @model_validator(mode="after")
@@ -69,11 +69,12 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
     """
     origins = _origins(config)
     counts = Counts(origins)
+    output.discard_shards()  # of a run that was killed, which may have read other content
     writer = CorpusWriter(output, origins, config.shard_rows)
-    admitted = _told(_admitted(config, origins, writer, counts), runtime)
+    admitted = _told(_admitted(config, origins, writer, counts), runtime, lambda: None)
     rows = sort_rows(admitted, output.work_path() / ".sorting")
     fractions = Fractions(config.test_fraction, config.valid_fraction, test_sets=bool(config.test_sets))
-    for row, verdict in judge(_told(rows, runtime), fractions):
+    for row, verdict in judge(_told(rows, runtime, lambda: counts.admitted), fractions):
         if isinstance(verdict, Reason):
             counts.drop(row.origin, verdict)
             writer.reject(row.origin, row, verdict)
@@ -122,13 +123,12 @@ def _admitted(config: Config, origins: list[Origin], writer: CorpusWriter, count
                 counts.drop(index, row)
                 writer.reject(index, raw, row)
             else:
+                counts.admit(index, row.monolingual)
                 yield row
 
 
-def _told(rows: Iterable[T], runtime: Runtime) -> Iterator[T]:
-    number = 0
+def _told(rows: Iterable[T], runtime: Runtime, total: Callable[[], int | None]) -> Iterator[T]:
     for number, row in enumerate(rows, 1):
         if number % PROGRESS_ROWS == 0:
-            runtime.progress(number, None, {})
+            runtime.progress(number, total(), {})
         yield row
-    runtime.progress(number, number, {})

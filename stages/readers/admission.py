@@ -2,7 +2,7 @@
 
 from data.ids import normalise, row_id, split_point
 from stages.readers.origins import Origin
-from stages.readers.rows import RawRow, Reason, Row
+from stages.readers.rows import RawRow, Reason, Row, shown
 
 
 def admit(raw: RawRow, origin: Origin, index: int, sequence: int, shortest: int, longest: int) -> Row | Reason:
@@ -24,7 +24,7 @@ def admit(raw: RawRow, origin: Origin, index: int, sequence: int, shortest: int,
         origin=index,
         source=source,
         reference=reference,
-        location=raw.location,
+        location=shown(raw.location),
     )
 
 

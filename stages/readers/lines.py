@@ -8,11 +8,11 @@ from lzma import LZMAError
 from typing import IO, Any, NamedTuple, cast
 
 import fsspec
+import pyarrow as pa
 
 from data.errors import DataError
-from stages.readers.rows import Reason
+from stages.readers.rows import SHOWN_CHARACTERS, Reason
 
-SHOWN_CHARACTERS = 1000
 _BUFFER_BYTES = 1 << 20
 _MARK = b"\xef\xbb\xbf"
 
@@ -54,47 +54,8 @@ def opened(path: str) -> Iterator[IO[bytes]]:
 
 
 def _unpacked(stream: Any, path: str) -> Any:
-    return _ZstdStream(stream) if path.endswith(".zst") else stream
-
-
-class _ZstdStream(io.RawIOBase):
-    """All frames of a .zst file; other readers stop after the first, or take a cut file for a whole one."""
-
-    def __init__(self, stream: Any) -> None:
-        from zstandard import ZstdDecompressor
-
-        self._stream = stream
-        self._new = ZstdDecompressor().decompressobj
-        self._frame: Any = None
-        self._packed = b""
-        self._ready = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        from zstandard import ZstdError
-
-        while not self._ready:
-            self._packed = self._packed or self._stream.read(_BUFFER_BYTES // 8)
-            if not self._packed:
-                if self._frame is not None:
-                    raise EOFError("the last Zstandard frame is cut off")
-                return 0
-            try:
-                self._unpack()
-            except ZstdError as error:
-                raise OSError(str(error)) from error
-        size = min(len(buffer), len(self._ready))
-        buffer[:size] = self._ready[:size]
-        self._ready = self._ready[size:]
-        return size
-
-    def _unpack(self) -> None:
-        frame = self._frame or self._new()
-        self._ready = memoryview(frame.decompress(self._packed))
-        self._packed = frame.unused_data if frame.eof else b""
-        self._frame = None if frame.eof else frame
+    # fsspec's reader of .zst stops after the first frame, and takes a file that is cut off for a whole one.
+    return pa.CompressedInputStream(pa.PythonFile(stream, "r"), "zstd") if path.endswith(".zst") else stream
 
 
 def _skip_line(stream: IO[bytes], longest: int) -> None:
@@ -110,4 +71,4 @@ def _decode(line: bytes) -> Line:
 
 
 def _shown(line: bytes) -> str:
-    return line[: 4 * SHOWN_CHARACTERS].decode("utf-8", errors="replace")[:SHOWN_CHARACTERS]
+    return line[: 4 * SHOWN_CHARACTERS].decode("utf-8", errors="replace")

@@ -4,9 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import fsspec
-
-from stages.readers.catalog import read_catalog
+from stages.readers.catalog import matching_files, read_catalog
 from stages.readers.columns import find_files, read_parquet
 from stages.readers.rows import RawRow
 from stages.readers.sources import CatalogSource, ParquetSource, Source, TextSource, TsvSource
@@ -34,13 +32,16 @@ class Origin:
         longest = 8 * max_characters + 1024  # bytes; whitespace is folded later, and a character has up to 4
         source = self.source
         if isinstance(source, CatalogSource):
-            codes = (source.source_code or self.source_language, source.target_code or self.target_language)
-            return read_catalog(source, *codes)
+            return read_catalog(source, *self.codes(source))
         if isinstance(source, TextSource):
             return read_text(source, longest)
         if isinstance(source, TsvSource):
             return read_tsv(source, longest)
         return read_parquet(source)
+
+    def codes(self, source: CatalogSource) -> tuple[str, str]:
+        """What the files of a catalog call the two languages."""
+        return source.source_code or self.source_language, source.target_code or self.target_language
 
     def paths(self) -> list[tuple[str, str]]:
         """Keys and values of all paths and URLs that the recipe names."""
@@ -71,7 +72,10 @@ def _is_local(path: str) -> bool:
 
 
 def _local(origin: Origin, path: str) -> list[Path]:
-    if isinstance(origin.source, ParquetSource):
-        return [Path(name) for name in find_files(path)[1]]
-    plain = Path(fsspec.core.url_to_fs(path)[1])
+    source = origin.source
+    if isinstance(source, ParquetSource):
+        return [Path(name) for name in find_files(path)[1].values()]
+    plain = Path(path.removeprefix("file://"))
+    if isinstance(source, CatalogSource) and plain.is_dir():
+        return [plain / name for name in matching_files(source, *origin.codes(source))]
     return [plain] if plain.exists() else []

@@ -3,6 +3,8 @@
 from enum import StrEnum
 from typing import NamedTuple
 
+SHOWN_CHARACTERS = 1000
+
 
 class Reason(StrEnum):
     """Why a row was not taken."""
@@ -47,3 +49,11 @@ class Row(NamedTuple):
     source: str
     reference: str | None
     location: str
+
+
+def shown(text: str) -> str:
+    """A text that can be written down whatever it holds, cut to what a reader needs to see."""
+    text = text[:SHOWN_CHARACTERS]
+    if not text.isascii():
+        text = text.encode("utf-8", errors="replace").decode("utf-8")
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -1,6 +1,7 @@
 """Sorting more rows than memory holds: sorted runs on disk, merged as they are read."""
 
 import heapq
+import itertools
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ from stages.readers.rows import Row
 
 ROWS_IN_MEMORY = 250_000
 CHARACTERS_IN_MEMORY = 100_000_000
+# Each run that is merged has a file open and a batch in memory.
+RUNS_AT_A_TIME = 64
 _BATCH_ROWS = 1024
 _SCHEMA = pa.schema(
     [
@@ -38,7 +41,7 @@ def sort_rows(
     shutil.rmtree(folder, ignore_errors=True)
     try:
         runs, rest = _make_runs(rows, folder, most_rows, most_characters)
-        yield from heapq.merge(*(_read_run(run) for run in runs), rest)
+        yield from heapq.merge(*(_read_run(run) for run in _fewer(runs, folder)), rest)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -51,18 +54,33 @@ def _make_runs(rows: Iterable[Row], folder: Path, most_rows: int, most_character
         waiting.append(row)
         characters += len(row.source) + len(row.reference or "")
         if len(waiting) >= most_rows or characters >= most_characters:
-            runs.append(_write_run(sorted(waiting), folder / f"{len(runs)}.arrow"))
+            waiting.sort()
+            runs.append(_write_run(waiting, folder / f"{len(runs)}.arrow"))
             waiting, characters = [], 0
     waiting.sort()
     return runs, waiting
 
 
-def _write_run(rows: list[Row], path: Path) -> Path:
+def _fewer(runs: list[Path], folder: Path) -> list[Path]:
+    """The same rows in few enough runs to be merged at once."""
+    for number in itertools.count():
+        if len(runs) <= RUNS_AT_A_TIME:
+            break
+        taken, runs = runs[:RUNS_AT_A_TIME], runs[RUNS_AT_A_TIME:]
+        merged = heapq.merge(*(_read_run(run) for run in taken))
+        runs.append(_write_run(merged, folder / f"merged-{number}.arrow"))
+        for run in taken:
+            run.unlink()
+    return runs
+
+
+def _write_run(rows: Iterable[Row], path: Path) -> Path:
+    waiting = iter(rows)
     with storage_faults(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with pa.ipc.new_file(path, _SCHEMA) as writer:
-            for start in range(0, len(rows), _BATCH_ROWS):
-                columns = zip(*rows[start : start + _BATCH_ROWS], strict=True)
+            while batch := list(itertools.islice(waiting, _BATCH_ROWS)):
+                columns = zip(*batch, strict=True)
                 arrays = [pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
                 writer.write_batch(pa.record_batch(arrays, schema=_SCHEMA))
     return path
@@ -72,4 +90,4 @@ def _read_run(path: Path) -> Iterator[Row]:
     with pa.memory_map(str(path)) as stream, pa.ipc.open_file(stream) as reader:
         for number in range(reader.num_record_batches):
             columns = [column.to_pylist() for column in reader.get_batch(number).columns]
-            yield from (Row(*values) for values in zip(*columns, strict=True))
+            yield from map(Row._make, zip(*columns, strict=True))

@@ -1,8 +1,10 @@
 """Files by name inside a zip (a wheel is one) or a folder, on disk or behind an fsspec URL."""
 
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from lzma import LZMAError
 from typing import IO, Any, Protocol, cast
 
 import fsspec
@@ -10,6 +12,8 @@ import fsspec
 from data.errors import DataError
 
 LARGEST_FILE_BYTES = 64 << 20
+# RuntimeError: the member is encrypted. NotImplementedError: packed in a way Python does not know.
+_DAMAGES = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, ValueError, RuntimeError, NotImplementedError)
 
 
 class Tree(Protocol):
@@ -34,7 +38,7 @@ def open_tree(path: str) -> Iterator[Tree]:
     with files.open(root, "rb") as stream:
         try:
             archive = zipfile.ZipFile(cast(IO[bytes], stream))
-        except zipfile.BadZipFile as error:
+        except (zipfile.BadZipFile, OSError, ValueError) as error:
             raise DataError(f"{path}: {error}; expected a folder, a zip or a wheel") from error
         with archive:
             yield _Zip(archive, path)
@@ -69,7 +73,7 @@ class _Zip:
         _check_size(f"{self._path}/{name}", self._archive.getinfo(name).file_size)
         try:
             return self._archive.read(name)
-        except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
+        except _DAMAGES as error:
             raise DataError(f"{self._path}/{name} cannot be read: {error}") from error
 
 

@@ -7,6 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import fsspec
+
 from data.errors import DataError
 
 _SECONDS = 1800
@@ -34,10 +36,13 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "potstill" / "wheels"
 
 
-def check_sha256(path: Path, expected: str) -> None:
-    """Raises DataError when a file's SHA-256 is another."""
-    with path.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
+def check_sha256(path: str, expected: str) -> None:
+    """Raises DataError when the SHA-256 of a file, on disk or behind a URL, is another."""
+    try:
+        with fsspec.open(path, "rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path}: no SHA-256 of it can be taken: {error}; expected one file") from error
     if found != expected:
         raise DataError(f"{path}: found SHA-256 {found}, expected {expected}; delete it, or mend sha256 in the recipe")
 

@@ -6,9 +6,8 @@ import pyarrow as pa
 
 from data.artifact import Artifact
 from data.schema import PAIRS, REJECTS
-from stages.readers.lines import SHOWN_CHARACTERS
 from stages.readers.origins import Origin
-from stages.readers.rows import RawRow, Reason, Row
+from stages.readers.rows import RawRow, Reason, Row, shown
 from stages.readers.splits import SPLITS, Split
 
 
@@ -57,20 +56,13 @@ class CorpusWriter:
     def reject(self, origin: int, raw: RawRow | Row, reason: Reason) -> None:
         """Adds a row to the rejects, its texts cut to what a reader needs to see."""
         name = self._origins[origin].name
-        texts = (_shown(raw.source), _shown(raw.reference))
-        self._rejects.add((name, _encodable(raw.location), *texts, reason.value))
+        source, reference = (None if text is None else shown(text) for text in (raw.source, raw.reference))
+        self._rejects.add((name, shown(raw.location), source, reference, reason.value))
 
     def close(self) -> dict[str, int]:
         """Writes what waits; returns the number of shards by prefix."""
-        writers = {**self._splits, "rejects": self._rejects}
+        writers: dict[str, ShardWriter] = dict(self._splits.items())
+        writers["rejects"] = self._rejects
         for writer in writers.values():
             writer.close()
         return {prefix: writer.shards for prefix, writer in writers.items()}
-
-
-def _shown(text: str | None) -> str | None:
-    return None if text is None else _encodable(text[:SHOWN_CHARACTERS]).replace("\0", "\N{REPLACEMENT CHARACTER}")
-
-
-def _encodable(text: str) -> str:
-    return text if text.isascii() else text.encode("utf-8", errors="replace").decode("utf-8")
