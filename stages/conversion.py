@@ -23,7 +23,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ModelError(f"{path}: holds more than weights and options, so it is not loaded: {error}") from error
-    except (RuntimeError, EOFError, OSError) as error:
+    except Exception as error:  # a file of other bytes makes the unpickler raise whatever it trips over
         raise ModelError(f"{path}: cannot be read as a PyTorch checkpoint, perhaps it was cut off: {error}") from error
     missing = [key for key in ("model", "generator", "vocab", "opt") if key not in (content or {})]
     if missing:
@@ -31,22 +31,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return dict(content)
 
 
-def count_parameters(checkpoint: dict[str, Any]) -> int:
-    """Trained parameters of a checkpoint: tied embeddings count once, sinusoidal positions not at all."""
-    tensors = {**checkpoint["model"], **{f"generator.{key}": value for key, value in checkpoint["generator"].items()}}
-    learned = {name: tensor for name, tensor in tensors.items() if not name.endswith(".pe")}
-    tied = {name for name in learned if name == "generator.weight" or ".emb_luts." in name}
-    # A checkpoint may hold tied weights as copies, so what counts is that they are equal.
-    distinct: list[Any] = []
-    for name in sorted(tied):
-        tensor = learned[name]
-        if not any(tensor.shape == other.shape and bool((tensor == other).all()) for other in distinct):
-            distinct.append(tensor)
-    return sum(tensor.numel() for tensor in (*distinct, *(learned[name] for name in learned.keys() - tied)))
-
-
-def convert_checkpoint(path: Path, folder: Path, *, quantization: str) -> int:
-    """Write `folder` (replaced if it is there) as a CTranslate2 model of `quantization`; returns the parameter count.
+def convert_checkpoint(path: Path, folder: Path, *, quantization: str) -> None:
+    """Write `folder` (replaced if it is there) as a CTranslate2 model of `quantization`.
 
     Raises ModelError when the file is no OpenNMT-py transformer that CTranslate2 can run.
     """
@@ -54,7 +40,6 @@ def convert_checkpoint(path: Path, folder: Path, *, quantization: str) -> int:
     from ctranslate2.converters import OpenNMTPyConverter
 
     checkpoint = read_checkpoint(path)
-    parameters = count_parameters(checkpoint)
     with tempfile.TemporaryDirectory(prefix="potstill-convert-") as scratch:
         readable = _with_plain_attention(path, checkpoint, Path(scratch))
         try:
@@ -62,7 +47,6 @@ def convert_checkpoint(path: Path, folder: Path, *, quantization: str) -> int:
                 OpenNMTPyConverter(str(readable)).convert(str(folder), quantization=quantization, force=True)
         except (ValueError, KeyError, NotImplementedError, AttributeError) as error:
             raise ModelError(f"{path}: CTranslate2 cannot run this model: {error}") from error
-    return parameters
 
 
 def _with_plain_attention(path: Path, checkpoint: dict[str, Any], scratch: Path) -> Path:
