@@ -1,0 +1,125 @@
+"""Text in, text out, through one exported folder: what the CLI and the evaluation share."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.errors import ModelError
+from data.ids import normalise
+from data.model_folder import load_teacher_info
+from stages.tokenizer import Tokenizer, load_tokenizer
+
+if TYPE_CHECKING:
+    import ctranslate2
+
+# Lines read before any is translated: enough to sort by length, little enough to stream.
+CHUNK_LINES = 2048
+BATCH_TOKENS = 2048
+_MODEL_FILES = ("model.bin", "config.json", "*_vocabulary.*")
+_TOKENIZER_FILES = ("source.spm", "target.spm")
+
+
+@dataclass(frozen=True)
+class Translation:
+    """One line's translation; `tokens` counts its target subwords, without </s>."""
+
+    text: str
+    tokens: int
+
+
+@dataclass(frozen=True)
+class TextTranslator:
+    """A loaded model with its tokenizer; the prefixes and the suffix are what the model wants around a sentence."""
+
+    model: "ctranslate2.Translator"
+    tokenizer: Tokenizer
+    source_prefix: tuple[str, ...]
+    source_suffix: tuple[str, ...]
+    target_prefix: tuple[str, ...]
+
+    def translate(self, lines: Sequence[str], *, beam_size: int, batch_tokens: int = BATCH_TOKENS) -> list[Translation]:
+        """One translation a line, in order, with beams of `beam_size` (1 is greedy); an empty line stays empty."""
+        texts = [normalise(line) for line in lines]
+        asked = [position for position, text in enumerate(texts) if text]
+        found = self._translate_tokens([texts[position] for position in asked], beam_size, batch_tokens)
+        decoded = self.tokenizer.decode_target(found)
+        result = [Translation("", 0)] * len(texts)
+        for position, text, tokens in zip(asked, decoded, found, strict=True):
+            result[position] = Translation(text, len(tokens))
+        return result
+
+    def _translate_tokens(self, texts: Sequence[str], beam_size: int, batch_tokens: int) -> list[list[str]]:
+        if not texts:
+            return []
+        sources = [
+            [*self.source_prefix, *tokens, *self.source_suffix] for tokens in self.tokenizer.encode_source(texts)
+        ]
+        results = self.model.translate_batch(
+            sources,
+            target_prefix=[list(self.target_prefix)] * len(sources) if self.target_prefix else None,
+            beam_size=beam_size,
+            max_batch_size=batch_tokens,
+            batch_type="tokens",
+        )
+        return [result.hypotheses[0][len(self.target_prefix) :] for result in results]
+
+
+def load_translator(
+    folder: Path, *, tokenizer: Tokenizer | None = None, threads: int, device: str = "cpu"
+) -> TextTranslator:
+    """Load an exported folder, with the tokenizer beside the model unless another is given.
+
+    On a CPU each of `threads` workers translates a batch of its own, which is faster than several threads a batch.
+    Raises ModelError when the folder holds no model, or a damaged one.
+    """
+    import ctranslate2
+
+    info = load_teacher_info(folder)
+    layout = {"inter_threads": threads, "intra_threads": 1} if device == "cpu" else {"inter_threads": 1}
+    try:
+        model = ctranslate2.Translator(str(folder), device=device, **layout)
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(f"{folder}: CTranslate2 cannot load this model on {device}: {error}") from error
+    return TextTranslator(
+        model=model,
+        tokenizer=tokenizer or load_tokenizer(folder),
+        source_prefix=tuple(info.source_prefix),
+        source_suffix=tuple(info.source_suffix),
+        target_prefix=tuple(info.target_prefix),
+    )
+
+
+def size_on_disk(model: Path, tokenizer: Path) -> int:
+    """Bytes of what translating needs: the model's files, vocabularies included, and the tokenizer's."""
+    found = [path for pattern in _MODEL_FILES for path in model.glob(pattern)]
+    found += [path for name in _TOKENIZER_FILES for path in tokenizer.glob(name)]
+    return sum(path.stat().st_size for path in found)
+
+
+def translate_lines(
+    folder: Path,
+    lines: Iterable[str],
+    *,
+    beam_size: int = 1,
+    threads: int = 1,
+    device: str = "cpu",
+    batch_tokens: int = BATCH_TOKENS,
+    chunk_lines: int = CHUNK_LINES,
+) -> Iterator[str]:
+    """One translation a line, in order, never holding more than `chunk_lines` of the input in memory.
+
+    The model is loaded before the first line is asked for, so that a wrong folder is told at once.
+    Raises ModelError when the folder holds no model that can be loaded.
+    """
+    translator = load_translator(folder, threads=threads, device=device)
+    return _stream(translator, iter(lines), beam_size, batch_tokens, chunk_lines)
+
+
+def _stream(
+    translator: TextTranslator, lines: Iterator[str], beam_size: int, batch_tokens: int, chunk_lines: int
+) -> Iterator[str]:
+    while chunk := list(islice(lines, chunk_lines)):
+        for translation in translator.translate(chunk, beam_size=beam_size, batch_tokens=batch_tokens):
+            yield translation.text
