@@ -1,0 +1,98 @@
+"""The card of an exported model: what it is, how it was made, and five lines that use it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What the card says. `sentencepiece` tells whether there are tokenizer files, or text is split on spaces."""
+
+    source_language: str
+    target_language: str
+    parameters: int
+    bytes: int
+    quantization: str
+    made_by: str
+    on_references: bool
+    steps: int | None
+    sentencepiece: bool
+    target_sentencepiece: bool
+    libraries: Mapping[str, str]
+
+
+def language_name(tag: str) -> str:
+    """The English name of a BCP-47 tag, or the tag itself where there is none."""
+    from babel import Locale, UnknownLocaleError
+
+    try:
+        return Locale.parse(tag, sep="-").get_display_name("en") or tag
+    except (UnknownLocaleError, ValueError):
+        return tag
+
+
+def render_card(facts: CardFacts) -> str:
+    """The card as Markdown, with the front matter that Hugging Face models use."""
+    source, target = language_name(facts.source_language), language_name(facts.target_language)
+    how = (
+        "It was trained on the references of the corpus alone: the baseline that a distilled student is compared with."
+        if facts.on_references
+        else "It was distilled from a larger teacher: trained on the teacher's translations and its soft targets."
+    )
+    steps = f" for {facts.steps:,} steps" if facts.steps is not None else ""
+    libraries = ", ".join(f"{name} {version}" for name, version in sorted(facts.libraries.items()))
+    return f"""---
+language: [{facts.source_language}, {facts.target_language}]
+library_name: ctranslate2
+pipeline_tag: translation
+---
+
+# {source} to {target}
+
+A translation model of {facts.parameters:,} parameters in {facts.bytes / 1e6:.1f} MB ({facts.quantization}),
+tokenizer included. It translates sentences from {source} ({facts.source_language}) to {target}
+({facts.target_language}).
+
+{how} OpenNMT-py trained it{steps}; Potstill made the folder from its artefact `{facts.made_by}`{_with(libraries)}.
+
+## Use
+
+In this folder, with `pip install ctranslate2{" sentencepiece" if facts.sentencepiece else ""}`, one sentence a line \
+from standard input:
+
+```python
+{_snippet(facts)}
+```
+
+Potstill does the same with beams, threads and streaming: `potstill translate . < text`.
+
+The model saw single sentences of the kind its corpus holds; on other text expect less. Numbers on quality and speed
+are in the report of the run that made it.
+"""
+
+
+def _with(libraries: str) -> str:
+    return f" ({libraries})" if libraries else ""
+
+
+def _snippet(facts: CardFacts) -> str:
+    """Five lines, whichever tokenizer the model has."""
+    if not facts.sentencepiece:
+        return """\
+import sys, ctranslate2
+translator = ctranslate2.Translator(".", inter_threads=2, intra_threads=1)
+tokens = [line.split() for line in sys.stdin]
+for result in translator.translate_batch(tokens, beam_size=1, max_batch_size=32):
+    print(" ".join(result.hypotheses[0]))"""
+    load = 'sentencepiece.SentencePieceProcessor(model_file="source.spm")'
+    decoder = "tokenizer"
+    name = "tokenizer"
+    if facts.target_sentencepiece:
+        name, decoder = "tokenizer, target_tokenizer", "target_tokenizer"
+        load = '(sentencepiece.SentencePieceProcessor(model_file=f"{side}.spm") for side in ("source", "target"))'
+    return f"""\
+import sys, ctranslate2, sentencepiece
+{name} = {load}
+tokens = [tokenizer.encode(line.strip(), out_type=str) for line in sys.stdin]
+for result in ctranslate2.Translator(".").translate_batch(tokens, beam_size=1, max_batch_size=32):
+    print({decoder}.decode(result.hypotheses[0]))"""
