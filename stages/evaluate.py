@@ -1,0 +1,242 @@
+"""Teacher, student and baseline on the held-out test set: quality with intervals, speed on equal terms, size.
+
+Every system is measured as text in, text out, tokenisation included, on the same sentences and threads; loading a
+model is not counted. Each uses the beam it is used with, and teacher and student also the other's beam.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict, Field
+
+from data.errors import DataError
+from data.local import write_atomically
+from data.model_folder import load_teacher_info
+from data.runtime import Runtime
+from data.store import Artifact
+from stages.evaluation.machine import describe_machine
+from stages.evaluation.quality import Scoring, bleu_tokenizer, compare_systems, score_systems
+from stages.evaluation.speed import Timing, time_systems
+from stages.tokenizer import load_tokenizer
+from stages.translate import TextTranslator, load_translator, size_on_disk
+
+VERSION = "1"
+LIBRARIES = ("ctranslate2", "sacrebleu", "sentencepiece")
+INPUTS = ("corpus", "tokenizer", "teacher", "export", "export_baseline")
+
+TRANSLATIONS = "translations-00000"
+METRICS = "metrics.json"
+
+
+class Config(BaseModel):
+    """How the systems are compared."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    teacher_beam: int = Field(5, ge=1, le=64, description="beam of the teacher")
+    student_beam: int = Field(1, ge=1, le=64, description="beam of student and baseline; 1 is greedy")
+    batch_tokens: int = Field(2048, ge=64, description="source subwords in a batch, the same for every system")
+    threads: int | None = Field(
+        None, ge=1, le=1024, description="CPU threads of every system; by default all there are"
+    )
+    repeats: int = Field(5, ge=1, le=100, description="timed runs of each system, taken in turn; the median counts")
+    timed_sentences: int = Field(1000, ge=1, description="test sentences in a timed run, at most")
+    bootstrap_samples: int = Field(1000, ge=100, le=100_000, description="resamples for intervals and p-values")
+    seed: int = Field(12345, ge=0, le=2**32 - 1, description="seed of the bootstrap; sacrebleu's default")
+    bleu_tokenizer: str = Field("auto", description="sacrebleu's tokenisation for BLEU; auto takes the language's")
+
+
+@dataclass(frozen=True)
+class System:
+    """One model decoded with one beam, and what it takes on disk."""
+
+    role: str
+    translator: TextTranslator
+    beam: int
+    parameters: int
+    bytes: int
+    quantization: str
+
+    def translate(self, lines: Sequence[str], batch_tokens: int) -> tuple[list[str], int]:
+        """The translations, and how many target subwords they took."""
+        found = self.translator.translate(lines, beam_size=self.beam, batch_tokens=batch_tokens)
+        return [translation.text for translation in found], sum(translation.tokens for translation in found)
+
+
+def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtime: Runtime) -> dict[str, Any]:
+    """Compare the systems; keeps every translation in the shard `translations-00000`, and `metrics.json`.
+
+    Metrics: systems, ratios, comparisons, test, machine, settings. Raises DataError when no test row has a reference,
+    ModelError when a folder holds no model.
+    """
+    threads = config.threads or runtime.threads
+    rows, without_reference = _test_rows(inputs["corpus"])
+    systems = _load_systems(inputs, config, threads, runtime.device)
+    translated = _translate(systems, rows["source"].to_pylist(), config, runtime)
+    output.write_shard(TRANSLATIONS, _translations(rows, translated))
+    timings = _time(systems, _timed_sources(rows, config), config, runtime)
+    scoring = Scoring(_bleu_tokenizer(config, rows), config.bootstrap_samples, config.seed)
+    metrics = _compare(systems, translated, timings, rows["reference"].to_pylist(), scoring) | {
+        "test": _describe_test_set(rows, without_reference, config),
+        "machine": describe_machine(runtime.device),
+        "settings": config.model_dump()
+        | {"threads": threads, "device": runtime.device, "bleu_tokenizer": scoring.tokenizer},
+    }
+    write_atomically(output.work_path() / METRICS, json.dumps(metrics, indent=1).encode())
+    return metrics
+
+
+def _compare(
+    systems: Mapping[str, System],
+    translated: Mapping[str, Sequence[str]],
+    timings: Mapping[str, Timing],
+    references: Sequence[str],
+    scoring: Scoring,
+) -> dict[str, Any]:
+    scores = score_systems(translated, references, scoring)
+    described = {name: _describe(system, timings[name]) | scores[name] for name, system in systems.items()}
+    comparisons = compare_systems(translated, references, _pairs(systems), scoring)
+    return {"systems": described, "ratios": _ratios(described), "comparisons": comparisons}
+
+
+def _describe_test_set(rows: pa.Table, without_reference: int, config: Config) -> dict[str, Any]:
+    return {
+        "sentences": rows.num_rows,
+        "without_reference": without_reference,
+        "timed_sentences": min(rows.num_rows, config.timed_sentences),
+        "source_languages": sorted(set(rows["source_language"].to_pylist())),
+        "target_languages": sorted(set(rows["target_language"].to_pylist())),
+    }
+
+
+def _test_rows(corpus: Artifact) -> tuple[pa.Table, int]:
+    columns = ["id", "source", "reference", "source_language", "target_language"]
+    tables = list(corpus.tables("test-", columns))
+    rows = pa.concat_tables(tables) if tables else None
+    kept = rows.filter(pc.is_valid(rows["reference"])) if rows is not None else None
+    if rows is None or kept is None or kept.num_rows == 0:
+        raise DataError(
+            f"{corpus.url}: no test row has a reference, so nothing can be evaluated; hold out more of the corpus "
+            "or name a test set with references"
+        )
+    return kept, rows.num_rows - kept.num_rows
+
+
+def _timed_sources(rows: pa.Table, config: Config) -> list[str]:
+    # Ids are hashes, so the first by id are a random sample that does not change from run to run.
+    timed: list[str] = rows.sort_by("id")["source"].to_pylist()[: config.timed_sentences]
+    return timed
+
+
+def _load_systems(inputs: Mapping[str, Artifact], config: Config, threads: int, device: str) -> dict[str, System]:
+    def load(role: str, node: str, tokenizer_node: str, beam: int) -> System:
+        return _load(role, inputs[node].path(), inputs[tokenizer_node].path(), beam, threads, device)
+
+    systems = {
+        "teacher": load("teacher", "teacher", "tokenizer", config.teacher_beam),
+        "student": load("student", "export", "export", config.student_beam),
+    }
+    if "export_baseline" in inputs:
+        systems["baseline"] = load("baseline", "export_baseline", "export_baseline", config.student_beam)
+    if config.teacher_beam != config.student_beam:
+        for role, beam in (("teacher", config.student_beam), ("student", config.teacher_beam)):
+            systems[f"{role}_beam{beam}"] = replace(systems[role], beam=beam)
+    return systems
+
+
+def _load(role: str, folder: Path, tokenizer_folder: Path, beam: int, threads: int, device: str) -> System:
+    info = load_teacher_info(folder)
+    return System(
+        role=role,
+        translator=load_translator(folder, tokenizer=load_tokenizer(tokenizer_folder), threads=threads, device=device),
+        beam=beam,
+        parameters=info.parameters,
+        bytes=size_on_disk(folder, tokenizer_folder),
+        quantization=info.quantization,
+    )
+
+
+def _translations(rows: pa.Table, translated: Mapping[str, Sequence[str]]) -> pa.Table:
+    table = rows.select(["id", "source", "reference"])
+    for name, lines in translated.items():
+        table = table.append_column(pa.field(name, pa.string(), nullable=False), pa.array(lines, pa.string()))
+    return table.combine_chunks()
+
+
+def _translate(
+    systems: Mapping[str, System], sources: list[str], config: Config, runtime: Runtime
+) -> dict[str, list[str]]:
+    translated: dict[str, list[str]] = {}
+    for name, system in systems.items():
+        translated[name] = system.translate(sources, config.batch_tokens)[0]
+        runtime.progress(len(translated), _calls(systems, config), {})
+    return translated
+
+
+def _time(systems: Mapping[str, System], sources: list[str], config: Config, runtime: Runtime) -> dict[str, Timing]:
+    def timed(system: System) -> Callable[[], int]:
+        return lambda: system.translate(sources, config.batch_tokens)[1]
+
+    return time_systems(
+        {name: timed(system) for name, system in systems.items()},
+        sentences=len(sources),
+        repeats=config.repeats,
+        done=lambda finished: runtime.progress(len(systems) + finished, _calls(systems, config), {}),
+    )
+
+
+def _calls(systems: Mapping[str, System], config: Config) -> int:
+    """For progress: each system translates all rows once, and the timed ones for warm-up and in every repeat."""
+    return len(systems) * (config.repeats + 2)
+
+
+def _bleu_tokenizer(config: Config, rows: pa.Table) -> str:
+    if config.bleu_tokenizer != "auto":
+        return config.bleu_tokenizer
+    return bleu_tokenizer(rows["target_language"][0].as_py())
+
+
+def _pairs(systems: Mapping[str, System]) -> list[tuple[str, str]]:
+    wanted = [("student", "teacher"), ("student", "baseline"), ("baseline", "teacher")]
+    return [(system, against) for system, against in wanted if {system, against} <= set(systems)]
+
+
+def _describe(system: System, timing: Timing) -> dict[str, Any]:
+    return {
+        "role": system.role,
+        "beam": system.beam,
+        "parameters": system.parameters,
+        "bytes": system.bytes,
+        "quantization": system.quantization,
+        "compute_type": str(system.translator.model.compute_type),
+        "sentences_per_second": timing.sentences_per_second,
+        "sentences_per_second_range": list(timing.sentences_per_second_range),
+        "tokens_per_second": timing.tokens_per_second,
+        "tokens": timing.tokens,
+        "seconds": list(timing.seconds),
+    }
+
+
+def _ratios(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    def speedup(fast: str, slow: str) -> float:
+        return float(systems[fast]["sentences_per_second"] / systems[slow]["sentences_per_second"])
+
+    teacher, student = systems["teacher"], systems["student"]
+    ratios = {
+        "chrf_vs_teacher": student["chrf"] / teacher["chrf"] if teacher["chrf"] else 0.0,
+        "speedup_vs_teacher": speedup("student", "teacher"),
+        "parameters_vs_teacher": student["parameters"] / teacher["parameters"],
+        "bytes_vs_teacher": student["bytes"] / teacher["bytes"],
+    }
+    same_beam = (f"student_beam{teacher['beam']}", f"teacher_beam{student['beam']}")
+    if set(same_beam) <= set(systems):
+        ratios[f"speedup_both_beam{teacher['beam']}"] = speedup(same_beam[0], "teacher")
+        ratios[f"speedup_both_beam{student['beam']}"] = speedup("student", same_beam[1])
+    if "baseline" in systems:
+        ratios["chrf_gain_vs_baseline"] = student["chrf"] - systems["baseline"]["chrf"]
+    return ratios

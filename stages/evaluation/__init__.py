@@ -1,0 +1,1 @@
+"""What the evaluation measures: quality, speed, and the machine both were measured on."""

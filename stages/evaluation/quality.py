@@ -1,0 +1,144 @@
+"""Quality of several systems on one test set, by sacrebleu, with signatures and paired bootstrap."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from data.errors import DataError
+
+if TYPE_CHECKING:
+    from sacrebleu.metrics.base import Metric
+
+# sacrebleu's own tokenisation splits on spaces and punctuation: wrong where words are not spaced.
+_BLEU_TOKENIZERS = {"zh": "zh", "ja": "char", "ko": "char", "th": "char", "km": "char", "lo": "char", "my": "char"}
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """BLEU's tokenisation by sacrebleu's name, and the bootstrap's resamples and seed."""
+
+    tokenizer: str = "13a"
+    samples: int = 1000
+    seed: int = 12345
+
+
+def bleu_tokenizer(target_language: str) -> str:
+    """The BLEU tokenisation for a BCP-47 tag: `zh` for Chinese, characters where words are not spaced, else `13a`."""
+    return _BLEU_TOKENIZERS.get(target_language.split("-")[0].lower(), "13a")
+
+
+def build_metrics(tokenizer: str) -> dict[str, "Metric"]:
+    """The metrics of the report by key, each fresh: sacrebleu's metrics cache their references."""
+    from sacrebleu.metrics import BLEU, CHRF, TER
+
+    return {"bleu": BLEU(tokenize=tokenizer), "chrf": CHRF(), "ter": TER()}
+
+
+def score_systems(
+    hypotheses: Mapping[str, Sequence[str]], references: Sequence[str], scoring: Scoring
+) -> dict[str, dict[str, Any]]:
+    """Corpus scores, 0..100, with 95% intervals by bootstrap resampling.
+
+    {system: {metric: score, "<metric>_interval": [low, high], "signatures": {metric: signature}}} for bleu, chrf, ter.
+    Raises DataError when a system has not one hypothesis for each reference: sacrebleu would score what is there.
+    """
+    _check_lengths(hypotheses, references)
+    with _sacrebleu_seed(scoring.seed):
+        return {name: _score(lines, references, scoring) for name, lines in hypotheses.items()}
+
+
+def _score(hypotheses: Sequence[str], references: Sequence[str], scoring: Scoring) -> dict[str, Any]:
+    scores: dict[str, Any] = {}
+    signatures = {}
+    for key, metric in build_metrics(scoring.tokenizer).items():
+        score = metric.corpus_score(hypotheses, [references], n_bootstrap=scoring.samples)
+        signatures[key] = str(metric.get_signature())
+        spoken = json.loads(score.format(width=6, signature=signatures[key], is_json=True))
+        mean, half_width = spoken.get("confidence_mean", score.score), spoken.get("confidence_var", 0.0)
+        scores |= {key: float(score.score), f"{key}_interval": [mean - half_width, mean + half_width]}
+    return {**scores, "signatures": signatures}
+
+
+def compare_systems(
+    hypotheses: Mapping[str, Sequence[str]],
+    references: Sequence[str],
+    pairs: Sequence[tuple[str, str]],
+    scoring: Scoring,
+) -> list[dict[str, Any]]:
+    """Paired bootstrap resampling (Koehn 2004) of each (system, against) pair, by sacrebleu's own test.
+
+    One dictionary a pair: `system`, `against`, and for bleu and chrf {"difference": system - against, "interval": its
+    95% interval, "p_value"}. Raises DataError when a system has not one hypothesis for each reference.
+    """
+    _check_lengths(hypotheses, references)
+    with _sacrebleu_seed(scoring.seed):
+        return [
+            {"system": system, "against": against}
+            | _compare(hypotheses[system], hypotheses[against], references, scoring)
+            for system, against in pairs
+        ]
+
+
+def _compare(
+    system: Sequence[str], against: Sequence[str], references: Sequence[str], scoring: Scoring
+) -> dict[str, Any]:
+    from sacrebleu.significance import PairedTest
+
+    metrics = {key: metric for key, metric in build_metrics(scoring.tokenizer).items() if key != "ter"}
+    test = PairedTest([("against", against), ("system", system)], metrics, [references], "bs", scoring.samples)
+    _, scores = test()
+    equal = list(system) == list(against)
+    compared = {}
+    for (key, metric), name in zip(metrics.items(), test.metrics, strict=True):
+        base, other = scores[name]
+        compared[key] = {
+            "difference": float(other.score - base.score),
+            "interval": _difference_interval(metric, system, against, references, scoring),
+            # Equal output differs by nothing in every sample, and sacrebleu's test then says p = 1 / (samples + 1).
+            "p_value": 1.0 if equal else float(other.p_value),
+        }
+    return compared
+
+
+def _difference_interval(
+    metric: "Metric", system: Sequence[str], against: Sequence[str], references: Sequence[str], scoring: Scoring
+) -> list[float]:
+    """95% percentile interval of the difference; sacrebleu reports only each system's own.
+
+    It draws the same resamples as sacrebleu's paired test with the same seed, but one at a time.
+    """
+    import numpy as np
+
+    stats = [np.array(metric._extract_corpus_statistics(lines, [references]), "float32") for lines in (system, against)]
+    size = (scoring.samples, len(references))
+    rows = np.random.default_rng(scoring.seed).choice(len(references), size=size, replace=True)
+    differences = []
+    for drawn in rows:
+        scores = [metric._compute_score_from_stats(stat[drawn].sum(0)).score for stat in stats]
+        differences.append(scores[0] - scores[1])
+    return [float(bound) for bound in np.percentile(differences, [2.5, 97.5])]
+
+
+@contextmanager
+def _sacrebleu_seed(seed: int) -> Iterator[None]:
+    # sacrebleu takes its seed from the environment and nowhere else.
+    before = os.environ.get("SACREBLEU_SEED")
+    os.environ["SACREBLEU_SEED"] = str(seed)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["SACREBLEU_SEED"]
+        else:
+            os.environ["SACREBLEU_SEED"] = before
+
+
+def _check_lengths(hypotheses: Mapping[str, Sequence[str]], references: Sequence[str]) -> None:
+    for name, lines in hypotheses.items():
+        if len(lines) != len(references):
+            raise DataError(f"{name}: {len(lines)} hypotheses for {len(references)} references; one for each is needed")
+    if not references:
+        raise DataError("no references to score against: the test split is empty; hold out more of the corpus")

@@ -1,0 +1,163 @@
+"""The evaluation of tiny real models, against sacrebleu, os.stat and each model translated alone."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sacrebleu.metrics import BLEU, CHRF, TER
+
+from data.artifact import Artifact
+from data.errors import DataError
+from data.model_folder import describe_model, save_teacher_info
+from data.runtime import Runtime
+from stages.conversion import convert_checkpoint
+from stages.evaluate import Config, run
+from stages.export import Config as ExportConfig
+from stages.export import run as export
+from stages.translate import translate_lines
+from tests.fixtures.artifacts import closed, new_artifact
+from tests.fixtures.tiny_student import (
+    SENTENCES,
+    TALKATIVE_SEED,
+    PiecesShape,
+    corpus_artifact,
+    student_artifact,
+    tokenizer_artifact,
+    tokenizer_pieces,
+    write_tiny_tokenizer,
+)
+from tests.fixtures.tiny_teacher import write_tiny_checkpoint
+
+CONFIG = Config(teacher_beam=3, repeats=2, bootstrap_samples=100)
+
+
+def inputs(root: Path) -> dict[str, Artifact]:
+    """A teacher without tokenizer beside it, and two exported students that differ from it and from one another."""
+    store, tokenizer = root / "store", write_tiny_tokenizer(root / "tokenizer")
+    found = {"corpus": corpus_artifact(store), "tokenizer": tokenizer_artifact(store, tokenizer)}
+    teacher = new_artifact(store, "teacher")
+    shape = PiecesShape(pieces=tokenizer_pieces(tokenizer), encoder_layers=3)
+    checkpoint = write_tiny_checkpoint(root / "checkpoint.pt", seed=5, shape=shape)
+    convert_checkpoint(checkpoint, teacher.work_path(), quantization="float32")
+    save_teacher_info(teacher.work_path(), describe_model(teacher.work_path(), "train"))
+    found["teacher"] = closed(teacher)
+    for node, trained, seed in (("export", "student", TALKATIVE_SEED), ("export_baseline", "baseline", 30)):
+        output = new_artifact(store, node)
+        parts = found | {"student": student_artifact(store, tokenizer, node=trained, seed=seed)}
+        export(parts, ExportConfig(), output, Runtime())
+        found[node] = closed(output)
+    return found
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Mapping[str, Artifact], Artifact, dict[str, Any]]:
+    root = tmp_path_factory.mktemp("evaluate")
+    parts, output = inputs(root), new_artifact(root / "store", "evaluate")
+    calls: list[tuple[int, int | None]] = []
+    runtime = Runtime(threads=2, progress=lambda done, total, extras: calls.append((done, total)))
+    metrics = run(parts, CONFIG, output, runtime)
+    assert calls == [(number, 20) for number in range(1, 21)]  # 5 systems: all rows, warm-up, 2 repeats
+    return parts, closed(output), metrics
+
+
+def test_every_system_translates_with_its_beam_and_is_scored_by_sacrebleu(evaluated: Any) -> None:
+    parts, output, metrics = evaluated
+    table = output.read_shard("translations-00000")
+    assert table["source"].to_pylist() == [SENTENCES[0], SENTENCES[1], SENTENCES[4]]  # one row has no reference
+    references = table["reference"].to_pylist()
+    beams = {"teacher": 3, "student": 1, "baseline": 1, "teacher_beam1": 1, "student_beam3": 3}
+    assert {name: system["beam"] for name, system in metrics["systems"].items()} == beams
+    for name, system in metrics["systems"].items():
+        lines = table[name].to_pylist()
+        for key, metric in (("bleu", BLEU()), ("chrf", CHRF()), ("ter", TER())):
+            expected = metric.corpus_score(lines, [references], n_bootstrap=100)
+            assert system[key] == pytest.approx(expected.score)
+            assert system["signatures"][key] == str(metric.get_signature())
+            low, high = system[f"{key}_interval"]
+            assert low <= high
+    for name, node in (("student", "export"), ("baseline", "export_baseline"), ("student_beam3", "export")):
+        expected = list(translate_lines(parts[node].path(), table["source"].to_pylist(), beam_size=beams[name]))
+        assert table[name].to_pylist() == expected
+
+
+def test_size_and_parameters_are_those_on_disk(evaluated: Any) -> None:
+    parts, _, metrics = evaluated
+    for role, node, tokenizer in (("teacher", "teacher", "tokenizer"), ("student", "export", "export")):
+        folder, spm = parts[node].path(), parts[tokenizer].path() / "source.spm"
+        names = ("model.bin", "config.json", "shared_vocabulary.json")
+        assert metrics["systems"][role]["bytes"] == spm.stat().st_size + sum(
+            (folder / name).stat().st_size for name in names
+        )
+        assert metrics["systems"][role]["parameters"] == describe_model(folder, "student").parameters
+    assert metrics["systems"]["teacher"]["quantization"] == "float32"
+    assert metrics["systems"]["student"]["quantization"] == "int8"
+
+
+def test_speed_is_the_median_of_the_timed_runs(evaluated: Any) -> None:
+    _, output, metrics = evaluated
+    table = output.read_shard("translations-00000")
+    assert metrics["settings"]["threads"] == 2
+    for name, system in metrics["systems"].items():
+        first, second = system["seconds"]
+        assert system["sentences_per_second"] == pytest.approx(3 / ((first + second) / 2))
+        assert system["tokens_per_second"] == pytest.approx(system["tokens"] / ((first + second) / 2))
+        assert system["tokens"] >= sum(len(text.split()) for text in table[name].to_pylist())
+
+
+def test_ratios_and_comparisons_follow_from_the_systems(evaluated: Any) -> None:
+    _, _, metrics = evaluated
+    systems, ratios = metrics["systems"], metrics["ratios"]
+    speed = {name: system["sentences_per_second"] for name, system in systems.items()}
+    assert ratios == pytest.approx(
+        {
+            "chrf_vs_teacher": systems["student"]["chrf"] / systems["teacher"]["chrf"],
+            "chrf_gain_vs_baseline": systems["student"]["chrf"] - systems["baseline"]["chrf"],
+            "parameters_vs_teacher": systems["student"]["parameters"] / systems["teacher"]["parameters"],
+            "bytes_vs_teacher": systems["student"]["bytes"] / systems["teacher"]["bytes"],
+            "speedup_vs_teacher": speed["student"] / speed["teacher"],
+            "speedup_both_beam3": speed["student_beam3"] / speed["teacher"],
+            "speedup_both_beam1": speed["student"] / speed["teacher_beam1"],
+        }
+    )
+    pairs = [(row["system"], row["against"]) for row in metrics["comparisons"]]
+    assert pairs == [("student", "teacher"), ("student", "baseline"), ("baseline", "teacher")]
+    for row in metrics["comparisons"]:
+        apart = systems[row["system"]]["chrf"] - systems[row["against"]]["chrf"]
+        assert row["chrf"]["difference"] == pytest.approx(apart)
+
+
+def test_what_was_measured_says_on_what(evaluated: Any) -> None:
+    _, output, metrics = evaluated
+    assert metrics["test"] == {
+        "sentences": 3,
+        "without_reference": 1,
+        "timed_sentences": 3,
+        "source_languages": ["en"],
+        "target_languages": ["de"],
+    }
+    assert metrics["machine"]["processor"]
+    assert metrics["settings"]["bleu_tokenizer"] == "13a"
+    assert json.loads((output.path() / "metrics.json").read_text(encoding="utf-8")) == json.loads(json.dumps(metrics))
+
+
+def test_without_baseline_and_with_one_beam_two_systems_are_left(tmp_path: Path) -> None:
+    parts = inputs(tmp_path)
+    del parts["export_baseline"]
+    config = Config(teacher_beam=1, repeats=1, bootstrap_samples=100, timed_sentences=2, threads=1)
+    metrics = run(parts, config, new_artifact(tmp_path / "store", "evaluate"), Runtime(threads=2))
+    assert set(metrics["systems"]) == {"teacher", "student"}
+    assert set(metrics["ratios"]) == {
+        "chrf_vs_teacher",
+        "speedup_vs_teacher",
+        "parameters_vs_teacher",
+        "bytes_vs_teacher",
+    }
+    assert (metrics["test"]["timed_sentences"], metrics["settings"]["threads"]) == (2, 1)
+
+
+def test_a_test_set_without_references_is_named(tmp_path: Path) -> None:
+    corpus = corpus_artifact(tmp_path / "store", test_references=False)
+    with pytest.raises(DataError, match=r"corpus-\w+: no test row has a reference"):
+        run({"corpus": corpus}, CONFIG, new_artifact(tmp_path / "store", "evaluate"), Runtime())

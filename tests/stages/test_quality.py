@@ -1,0 +1,112 @@
+"""Scores and significance against sacrebleu called directly, and its command."""
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sacrebleu.metrics import BLEU, CHRF, TER
+from sacrebleu.significance import PairedTest
+
+from data.errors import DataError
+from stages.evaluation.quality import Scoring, bleu_tokenizer, compare_systems, score_systems
+
+SENTENCE = "turn the light on off in kitchen sensor value is not found at home { name } , 42"
+WORDS = SENTENCE.split()
+SEED = 12345  # sacrebleu's own
+
+
+def sentences(seed: int, count: int = 60) -> list[str]:
+    random_ = random.Random(seed)  # noqa: S311
+    return [" ".join(random_.choices(WORDS, k=random_.randint(2, 12))) for _ in range(count)]
+
+
+def altered(lines: list[str], rate: float, seed: int) -> list[str]:
+    random_ = random.Random(seed)  # noqa: S311
+    return [
+        " ".join(random_.choice(WORDS) if random_.random() < rate else word for word in line.split()) for line in lines
+    ]
+
+
+REFERENCES = sentences(0)
+SYSTEMS = {"teacher": altered(REFERENCES, 0.2, 1), "student": altered(REFERENCES, 0.3, 2)}
+
+
+def test_scores_and_intervals_are_sacrebleus() -> None:
+    scores = score_systems(SYSTEMS, REFERENCES, Scoring("13a", 200, SEED))
+    for name, lines in SYSTEMS.items():
+        for key, metric in (("bleu", BLEU()), ("chrf", CHRF()), ("ter", TER())):
+            expected = metric.corpus_score(lines, [REFERENCES], n_bootstrap=200)
+            assert scores[name][key] == pytest.approx(expected.score)
+            low, high = scores[name][f"{key}_interval"]
+            assert (low, high) == pytest.approx(
+                (expected._mean - expected._ci, expected._mean + expected._ci), abs=1e-5
+            )
+            assert scores[name]["signatures"][key] == str(metric.get_signature())
+
+
+def test_scores_are_those_of_the_command(tmp_path: Path) -> None:
+    (tmp_path / "reference").write_text("\n".join(REFERENCES) + "\n")
+    (tmp_path / "system").write_text("\n".join(SYSTEMS["student"]) + "\n")
+    command = [sys.executable, "-m", "sacrebleu", "reference", "-i", "system", "-m", "chrf", "-b", "-w", "4"]
+    printed = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    scores = score_systems(SYSTEMS, REFERENCES, Scoring("13a", 100, SEED))
+    assert scores["student"]["chrf"] == pytest.approx(float(printed), abs=1e-4)
+
+
+@pytest.mark.parametrize("seed", [SEED, 7])
+def test_comparison_is_sacrebleus_paired_bootstrap(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    found = compare_systems(SYSTEMS, REFERENCES, [("student", "teacher")], Scoring("13a", 300, seed))
+    monkeypatch.setenv("SACREBLEU_SEED", str(seed))
+    metrics = {"bleu": BLEU(), "chrf": CHRF()}
+    _, expected = PairedTest(list(SYSTEMS.items()), metrics, [REFERENCES], "bs", 300)()
+    [row] = found
+    assert (row["system"], row["against"]) == ("student", "teacher")
+    for key, name in (("bleu", "BLEU"), ("chrf", "chrF2")):
+        teacher, student = expected[name]
+        assert row[key]["p_value"] == pytest.approx(student.p_value)
+        assert row[key]["difference"] == pytest.approx(student.score - teacher.score)
+        low, high = row[key]["interval"]
+        assert low < row[key]["difference"] < high
+
+
+def test_interval_covers_the_true_difference_as_often_as_it_says() -> None:
+    """Two systems equally good on average: 95% intervals must hold 0 in about 95% of test sets."""
+    held = 0
+    for seed in range(20):
+        references = sentences(1000 + seed, 40)
+        pair = {"a": altered(references, 0.3, 2 * seed), "b": altered(references, 0.3, 2 * seed + 1)}
+        [row] = compare_systems(pair, references, [("a", "b")], Scoring("13a", 100, SEED))
+        low, high = row["chrf"]["interval"]
+        held += low <= 0 <= high
+    assert 16 <= held <= 20
+
+
+def test_equal_output_is_no_difference() -> None:
+    pair = {"a": SYSTEMS["teacher"], "b": list(SYSTEMS["teacher"])}
+    [row] = compare_systems(pair, REFERENCES, [("a", "b")], Scoring("13a", 100, SEED))
+    assert row["chrf"] == {"difference": 0.0, "interval": [0.0, 0.0], "p_value": 1.0}
+
+
+def test_missing_hypotheses_are_an_error_not_a_perfect_score() -> None:
+    with pytest.raises(DataError, match=r"student: 1 hypotheses for 60 references"):
+        score_systems({"student": REFERENCES[:1]}, REFERENCES, Scoring("13a", 100, SEED))
+    with pytest.raises(DataError, match="no references"):
+        score_systems({"student": []}, [], Scoring("13a", 100, SEED))
+
+
+def test_the_seed_does_not_stay_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    monkeypatch.delenv("SACREBLEU_SEED", raising=False)
+    score_systems({"a": REFERENCES}, REFERENCES, Scoring("13a", 100, 3))
+    assert "SACREBLEU_SEED" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("language", "tokenizer"), [("de", "13a"), ("zh-Hans", "zh"), ("ja", "char"), ("ko", "char"), ("pt-BR", "13a")]
+)
+def test_words_are_told_apart_as_the_language_writes_them(language: str, tokenizer: str) -> None:
+    assert bleu_tokenizer(language) == tokenizer
+    score_systems({"a": ["一 二"]}, ["一 二"], Scoring(tokenizer, 100, SEED))
