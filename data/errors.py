@@ -12,6 +12,10 @@ class ConfigError(PotstillError):
         self.faults = faults
         super().__init__("\n".join(faults))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Without this the way back from a worker would take the joined text for the list.
+        return ConfigError, (self.faults,)
+
 
 class DataError(PotstillError):
     """Data is not what the contract says: a damaged shard, ids that differ, a file that cannot be read."""

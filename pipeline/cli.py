@@ -1,0 +1,254 @@
+"""The command `potstill`. Reads arguments, prints, sets the exit code; all else is done elsewhere.
+
+Exit codes: 0 done, 1 something failed, 2 the recipe or the command is wrong, 128 + n stopped by signal n.
+"""
+
+import logging
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, NoReturn, TextIO
+
+import typer
+
+from data.errors import ConfigError, DataError, PotstillError
+from data.store import Artifact
+from pipeline.graph import STAGES, StageEntry
+from pipeline.plan import has_manifest, newest_manifest
+from pipeline.progress import BarDisplay, Display, PlainDisplay
+from pipeline.recipe import Recipe, read_recipe
+from pipeline.session import ClusterOptions, open_planner, run_recipe, select_graph
+from pipeline.tables import plan_table, size_text, status_table, total_bytes
+
+OWN_LOGGERS = ("data", "stages", "pipeline", "onmt")
+
+RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a TOML file.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        help="Set a key of the recipe for this call; the value as in TOML, or else a text. May be repeated.",
+    ),
+]
+UntilOption = Annotated[
+    str | None, typer.Option(metavar="STAGE", help="Stop after this stage; only what it needs is run.")
+]
+
+
+@dataclass
+class Settings:
+    """What all commands share."""
+
+    stages: Sequence[StageEntry]
+    debug: bool = False
+
+
+class Stopped(BaseException):
+    """A signal asked the run to stop. Not an Exception: nothing on the way may take it for a failure."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__(number)
+
+
+def main(arguments: Sequence[str] | None = None, stages: Sequence[StageEntry] = STAGES) -> NoReturn:
+    """Entry point; `stages` is the registry of stages to run with."""
+    settings = Settings(stages)
+    try:
+        build_app()(args=arguments, obj=settings, prog_name="potstill")
+        code = 0
+    except Stopped as stopped:
+        _tell("stopped; what was finished is kept: the same command goes on from there")
+        code = 128 + stopped.number
+    except PotstillError as error:
+        _tell(traceback.format_exc() if settings.debug else str(error))
+        code = 2 if isinstance(error, ConfigError) else 1
+    sys.exit(code)
+
+
+def build_app() -> typer.Typer:
+    """The command with its subcommands."""
+    app = typer.Typer(
+        help="Distil a slow translation teacher into a small student, and keep the distilled dataset.",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_common)
+    for command in (run, plan, status, verify, metrics, translate):
+        app.command()(command)
+    app.command("export-text")(export_text)
+    return app
+
+
+def _common(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the log of all stages, and tracebacks.")] = False,
+) -> None:
+    context.obj.debug = debug
+    handler = _CurrentStderr()
+    # Dask tells of every connection and every lost worker; the runner says what of it matters.
+    others = logging.WARNING if debug else logging.CRITICAL
+    handler.addFilter(lambda record: record.name.split(".")[0] in OWN_LOGGERS or record.levelno >= others)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    for name in OWN_LOGGERS:
+        logging.getLogger(name).setLevel(logging.DEBUG if debug else logging.WARNING)
+
+
+def run(
+    context: typer.Context,
+    recipe: RecipePath,
+    until: UntilOption = None,
+    only: Annotated[
+        str | None, typer.Option(metavar="STAGE", help="Run this stage alone; all it needs must be done.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Run on this Dask scheduler, not on a cluster of our own.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Worker processes of our own cluster; one a core when not given.")
+    ] = None,
+    overrides: SetOption = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Lines in place of bars, as in a log.")] = False,
+    dashboard: Annotated[bool, typer.Option(help="Serve Dask's dashboard on this machine.")] = True,
+) -> None:
+    """Run all stages of a recipe that are not done yet.
+
+    A run that was killed goes on where it stood. What did not change is not made again.
+    """
+    start = time.monotonic()
+    read = _read(context, recipe, overrides)
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
+    options = ClusterOptions(scheduler, workers, dashboard)
+    done = run_recipe(read, lambda: _display(plain), options, until=until, only=only)
+    seconds = f"{time.monotonic() - start:.1f} s"
+    if done:
+        typer.echo(f"{read.run.name}: done in {seconds}; it is in {read.run.store_url()}")
+    else:
+        typer.echo(f"{read.run.name}: nothing to do, all of it is there ({seconds})")
+
+
+def plan(context: typer.Context, recipe: RecipePath, until: UntilOption = None, overrides: SetOption = None) -> None:
+    """Show what a run would do, and why."""
+    read = _read(context, recipe, overrides)
+    graph, _ = select_graph(read, until, None)
+    typer.echo(plan_table(open_planner(read).plan(graph)))
+
+
+def status(context: typer.Context, recipe: RecipePath, overrides: SetOption = None) -> None:
+    """Show what is there: rows, size and seconds of each stage."""
+    read = _read(context, recipe, overrides)
+    typer.echo(status_table(open_planner(read).plan(read.graph)))
+
+
+def verify(context: typer.Context, recipe: RecipePath, overrides: SetOption = None) -> None:
+    """Read every finished file again and compare its digest.
+
+    Exit code 1 when one differs.
+    """
+    read = _read(context, recipe, overrides)
+    store = open_planner(read).store
+    artifacts = [found for node in read.graph.nodes for found in store.artifacts(node.name) if has_manifest(found)]
+    faults = [fault for artifact in artifacts for fault in _verified(artifact)]
+    for fault in faults:
+        typer.echo(fault)
+    if faults:
+        raise typer.Exit(1)
+    manifests = [artifact.manifest() for artifact in artifacts]
+    count = sum(len(manifest.shards) + len(manifest.files) for manifest in manifests)
+    size = size_text(sum(total_bytes(manifest) for manifest in manifests))
+    typer.echo(f"{len(artifacts)} artefacts, {count} files, {size}: all as their manifests say")
+
+
+def metrics(context: typer.Context, recipe: RecipePath, overrides: SetOption = None) -> None:
+    """Print metrics.json of the last report."""
+    read = _read(context, recipe, overrides)
+    store = open_planner(read).store
+    newest = newest_manifest(store, "report")
+    if newest is None:
+        raise DataError(f"{store.url} has no report yet; run `potstill run {recipe}` first")
+    path = store.artifact("report", newest.fingerprint).path() / "metrics.json"
+    typer.echo(path.read_text(encoding="utf-8").rstrip("\n"))
+
+
+def translate(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="An exported model: what the stage export left.")],
+    beam_size: Annotated[int, typer.Option("--beam", min=1, help="Beam size; 1 is greedy, and fastest.")] = 1,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores when not given.")] = None,
+) -> None:
+    """Translate standard input to standard output, line by line."""
+    from stages.translate import translate_lines
+
+    cores = len(os.sched_getaffinity(0))
+    lines = (line.rstrip("\n") for line in sys.stdin)
+    for line in translate_lines(folder, lines, beam_size=beam_size, threads=threads or cores):
+        typer.echo(line)
+
+
+def export_text(
+    context: typer.Context,
+    recipe: RecipePath,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write the text files.")],
+    overrides: SetOption = None,
+) -> None:
+    """Write the distilled dataset as parallel text files.
+
+    They are as stock onmt_train takes them.
+    """
+    from stages.dataset import export_text as write
+
+    read = _read(context, recipe, overrides)
+    step = open_planner(read).plan(read.graph.up_to("dataset"))[-1]
+    if step.artifact is None or step.state != "done":
+        raise DataError(f"the dataset is not there yet; run `potstill run {recipe} --until dataset` first")
+    write(step.artifact, folder)
+
+
+def _read(context: typer.Context, recipe: Path, overrides: list[str] | None) -> Recipe:
+    settings: Settings = context.obj
+    return read_recipe(recipe, overrides or (), settings.stages)
+
+
+def _verified(artifact: Artifact) -> list[str]:
+    try:
+        return artifact.verify()
+    except DataError as error:
+        return [str(error)]
+
+
+def _display(plain: bool) -> Display:
+    if plain or not sys.stdout.isatty():
+        return PlainDisplay(lambda line: print(line, flush=True))  # noqa: T201
+    return BarDisplay()
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    # A second signal ends at once, without waiting for workers.
+    signal.signal(number, signal.SIG_DFL)
+    raise Stopped(number)
+
+
+def _tell(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+class _CurrentStderr(logging.StreamHandler[TextIO]):
+    """Writes to what standard error is now: the bars put something of their own there while they stand."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.setStream(sys.stderr)
+        super().emit(record)
+
+
+if __name__ == "__main__":
+    main()

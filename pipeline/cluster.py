@@ -1,0 +1,145 @@
+"""The Dask cluster: one of this machine's own, or a running one by its address."""
+
+import logging
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from data.errors import ConfigError
+from pipeline.worker import device, versions
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+CONNECT_SECONDS = 15
+DASHBOARD = "127.0.0.1:8787"
+# How often a worker may die of a task before the task is given up.
+ALLOWED_DEATHS = 2
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A connected cluster. `cores` is what one machine of it has: a whole stage cannot use more."""
+
+    client: "Client"
+    workers: int
+    cores: int
+    device: str
+    dashboard: str
+
+    def model_workers(self) -> list[str] | None:
+        """Addresses of the workers that load models: on a GPU one, so that models do not crowd each other out."""
+        return sorted(self.client.scheduler_info(n_workers=-1)["workers"])[:1] if self.device == "cuda" else None
+
+
+@contextmanager
+def connect(
+    address: str | None, workers: int | None, libraries: tuple[str, ...], *, dashboard: bool = True
+) -> Iterator[Cluster]:
+    """A local cluster with a process a core, or the one at `address`; raises ConfigError when it is no use."""
+    with _running(address) if address else _local(workers or _cores(), dashboard) as client:
+        for name in ("data", "stages", "onmt"):
+            client.forward_logging(name, level=logging.INFO)
+        found = client.scheduler_info(n_workers=-1)["workers"].values()
+        threads: Counter[str] = Counter()
+        for worker in found:
+            threads[worker["host"]] += worker["nthreads"]
+        kind = _check_workers(client, libraries)
+        cores = max(threads.values()) if address else _cores()
+        yield Cluster(client, sum(threads.values()), cores, kind, client.dashboard_link if dashboard else "")
+
+
+def dask_setup(worker: object) -> None:
+    """Called by Dask as each local worker starts: Ctrl-C reaches a terminal's whole group, and the client decides."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _cores() -> int:
+    from dask.system import CPU_COUNT
+
+    return int(CPU_COUNT)
+
+
+@contextmanager
+def _local(workers: int, dashboard: bool) -> Iterator["Client"]:
+    import dask
+    from distributed import Client, LocalCluster
+    from distributed.system import MEMORY_LIMIT
+
+    with (
+        dask.config.set(_local_settings()),
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=DASHBOARD if dashboard else None,
+            silence_logs=logging.CRITICAL,
+            # Any one process may take what the machine has: a training needs far more than a core's share.
+            memory_limit=MEMORY_LIMIT,
+            preload=[__name__],
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def _local_settings() -> dict[str, Any]:
+    return {
+        "distributed.scheduler.allowed-failures": ALLOWED_DEATHS,
+        # A library that holds the interpreter's lock for minutes is at work, not dead.
+        "distributed.scheduler.worker-ttl": None,
+        "distributed.nanny.pre-spawn-environ": {
+            "OMP_NUM_THREADS": "1",
+            "MKL_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+            # With glibc's defaults, and more so with Dask's own trim threshold, a training gives its tensors' memory
+            # back at every step and pays for fresh pages: a small student took two to three times as long.
+            "MALLOC_MMAP_THRESHOLD_": str(128 * 2**20),
+            "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20),
+        },
+    }
+
+
+@contextmanager
+def _running(address: str) -> Iterator["Client"]:
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=CONNECT_SECONDS)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise ConfigError(
+            [f"--scheduler {address}: no scheduler answers there ({error}); start one with `dask scheduler`"]
+        ) from None
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+        except TimeoutError:
+            raise ConfigError(
+                [f"--scheduler {address}: it has no workers; start some with `dask worker {address}`"]
+            ) from None
+        yield client
+
+
+def _check_workers(client: "Client", libraries: tuple[str, ...]) -> str:
+    """The workers' device; raises ConfigError when they would not make what the plan's fingerprints promise."""
+    try:
+        found: dict[str, dict[str, str]] = client.run(versions, libraries)
+        devices: dict[str, str] = client.run(device)
+    except ModuleNotFoundError as error:
+        raise ConfigError([f"the workers cannot import Potstill ({error}); install it there"]) from None
+    here = versions(libraries)
+    faults = [
+        f"worker {address}: {name} {version}, but {here[name]} here; install the same version"
+        for address, installed in found.items()
+        for name, version in installed.items()
+        if version != here[name]
+    ]
+    if faults:
+        raise ConfigError(faults)
+    return "cuda" if set(devices.values()) == {"cuda"} else "cpu"

@@ -1,0 +1,77 @@
+"""A recipe: one TOML file, its overrides from the command line, and every fault in it at once.
+
+Paths in a recipe are relative to the folder in which `potstill` is started.
+"""
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from data.errors import ConfigError
+from pipeline.faults import did_you_mean
+from pipeline.graph import STAGES, Graph, StageEntry, build_graph
+from pipeline.overrides import apply_overrides
+from pipeline.sections import check_section, check_stages, misplaced_sections, table
+
+
+class RunConfig(BaseModel):
+    """The section `[run]`: where a run is kept and how hard it tries. None of it changes a result."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(description="folder below the store; the recipe's file name when absent", pattern=r"^[\w.-]+$")
+    store: str = Field("runs", description="where artefacts are kept: a folder or any fsspec URL")
+    storage_options: dict[str, Any] = Field(default_factory=dict, description="options of that fsspec file system")
+    retries: int = Field(2, description="how often a shard that failed is tried again", ge=0, le=20)
+    shards_in_flight: int = Field(2, description="shards given to the cluster at a time, for each worker", ge=1, le=64)
+
+    def store_url(self) -> str:
+        """The folder of this recipe's artefacts; absolute where it is local, for workers started elsewhere."""
+        root = self.store if "://" in self.store else str(Path(self.store).expanduser().absolute())
+        return f"{root.rstrip('/')}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe without faults: how to run, and the graph with each node's config in it."""
+
+    path: Path
+    run: RunConfig
+    graph: Graph
+
+
+def read_recipe(path: Path, overrides: Sequence[str] = (), stages: Sequence[StageEntry] = STAGES) -> Recipe:
+    """Reads and checks a recipe; `overrides` are `section.key=value`. Raises ConfigError with all faults."""
+    document = _read_toml(path)
+    faults = apply_overrides(document, overrides)
+    run, run_faults = check_section(RunConfig, {"name": path.stem, **table(document, "run")}, "run")
+    configs, stage_faults = check_stages(document, stages)
+    faults += [*misplaced_sections(document, stages), *run_faults, *stage_faults]
+    try:
+        graph = build_graph(configs, stages)
+    except ConfigError as error:
+        faults += error.faults
+    if faults or run is None:
+        raise ConfigError([f"recipe {path}: {_count(faults)}", *dict.fromkeys(faults)])
+    return Recipe(path, run, graph)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        near = sorted(str(found) for found in path.parent.glob("*.toml")) if path.parent.is_dir() else []
+        raise ConfigError([f"recipe {path}: no such file{did_you_mean(str(path), near)}"]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([f"recipe {path}: cannot be read: {error}"]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([f"recipe {path}: not valid TOML: {error}"]) from None
+
+
+def _count(faults: Sequence[str]) -> str:
+    count = len(dict.fromkeys(faults))
+    return "1 fault" if count == 1 else f"{count} faults"

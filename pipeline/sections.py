@@ -1,0 +1,90 @@
+"""From a recipe's sections to configs: each stage's own model checks its keys, then looks for its files."""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from pipeline.faults import did_you_mean, validation_faults
+from pipeline.graph import StageEntry
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def misplaced_sections(document: Mapping[str, Any], stages: Sequence[StageEntry]) -> list[str]:
+    """Faults for what is no section, or a section of no stage."""
+    known = {"run", *(entry.only_with or entry.section or entry.node for entry in stages)}
+    unknown = [f"{name}: unknown section{did_you_mean(name, known)}" for name in document if name not in known]
+    no_tables = [
+        f"{name}: expected a section [{name}]; found {content!r}"
+        for name, content in document.items()
+        if name in known and not isinstance(content, dict)
+    ]
+    return unknown + no_tables
+
+
+def check_stages(document: Mapping[str, Any], stages: Sequence[StageEntry]) -> tuple[dict[str, BaseModel], list[str]]:
+    """A config for every node whose section is right, and the faults of all others."""
+    configs: dict[str, BaseModel] = {}
+    faults: list[str] = []
+    for entry in stages:
+        if entry.only_with and entry.only_with not in document:
+            continue
+        config, found = _check_stage(entry, document)
+        faults += found
+        if config is not None:
+            configs[entry.node] = config
+    return configs, faults
+
+
+def check_section(model: type[Model], content: Mapping[str, Any], name: str) -> tuple[Model | None, list[str]]:
+    """The config, or None and all that is wrong with it."""
+    try:
+        return model.model_validate(content), []
+    except ValidationError as error:
+        return None, validation_faults(model, error, name)
+
+
+def table(document: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A section; empty when it is not there or is none."""
+    content = document.get(name, {})
+    return content if isinstance(content, dict) else {}
+
+
+def _check_stage(entry: StageEntry, document: Mapping[str, Any]) -> tuple[BaseModel | None, list[str]]:
+    section = entry.section or entry.node
+    if entry.required and section not in document:
+        return None, [f"{section}: the section [{section}] is required, but not given"]
+    module = importlib.import_module(entry.module)
+    content = table(document, section)
+    if entry.node == section:
+        config, faults = check_section(module.Config, content, section)
+    else:
+        config, faults = _check_variant(entry, module.Config, content, table(document, entry.node))
+    if config is not None and hasattr(module, "faults"):
+        faults += module.faults(config)
+    return config, faults
+
+
+def _check_variant(
+    entry: StageEntry, model: type[Model], section: Mapping[str, Any], own: Mapping[str, Any]
+) -> tuple[Model | None, list[str]]:
+    """The config of a second node of a stage: its section laid over the first one's, whose faults are told there."""
+    clashes = [
+        f"{entry.node}.{key}: always {value!r}; leave it out"
+        for key, value in entry.fixed.items()
+        if own.get(key, value) != value
+    ]
+    inherited = check_section(model, section, entry.node)[1]
+    config, faults = check_section(model, _merge(_merge(section, own), entry.fixed), entry.node)
+    return config, clashes + [fault for fault in faults if fault not in inherited]
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid over `base`, tables merged key by key."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, Mapping) else value
+    return merged

@@ -1,0 +1,104 @@
+"""One call of `potstill run`: plan, and only when something is to do a cluster, the runner and its display."""
+
+import contextlib
+import fcntl
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.errors import ConfigError, PotstillError
+from data.store import Store
+from pipeline.graph import Graph
+from pipeline.plan import Planner, Step, open_digest_cache
+from pipeline.progress import Display
+from pipeline.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class ClusterOptions:
+    """Where to run: a scheduler's address, or so many worker processes here (None: one a core)."""
+
+    scheduler: str | None = None
+    workers: int | None = None
+    dashboard: bool = True
+
+
+def open_planner(recipe: Recipe) -> Planner:
+    """The planner over the recipe's store."""
+    store = Store(recipe.run.store_url(), recipe.run.storage_options or None)
+    return Planner(store, open_digest_cache())
+
+
+def select_graph(recipe: Recipe, until: str | None, only: str | None) -> tuple[Graph, Graph]:
+    """What to run, and all that must be planned for it; raises ConfigError for a stage that is not there."""
+    if until and only:
+        raise ConfigError(["--until and --only exclude each other; give one of them"])
+    wanted = recipe.graph.up_to(until or only or "") if until or only else recipe.graph
+    return (Graph((recipe.graph[only],)) if only else wanted), wanted
+
+
+def run_recipe(
+    recipe: Recipe,
+    open_display: Callable[[], Display],
+    options: ClusterOptions,
+    *,
+    until: str | None = None,
+    only: str | None = None,
+) -> list[Step]:
+    """Runs what is not done yet and returns the steps that were to do; no cluster is started when there are none.
+
+    Raises ConfigError, DataError, and RunError once all that could be finished is finished.
+    """
+    graph, needed = select_graph(recipe, until, only)
+    planner = open_planner(recipe)
+    steps = planner.plan(needed)
+    names = {node.name for node in graph.nodes}
+    to_do = [step for step in steps if step.state != "done" and step.node.name in names]
+    if missing := [step.node.name for step in steps if step.state != "done" and step.node.name not in names]:
+        raise ConfigError([f"--only {only}: it needs {', '.join(missing)}, not done yet; try --until {only}"])
+    if to_do:
+        with _locked(recipe), contextlib.closing(open_display()) as display:
+            _run(recipe, planner, graph, steps, display, options)
+    return to_do
+
+
+def _run(
+    recipe: Recipe, planner: Planner, graph: Graph, steps: Sequence[Step], display: Display, options: ClusterOptions
+) -> None:
+    # Imported here: a run with nothing to do is to end at once, and Dask takes its time.
+    from pipeline.cluster import connect
+    from pipeline.runner import Runner
+
+    libraries = sorted({name for node in graph.nodes for name in node.stage().LIBRARIES})
+    with connect(options.scheduler, options.workers, tuple(libraries), dashboard=options.dashboard) as cluster:
+        where = f"{cluster.workers} worker threads on {options.scheduler or 'this machine'} ({cluster.device})"
+        display.note(f"{where}{'; dashboard: ' + cluster.dashboard if cluster.dashboard else ''}")
+        runner = Runner(
+            cluster,
+            planner,
+            display,
+            retries=recipe.run.retries,
+            shards_in_flight=recipe.run.shards_in_flight,
+        )
+        runner.run(graph, steps)
+
+
+@contextlib.contextmanager
+def _locked(recipe: Recipe) -> Iterator[None]:
+    """One run at a time in a local folder: two would write the same unfinished files. A kill lets go of it."""
+    url = recipe.run.store_url()
+    if "://" in url:
+        yield
+        return
+    folder = Path(url)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        stream = (folder / ".lock").open("w")
+    except OSError as error:
+        raise PotstillError(f"run.store: {folder} cannot be written to: {error.strerror or error}") from None
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PotstillError(f"another run is at work in {folder}; wait for it or stop it") from None
+        yield

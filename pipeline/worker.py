@@ -1,0 +1,204 @@
+"""What runs inside a worker process: one shard, one whole stage, or the closing of an artefact.
+
+Costly resources are loaded once a process and kept for the stage in hand.
+"""
+
+import importlib
+import os
+import sys
+import threading
+import time
+import traceback
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pydantic import BaseModel
+
+from data.errors import ConfigError, DataError, PotstillError
+from data.fingerprint import library_versions
+from data.join import join
+from data.runtime import Progress, Runtime
+from data.store import Artifact, ShardRecord
+from pipeline.plan import Identity
+
+TOPIC = "potstill"
+# Two stages at most have their models in a worker's memory: one in hand, one that ends.
+KEPT_RESOURCES = 2
+REPORT_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Job:
+    """A stage as it travels to a worker: names and paths, no data."""
+
+    module: str
+    config: BaseModel
+    identity: Identity
+    inputs: Mapping[str, Artifact]
+    output: Artifact
+    # Paths in a config are relative to it.
+    folder: str
+    threads: int = 1
+
+
+class TaskError(Exception):
+    """Why a task failed, in words alone, so that it travels whatever the error was made of."""
+
+    def __init__(self, cause: str, trace: str, retryable: bool) -> None:
+        super().__init__(cause, trace, retryable)
+        self.cause = cause
+        self.trace = trace
+        self.retryable = retryable
+
+
+def run_shard(job: Job, shard: str) -> ShardRecord:
+    """Reads one shard of every input, runs the stage on it, checks and writes it; raises TaskError."""
+    with _told(), _in_folder(job.folder):
+        stage = importlib.import_module(job.module)
+        resources = _resources(job)
+        table = join([job.inputs[name].read_shard(shard, _with_id(columns)) for name, columns in stage.READS.items()])
+        result = check_result(table, stage.run(table, job.config, resources), stage.SCHEMA)
+        counters = stage.count(result) if hasattr(stage, "count") else {}
+        return job.output.write_shard(shard, result, counters)
+
+
+def run_whole(job: Job) -> None:
+    """Runs a whole stage and closes its artefact; raises TaskError."""
+    with _told(), _in_folder(job.folder):
+        _cache().clear()
+        stage = importlib.import_module(job.module)
+        start = time.monotonic()
+        runtime = Runtime(job.threads, device(), _reporter(job.output.node))
+        metrics = stage.run(job.inputs, job.config, job.output, runtime)
+        job.output.complete(**asdict(job.identity), metrics=metrics, seconds=time.monotonic() - start)
+
+
+def close_shards(job: Job, seconds: float) -> None:
+    """Writes the manifest of a shard stage whose shards are all there; raises TaskError."""
+    with _told():
+        job.output.complete(**asdict(job.identity), seconds=seconds)
+
+
+def release(node: str) -> None:
+    """Drops the resources of a stage that has ended from this process."""
+    _cache().drop(node)
+
+
+def check_result(table: pa.Table, result: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The result with the schema's comments on its columns; DataError when the stage broke its contract."""
+    if not result.schema.equals(schema, check_metadata=False):
+        raise DataError(f"the stage returned the columns {_names(result.schema)}; expected {_names(schema)}")
+    if not result.column("id").equals(table.column("id")):
+        raise DataError(f"the stage returned other ids than it was given: {result.num_rows} for {table.num_rows} rows")
+    for field in schema:
+        if not field.nullable and (nulls := result.column(field.name).null_count):
+            raise DataError(f"column {field.name} of the stage's result has {nulls} nulls; expected none")
+    return result.cast(schema.with_metadata(result.schema.metadata))
+
+
+@lru_cache(maxsize=1)
+def device() -> str:
+    """`cuda` where there is a usable GPU. Imports torch only on a machine that has a device file of one."""
+    if not any(Path("/dev").glob("nvidia[0-9]*")):
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def versions(libraries: tuple[str, ...]) -> dict[str, str]:
+    """Python's and the libraries' versions in this process: they must be the same wherever a stage runs."""
+    return {"python": f"{sys.version_info.major}.{sys.version_info.minor}", **library_versions(libraries)}
+
+
+class ResourceCache:
+    """Loaded resources of the last few stages, by node and fingerprint. Tasks of one process share them."""
+
+    def __init__(self, size: int = KEPT_RESOURCES) -> None:
+        self._size = size
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[str, Any] = OrderedDict()
+
+    def get(self, job: Job) -> Any:
+        """The stage's resources, loaded when this process does not have them yet."""
+        key = f"{job.output.node}-{job.output.fingerprint}"
+        with self._lock:
+            if key not in self._kept:
+                while len(self._kept) >= self._size:
+                    self._kept.popitem(last=False)
+                stage = importlib.import_module(job.module)
+                artifacts = {name: job.inputs[name] for name in stage.RESOURCES}
+                self._kept[key] = stage.load(job.config, artifacts, Runtime(job.threads, device()))
+            self._kept.move_to_end(key)
+            return self._kept[key]
+
+    def drop(self, node: str) -> None:
+        """Forgets what was loaded for a node."""
+        with self._lock:
+            for key in [key for key in self._kept if key.rpartition("-")[0] == node]:
+                del self._kept[key]
+
+    def clear(self) -> None:
+        """Forgets all."""
+        with self._lock:
+            self._kept.clear()
+
+
+@lru_cache(maxsize=1)
+def _cache() -> ResourceCache:
+    return ResourceCache()
+
+
+def _resources(job: Job) -> Any:
+    return _cache().get(job)
+
+
+def _with_id(columns: tuple[str, ...]) -> list[str]:
+    return list(dict.fromkeys(["id", *columns]))
+
+
+def _names(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name}: {field.type}{'' if field.nullable else ' not null'}" for field in schema)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Any error inside becomes a TaskError: our own in its words, others with their type's name."""
+    try:
+        yield
+    except ConfigError as error:
+        raise TaskError("; ".join(error.faults), traceback.format_exc(), retryable=False) from None
+    except PotstillError as error:
+        raise TaskError(str(error), traceback.format_exc(), retryable=False) from None
+    except Exception as error:
+        raise TaskError(f"{type(error).__name__}: {error}", traceback.format_exc(), retryable=True) from None
+
+
+@contextmanager
+def _in_folder(folder: str) -> Iterator[None]:
+    """Makes the folder current when this machine has it. A worker serves one run, so it stays so."""
+    if Path(folder).is_dir() and Path.cwd() != Path(folder):
+        os.chdir(folder)
+    yield
+
+
+def _reporter(node: str) -> Progress:
+    """A `Progress` that tells the client through the scheduler, twice a second at most."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    last = [0.0]
+
+    def report(done: int, total: int | None, extras: Mapping[str, float]) -> None:
+        now = time.monotonic()
+        if now - last[0] >= REPORT_SECONDS or done == total:
+            last[0] = now
+            worker.log_event(TOPIC, {"node": node, "done": done, "total": total, "extras": dict(extras)})
+
+    return report

@@ -1,0 +1,12 @@
+"""The toy pipeline's stages."""
+
+from pipeline.graph import StageEntry
+
+TOY_STAGES = (
+    StageEntry("corpus", "tests.pipeline.toy.corpus", required=True),
+    StageEntry("shout", "tests.pipeline.toy.shout"),
+    StageEntry("count", "tests.pipeline.toy.count"),
+    StageEntry("total", "tests.pipeline.toy.total"),
+    StageEntry("base", "tests.pipeline.toy.total", "total", only_with="base", fixed={"data": "rows"}),
+    StageEntry("report", "tests.pipeline.toy.report"),
+)
