@@ -23,8 +23,9 @@ from stages.training.vocabulary import Vocabulary
 
 CHECKPOINT = "checkpoint.pt"
 CURVES = "training.jsonl"
-_METRICS = "training.json"
-_STATE = "state.pt"
+# Scratch: names that begin with a dot are left out of the artefact and go when it is complete.
+_METRICS = ".metrics.json"
+_STATE = ".state.pt"
 _AHEAD = 8
 
 
@@ -137,7 +138,7 @@ class _Run:
             items = (to_torch(batch, self._runtime.device) for batch in self._source.batches(position))
             with Prefetcher(items, _AHEAD) as batches:
                 self._training.train(self._checked(batches), valid_batches)
-        if valid_batches is not None:
+        if valid_batches is not None and self._journal.validated_at != self._training.step:
             self._training.validate(valid_batches)
         checkpoint.save_model(self._folder / CHECKPOINT, self._network, self._training.average)
         metrics = self._metrics()

@@ -33,9 +33,6 @@ class Encoder(Protocol):
 class SoftTargetReader(Protocol):
     """Reads what a batch carries beside its tokens."""
 
-    def columns(self) -> Sequence[str]:
-        """Columns it needs of the table."""
-
     def read(self, table: pa.Table) -> dict[str, Array]:
         """Arrays [sum of T, ...]: one entry a target position, </s> included, row after row."""
 

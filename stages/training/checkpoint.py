@@ -4,7 +4,7 @@ import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from onmt.inputters.inputter import dict_to_vocabs
@@ -13,6 +13,7 @@ from onmt.utils.parse import ArgumentParser
 from torch import Tensor
 
 from data.errors import ModelError
+from data.local import TEMPORARY_SUFFIX, storage_faults, sync
 from stages.training.model import Transformer, vocabulary_entry
 from stages.training.vocabulary import Vocabulary
 
@@ -56,13 +57,31 @@ def load_model(path: Path, device: str) -> Transformer:
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
-    """Writes the whole file or leaves what was there: another name first, flushed to disk, then renamed."""
-    temporary = path.with_name(f".{path.name}.writing")
-    with temporary.open("wb") as file:
+    """Writes the whole file or leaves what was there: another name first, flushed to disk, then renamed.
+
+    Raises PotstillError when the disk is full.
+    """
+    temporary = path.with_name(f".{path.name.lstrip('.')}{TEMPORARY_SUFFIX}")
+    with storage_faults(path):
+        try:
+            with temporary.open("wb") as file:
+                _write(content, file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync(path.parent)
+
+
+def _write(content: dict[str, Any], file: BinaryIO) -> None:
+    try:
         torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    except RuntimeError as error:  # with which torch covers up the fault of the disk
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -27,6 +27,7 @@ class Journal:
         self._reported = self._started = time.monotonic()
         self._earlier = 0.0
         self.tokens = 0
+        self.validated_at = -1
         self.last: dict[str, float] = {}
         self.last_valid: dict[str, float] = {}
 
@@ -64,6 +65,7 @@ class Journal:
         _, *means = self._means(tokens, sums)
         self.last_valid = {f"valid_{name}": value for name, value in _named(means).items() if name != "divergence"}
         self._write(step, self.last_valid)
+        self.validated_at = step
         if not self._pending:
             self._reported = time.monotonic()
 

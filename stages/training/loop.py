@@ -47,6 +47,8 @@ def to_torch(batch: Batch, device: str) -> TorchBatch:
         "targets": torch.from_numpy(flat[places]).long(),
     }
     tensors |= {name: torch.from_numpy(values) for name, values in batch.soft.items()}
+    if "kd_ids" in tensors:
+        tensors["kd_ids"] = tensors["kd_ids"].long()
     if device != "cpu":
         tensors = {name: value.pin_memory().to(device, non_blocking=True) for name, value in tensors.items()}
     return {**tensors, "tokens": batch.target_tokens, "following": batch.following}
