@@ -9,7 +9,8 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -127,10 +128,9 @@ def run(
     """
     start = time.monotonic()
     read = _read(context, recipe, overrides)
-    signal.signal(signal.SIGTERM, _stop)
-    signal.signal(signal.SIGINT, _stop)
     options = ClusterOptions(scheduler, workers, dashboard)
-    done = run_recipe(read, lambda: _display(plain), options, until=until, only=only)
+    with _stoppable():
+        done = run_recipe(read, lambda: _display(plain), options, until=until, only=only)
     seconds = f"{time.monotonic() - start:.1f} s"
     if done:
         typer.echo(f"{read.run.name}: done in {seconds}; it is in {read.run.store_url()}")
@@ -232,10 +232,20 @@ def _display(plain: bool) -> Display:
     return BarDisplay()
 
 
-def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    # A second signal ends at once, without waiting for workers.
-    signal.signal(number, signal.SIG_DFL)
-    raise Stopped(number)
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGINT and SIGTERM raise Stopped inside; a second one ends at once, without waiting for workers."""
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        signal.signal(number, signal.SIG_DFL)
+        raise Stopped(number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _tell(text: str) -> None:

@@ -3,6 +3,7 @@
 import logging
 import signal
 import threading
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,13 +73,17 @@ def _local(workers: int, dashboard: bool) -> Iterator["Client"]:
     from distributed.system import MEMORY_LIMIT
 
     with (
+        # The dashboard then takes another port, and the address that is shown has it.
+        _silenced("Port .* is already in use"),
         dask.config.set(_local_settings()),
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
-            dashboard_address=DASHBOARD if dashboard else None,
+            dashboard_address=DASHBOARD if dashboard else "127.0.0.1:0",
+            worker_dashboard_address="127.0.0.1:0",
+            scheduler_kwargs={"dashboard": dashboard},
             silence_logs=logging.CRITICAL,
             # Any one process may take what the machine has: a training needs far more than a core's share.
             memory_limit=MEMORY_LIMIT,
@@ -87,6 +92,13 @@ def _local(workers: int, dashboard: bool) -> Iterator["Client"]:
         Client(cluster) as client,
     ):
         yield client
+
+
+@contextmanager
+def _silenced(message: str) -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=message)
+        yield
 
 
 def _local_settings() -> dict[str, Any]:

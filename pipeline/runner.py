@@ -128,11 +128,11 @@ class Runner:
         name = step.node.name
         self._display.start(name, sum(step.finished.values()), sum(step.shards.values()) or None)
         if step.node.kind == "whole":
-            self._active[name] = WholeRun(step, _job(step, threads), self._submit_for(name, None))
+            self._active[name] = WholeRun(step, make_job(step, threads), self._submit_for(name, None))
             return
         # On a GPU the models live in one worker, which then has all threads for itself.
         holders = self._cluster.model_workers() if step.node.stage().RESOURCES else None
-        job = _job(step, threads if holders else 1)
+        job = make_job(step, threads if holders else 1)
         self._active[name] = ShardRun(step, job, self._submit_for(name, holders), self._retries)
 
     def _fill(self) -> None:
@@ -160,7 +160,8 @@ class Runner:
         return submit
 
 
-def _job(step: Step, threads: int) -> Job:
+def make_job(step: Step, threads: int) -> Job:
+    """What a worker needs to know of a step; ValueError when its inputs are not there yet."""
     if step.identity is None or step.artifact is None:
         raise ValueError(f"{step.node.name} waits for its inputs and cannot be run")
     node = step.node

@@ -1,10 +1,10 @@
 from pathlib import Path
 
 import pytest
-from tests.pipeline.toy.registry import TOY_STAGES
 
 from data.errors import ConfigError
 from pipeline.recipe import Recipe, read_recipe
+from tests.pipeline.toy.registry import TOY_STAGES
 
 
 def read(folder: Path, text: str, *overrides: str) -> Recipe:

@@ -38,10 +38,10 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
     prefix = Path(config.words).read_text().strip() if config.words else config.prefix
     for shard, first in enumerate(range(0, config.rows, config.shard_rows)):
         sources = [f"{prefix} {n}" for n in range(first, min(config.rows, first + config.shard_rows))]
-        output.write_shard(f"train-{shard:05}", _table(sources))
-    output.write_shard("valid-00000", _table(["held out"]))
+        output.write_shard(f"train-{shard:05}", make_table(sources))
+    output.write_shard("valid-00000", make_table(["held out"]))
     return {"rows": config.rows}
 
 
-def _table(sources: list[str]) -> pa.Table:
+def make_table(sources: list[str]) -> pa.Table:
     return pa.table({"id": [row_id("en", "de", source) for source in sources], "source": sources})

@@ -1,0 +1,137 @@
+import logging
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli import main
+from pipeline.cluster import Cluster
+from tests.pipeline.toy.registry import TOY_STAGES
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cluster: Cluster
+) -> Iterator[Call]:
+    """Calls the command over the toy stages in a folder of its own; returns exit code, output and errors."""
+    (tmp_path / "toy.toml").write_text("[corpus]\nrows = 20\nshard_rows = 5\n[base]\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def run_main(*arguments: str) -> tuple[int, str, str]:
+        there = ("--scheduler", cluster.client.scheduler.address) if arguments[0] == "run" else ()
+        with pytest.raises(SystemExit) as ended:
+            main([*arguments, *there], TOY_STAGES)
+        output = capsys.readouterr()
+        return int(ended.value.code or 0), output.out, output.err
+
+    yield run_main
+    logging.getLogger().handlers.clear()
+
+
+def test_run_runs_and_a_second_run_has_nothing_to_do(call: Call) -> None:
+    code, output, _ = call("run", "toy.toml")
+    assert code == 0
+    assert "report: done" in output
+    assert "toy: done in" in output
+    code, output, _ = call("run", "toy.toml")
+    assert code == 0
+    assert output.startswith("toy: nothing to do")
+
+
+def test_until_runs_what_a_stage_needs_and_only_runs_it_alone(call: Call) -> None:
+    code, _, errors = call("run", "toy.toml", "--only", "count")
+    assert (code, errors) == (2, "--only count: it needs corpus, shout, not done yet; try --until count\n")
+    assert call("run", "toy.toml", "--until", "shout")[0] == 0
+    _, output, _ = call("plan", "toy.toml")
+    assert [line.split()[1] for line in output.splitlines()[1:]] == ["done", "done", "to", "waiting", "to", "waiting"]
+    assert call("run", "toy.toml", "--only", "count")[0] == 0
+    _, output, _ = call("status", "toy.toml")
+    assert [line.split()[1] for line in output.splitlines()[1:]] == ["done", "done", "done", "to", "to", "waiting"]
+
+
+def test_a_wrong_stage_lists_the_stages(call: Call) -> None:
+    code, _, errors = call("run", "toy.toml", "--until", "cuont")
+    assert code == 2
+    assert errors.startswith("cuont: no such stage; did you mean count?; stages: corpus, shout, count, total")
+
+
+def test_faults_of_a_recipe_come_line_by_line_without_a_traceback(call: Call) -> None:
+    code, output, errors = call("run", "toy.toml", "--set", "shout.mrak=1", "--set", "corpus.rows=-1")
+    assert (code, output) == (2, "")
+    assert errors.splitlines() == [
+        "recipe toy.toml: 2 faults",
+        "corpus.rows: -1 is out of range; allowed: at least 0 and at most 100000",
+        "shout.mrak: unknown key; did you mean mark?",
+    ]
+
+
+def test_debug_shows_where_it_went_wrong(call: Call) -> None:
+    assert "Traceback" in call("--debug", "plan", "none.toml")[2]
+
+
+def test_a_failed_run_ends_with_1_and_names_the_shard(call: Call, tmp_path: Path) -> None:
+    options = [f"shout.trace={tmp_path}", "shout.trouble=row 7", "shout.kind=data"]
+    code, _, errors = call("run", "toy.toml", *[part for option in options for part in ("--set", option)])
+    assert code == 1
+    assert errors.startswith("stage shout, shard train-00001: row 00ff: a row that cannot be\n")
+    assert "what was finished is kept" in errors
+
+
+def test_verify_reads_all_again_and_names_what_is_bad(call: Call, tmp_path: Path) -> None:
+    call("run", "toy.toml")
+    code, output, _ = call("verify", "toy.toml")
+    assert code == 0
+    assert "all as their manifests say" in output
+    (changed,) = tmp_path.glob("runs/toy/shout-*/train-00001.parquet")
+    changed.write_bytes(changed.read_bytes() + b"x")
+    (lost,) = tmp_path.glob("runs/toy/total-*/total.txt")
+    lost.unlink()
+    code, output, _ = call("verify", "toy.toml")
+    assert code == 1
+    assert [line.split(": ")[0] for line in output.splitlines()] == [str(changed), str(lost)]
+
+
+def test_metrics_prints_the_last_report(call: Call) -> None:
+    code, _, errors = call("metrics", "toy.toml")
+    assert code == 1
+    assert "has no report yet; run `potstill run toy.toml` first" in errors
+    call("run", "toy.toml")
+    shouted = [f"ROW {n}! of 4" for n in range(20)]
+    total = sum(len(text) for text in shouted)
+    assert call("metrics", "toy.toml")[1] == f'{{"total": {total}, "base": 20}}\n'
+
+
+def test_two_runs_of_a_recipe_do_not_meet(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "runs" / "toy").mkdir(parents=True)
+    command = (
+        "import fcntl, sys, time; f = open('runs/toy/.lock', 'w'); fcntl.flock(f, fcntl.LOCK_EX);"
+        "print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", command], stdout=subprocess.PIPE, cwd=tmp_path) as holder:
+        assert holder.stdout and holder.stdout.readline() == b"held\n"
+        code, _, errors = call("run", "toy.toml")
+        holder.kill()
+    assert code == 1
+    assert "another run is at work in" in errors
+
+
+def test_help_names_every_command(call: Call) -> None:
+    code, output, _ = call("--help")
+    assert code == 0
+    commands = ("run", "plan", "status", "verify", "metrics", "translate", "export-text")
+    assert all(f"  {command} " in output for command in commands)
+
+
+def test_planning_imports_nothing_heavy() -> None:
+    heavy = ("torch", "onmt", "ctranslate2", "sentencepiece", "transformers", "sacrebleu", "pandas", "dask", "rich")
+    code = f"import sys, pipeline.cli, pipeline.session; print([name for name in {heavy!r} if name in sys.modules])"
+    start = time.monotonic()
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output == "[]\n"
+    assert time.monotonic() - start < 5

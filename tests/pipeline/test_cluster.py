@@ -1,0 +1,44 @@
+from pathlib import Path
+
+import pytest
+
+from data.errors import ConfigError
+from pipeline.cluster import Cluster, connect
+
+
+def test_a_running_scheduler_is_used_and_left_running(cluster: Cluster) -> None:
+    address = cluster.client.scheduler.address
+    with connect(address, None, ("pyarrow",)) as other:
+        assert (other.workers, other.cores) == (2, 2)
+        assert other.client.submit(sum, [1, 2]).result() == 3
+    assert cluster.client.submit(sum, [3, 4]).result() == 7
+
+
+def test_an_address_where_nobody_answers_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.cluster.CONNECT_SECONDS", 0.3)
+    told = "--scheduler tcp://127.0.0.1:9: no scheduler answers there"
+    with pytest.raises(ConfigError, match=told), connect("tcp://127.0.0.1:9", None, ()):
+        pass
+
+
+def test_workers_with_other_versions_are_refused(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Only in this process: the workers have what is installed.
+    monkeypatch.setattr("pipeline.worker.library_versions", lambda libraries: {"pyarrow": "1"})
+    with pytest.raises(ConfigError) as caught, connect(cluster.client.scheduler.address, None, ("pyarrow",)):
+        pass
+    assert all("install the same version" in fault for fault in caught.value.faults)
+    assert len(caught.value.faults) == cluster.workers
+
+
+def test_local_workers_leave_memory_to_a_training_and_ignore_ctrl_c(cluster: Cluster) -> None:
+    environment = cluster.client.run(_environment)
+    assert {entry[:2] for entry in environment.values()} == {("1", str(256 * 2**20))}
+    ignored = 1 << 1
+    assert all(int(entry[2], 16) & ignored for entry in environment.values())
+
+
+def _environment() -> tuple[str, str, str]:
+    import os
+
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return os.environ["OMP_NUM_THREADS"], os.environ["MALLOC_TRIM_THRESHOLD_"], lines["SigIgn"].strip()

@@ -1,0 +1,134 @@
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from pipeline.plan import Step
+from pipeline.recipe import Recipe
+from pipeline.runner import make_job
+from pipeline.session import open_planner
+from pipeline.tables import plan_table, size_text, status_table
+from pipeline.worker import close_shards, run_shard, run_whole
+from tests.pipeline.conftest import ReadToy
+
+
+class FakeWorker:
+    def log_event(self, topic: str, event: object) -> None:
+        """Nobody listens."""
+
+
+@pytest.fixture(autouse=True)
+def no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("distributed.get_worker", FakeWorker)
+
+
+def make(recipe: Recipe, names: Sequence[str], shards: int | None = None) -> None:
+    """Makes nodes right here, without a cluster; only so many shards of the last when `shards` is given."""
+    for name in names:
+        step = plan(recipe)[name]
+        if step.state == "done":
+            continue
+        job = make_job(step, threads=1)
+        if step.node.kind == "whole":
+            run_whole(job)
+            continue
+        for shard in list(step.shards)[: shards if name == names[-1] else None]:
+            run_shard(job, shard)
+        if shards is None or name != names[-1]:
+            close_shards(job, 0.0)
+
+
+def plan(recipe: Recipe) -> dict[str, Step]:
+    return {step.node.name: step for step in open_planner(recipe).plan(recipe.graph)}
+
+
+def states(recipe: Recipe) -> dict[str, str]:
+    return {name: step.state for name, step in plan(recipe).items()}
+
+
+def test_what_hangs_on_the_unfinished_waits(read_toy: ReadToy) -> None:
+    recipe = read_toy()
+    assert states(recipe) == {
+        "corpus": "to do",
+        **dict.fromkeys(("shout", "count", "total", "base", "report"), "waiting"),
+    }
+    make(recipe, ["corpus", "base", "shout"], shards=3)
+    assert states(recipe) == {
+        "corpus": "done",
+        "shout": "partial",
+        "count": "waiting",
+        "total": "waiting",
+        "base": "done",
+        "report": "waiting",
+    }
+    assert list(plan(recipe)["shout"].finished) == ["train-00000", "train-00001", "train-00002"]
+
+
+def test_a_change_reaches_only_what_hangs_on_it_and_is_named(read_toy: ReadToy) -> None:
+    make(read_toy(), ["corpus", "shout", "count", "total", "base", "report"])
+    assert set(states(read_toy()).values()) == {"done"}
+    changed = plan(read_toy("shout.mark=?"))
+    assert [name for name, step in changed.items() if step.state == "done"] == ["corpus", "base"]
+    assert changed["shout"].reasons == ("shout.mark ! -> ?",)
+    assert changed["total"].reasons == ()
+    table = plan_table(list(changed.values()))
+    assert "0 of 4" in table
+    assert "waits for shout" in table
+
+
+def test_equal_content_of_another_making_re_runs_nothing_behind_it(read_toy: ReadToy) -> None:
+    make(read_toy(), ["corpus", "shout", "count", "total", "base", "report"])
+    # `seconds` changes the fingerprint of shout, but not what it writes.
+    recipe = read_toy("shout.seconds=0.001")
+    assert states(recipe)["shout"] == "to do"
+    make(recipe, ["shout"])
+    assert set(states(recipe).values()) == {"done"}
+
+
+def test_versions_libraries_and_files_are_reasons(
+    read_toy: ReadToy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("alpha")
+    recipe = read_toy(f"corpus.words={words}")
+    make(recipe, ["corpus", "base"])
+    words.write_text("omega")
+    assert plan(recipe)["corpus"].reasons == ("a file it reads was changed",)
+    words.write_text("alpha")
+    assert plan(recipe)["base"].state == "done"
+    monkeypatch.setattr("tests.pipeline.toy.total.VERSION", "2")
+    monkeypatch.setattr("tests.pipeline.toy.total.LIBRARIES", ("numpy",))
+    reasons = plan(recipe)["base"].reasons
+    assert reasons[0] == "version 1 -> 2"
+    assert reasons[1].startswith("numpy (absent) -> ")
+
+
+def test_an_input_with_other_content_is_a_reason(read_toy: ReadToy) -> None:
+    make(read_toy(), ["corpus", "base"])
+    recipe = read_toy("corpus.prefix=line")
+    make(recipe, ["corpus"])
+    assert plan(recipe)["base"].reasons == ("corpus has other content",)
+
+
+def test_the_manifest_tells_all_that_went_into_the_fingerprint(read_toy: ReadToy) -> None:
+    recipe = read_toy()
+    make(recipe, ["corpus", "base"])
+    steps = plan(recipe)
+    artifact = steps["base"].artifact
+    assert artifact
+    manifest = json.loads((Path(artifact.url) / "manifest.json").read_text())
+    assert manifest["stage"] == "base"
+    assert manifest["config"] == {"data": "rows", "factor": 1, "seconds": 0.0, "trace": ""}
+    assert manifest["inputs"] == {"corpus": steps["corpus"].content}
+    assert manifest["metrics"] == {"total": 20}
+    assert artifact.url.endswith(f"base-{manifest['fingerprint']}")
+
+
+def test_status_tells_rows_and_sizes(read_toy: ReadToy) -> None:
+    recipe = read_toy()
+    make(recipe, ["corpus", "shout"], shards=1)
+    corpus, shout = (line.split() for line in status_table(list(plan(recipe).values())).splitlines()[1:3])
+    assert corpus[:3] == ["corpus", "done", "21"]
+    assert shout[:5] == ["shout", "partial", "5", "of", "20"]
+    assert [size_text(size) for size in (512, 1_400_000, 3e12)] == ["512 B", "1.4 MB", "3.0 TB"]

@@ -1,0 +1,120 @@
+"""The real command in a process of its own: killed, stopped, and run again."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RECIPE = "[corpus]\nrows = 60\nshard_rows = 5\n[base]\n[shout]\nseconds = 0.25\n"
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.pipeline.toy", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder / "cache")}
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def run(folder: Path, *arguments: str) -> str:
+    with start(folder, "run", "toy.toml", "--no-dashboard", *arguments) as process:
+        output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    return output
+
+
+def wait_for_shards(folder: Path, count: int) -> None:
+    """Returns as soon as so many shards of `shout` are whole: others are then being made."""
+    deadline = time.monotonic() + 60
+    while len(list(folder.glob("runs/toy/shout-*/.records/*.json"))) < count:
+        assert time.monotonic() < deadline, "no shards came"
+        time.sleep(0.01)
+
+
+def alive_in_group(group: int) -> list[str]:
+    """State and command of every process of the group, the dead that nobody waited for aside."""
+    alive = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, fields = path.read_text().split(" (", 1)[1].rsplit(")", 1)
+        except FileNotFoundError:
+            continue
+        state, _, found_group = fields.split()[:3]
+        if int(found_group) == group and state != "Z":
+            alive.append(f"{state} {name}")
+    return alive
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Digest of every file of every artefact; manifests aside, which hold the time of day."""
+    files = [path for path in folder.glob("runs/toy/*/*") if path.is_file() and path.name != "manifest.json"]
+    root = folder / "runs"
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    broken, unbroken = tmp_path / "broken", tmp_path / "unbroken"
+    for folder in (broken, unbroken):
+        folder.mkdir()
+        (folder / "toy.toml").write_text(RECIPE)
+    return broken, unbroken
+
+
+@pytest.mark.slow
+def test_a_run_killed_amid_its_shards_ends_as_an_unbroken_one(folders: tuple[Path, Path]) -> None:
+    broken, unbroken = folders
+    with start(broken, "run", "toy.toml", "--no-dashboard") as process:
+        wait_for_shards(broken, 3)
+        process.kill()
+    assert not list(broken.glob("runs/toy/shout-*/manifest.json"))
+    made = {path: path.stat().st_mtime_ns for path in broken.glob("runs/toy/shout-*/train-*.parquet")}
+    assert 3 <= len(made) < 12
+
+    assert "of 60 are there already" in run(broken)
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+    run(unbroken)
+    assert contents(broken) == contents(unbroken)
+    assert len(contents(broken)) == 13 + 12 + 12 + 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_cleanly_and_says_how_to_go_on(folders: tuple[Path, Path], number: signal.Signals) -> None:
+    broken, _ = folders
+    with start(broken, "run", "toy.toml", "--no-dashboard") as process:
+        wait_for_shards(broken, 2)
+        # As Ctrl-C does it in a terminal: to the workers as well.
+        os.killpg(process.pid, number)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    assert errors == "stopped; what was finished is kept: the same command goes on from there\n"
+    deadline = time.monotonic() + 10
+    while left := alive_in_group(process.pid):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_a_second_run_does_nothing_in_a_second(folders: tuple[Path, Path]) -> None:
+    _, unbroken = folders
+    run(unbroken, "--set", "shout.seconds=0")
+    times = []
+    for _ in range(3):
+        begun = time.monotonic()
+        assert "nothing to do" in run(unbroken, "--set", "shout.seconds=0")
+        times.append(time.monotonic() - begun)
+    # The best of three: other processes of the machine are not what is tested.
+    assert min(times) < 1, times
