@@ -78,7 +78,9 @@ def _check_column(schema: pa.Schema, name: str, path: str) -> None:
         kind = kind.field(part).type
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
+    # A column without any value has the type null.
+    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null)
+    if not any(test(kind) for test in kinds):
         raise DataError(f"{path}: column {name} holds {kind}; expected text (string)")
 
 

@@ -71,4 +71,4 @@ def _decode(line: bytes) -> Line:
 
 
 def _shown(line: bytes) -> str:
-    return line[: 4 * SHOWN_CHARACTERS].decode("utf-8", errors="replace")
+    return line[: 4 * SHOWN_CHARACTERS].decode("utf-8", errors="replace").rstrip("\n")

@@ -12,26 +12,36 @@ _REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9._+
 def check_language(tag: str) -> str:
     """The tag, when it is a valid BCP-47 tag; else ValueError that names the nearest."""
     from langcodes import standardize_tag, tag_is_valid
-    from langcodes.data_dicts import VALIDITY  # noqa: F401  (loaded here, so that a plan without corpora pays nothing)
 
-    if tag_is_valid(tag) and "_" not in tag:
-        return tag
-    if tag_is_valid(tag):
+    if not tag_is_valid(tag):
+        raise ValueError(f"{tag!r} is no known language; {_nearest_language(tag)}")
+    if "_" in tag:
         raise ValueError(f"{tag!r} is no BCP-47 tag; did you mean {standardize_tag(tag)}?")
-    raise ValueError(f"{tag!r} is no known language; {_nearest_language(tag)}")
+    return tag
 
 
 def _nearest_language(tag: str) -> str:
-    from langcodes import tag_is_valid
-    from langcodes.data_dicts import DEFAULT_SCRIPTS, LANGUAGE_ALPHA3
-
-    known = sorted(name for name in {*DEFAULT_SCRIPTS, *LANGUAGE_ALPHA3} if tag_is_valid(name))
-    head, dash, tail = tag.lower().replace("_", "-").partition("-")
-    near = [head] if head in known else difflib.get_close_matches(head, known, n=1, cutoff=0.5)
-    if not near:
+    head, dash, rest = tag.lower().replace("_", "-").partition("-")
+    code = _nearest_code(head)
+    if code is None:
         return "expected a BCP-47 tag such as en, de, pt-BR or zh-Hans"
-    whole = f"{near[0]}{dash}{tail}"
-    return f"did you mean {whole if tag_is_valid(whole) else near[0]}?"
+    from langcodes import tag_is_valid
+
+    whole = f"{code}{dash}{rest.upper()}"
+    return f"did you mean {whole if tag_is_valid(whole) else code}?"
+
+
+def _nearest_code(word: str) -> str | None:
+    """By country, such as jp, by code, or by English name."""
+    from babel import Locale
+    from babel.languages import get_official_languages
+
+    if official := get_official_languages(word.upper()):
+        return str(official[0])
+    names = {name.lower(): code for code, name in Locale("en").languages.items()}
+    known = {code: code for code in names.values()} if len(word) <= 3 else names
+    near = difflib.get_close_matches(word, sorted(known, key=len), n=1, cutoff=0.5)
+    return known[near[0]] if near else None
 
 
 def check_requirement(text: str) -> str:

@@ -1,0 +1,210 @@
+import bz2
+import gzip
+import lzma
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from data.errors import DataError
+from tests.fixtures.corpora import make_corpus, tsv
+
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+    ".zst": zstandard.compress,
+}
+ENGLISH = b"One\nTwo\nThree\n"
+GERMAN = "Eins\nZwei\nDrölf".encode()
+PAIRS = [("One", "Eins"), ("Three", "Drölf"), ("Two", "Zwei")]
+
+
+def text(folder: Path, source: bytes, target: bytes | None = None, suffix: str = "") -> dict[str, Any]:
+    (folder / f"s.txt{suffix}").write_bytes(source)
+    files = {"source_file": str(folder / f"s.txt{suffix}")}
+    if target is not None:
+        (folder / f"t.txt{suffix}").write_bytes(target)
+        files["target_file"] = str(folder / f"t.txt{suffix}")
+    return {"kind": "text", "name": "a", **files}
+
+
+@pytest.mark.parametrize("suffix", PACKERS)
+def test_parallel_text_is_read_plain_and_packed(tmp_path: Path, suffix: str) -> None:
+    pack = PACKERS[suffix]
+    # In two parts: each of these formats allows one after the other in a file.
+    packed = [pack(content[:5]) + pack(content[5:]) for content in (ENGLISH, GERMAN)]
+    made = make_corpus(tmp_path, text(tmp_path, packed[0], packed[1], suffix))
+    assert sorted(made.pairs()) == PAIRS
+    assert made.metrics["sources"]["a"]["read"] == 3
+
+
+@pytest.mark.parametrize("suffix", [suffix for suffix in PACKERS if suffix])
+@pytest.mark.parametrize("damage", ["cut off", "other content"])
+def test_damaged_packed_files_are_named(tmp_path: Path, suffix: str, damage: str) -> None:
+    packed = PACKERS[suffix](b"".join(b"Line %d\n" % number for number in range(2000)))
+    content = packed[: len(packed) // 2] if damage == "cut off" else b"Not packed at all\n" * 20
+    with pytest.raises(DataError, match=rf"s.txt{suffix} cannot be read"):
+        make_corpus(tmp_path, text(tmp_path, content, None, suffix))
+
+
+def test_unequal_line_counts_name_both_files(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"s\.txt has 3 lines and .*t\.txt has 2"):
+        make_corpus(tmp_path, text(tmp_path, ENGLISH, b"Eins\nZwei\n"))
+    with pytest.raises(DataError, match=r"s\.txt has 3 lines and .*t\.txt has 4"):
+        make_corpus(tmp_path, text(tmp_path, ENGLISH, b"Eins\nZwei\nDrei\nVier"))
+
+
+def test_only_line_feeds_end_a_line(tmp_path: Path) -> None:
+    source = "One\u2028still one\x0band on\r\nTwo\x85too\rold\n\nFour\n".encode()
+    made = make_corpus(tmp_path, text(tmp_path, source, b"Eins\nZwei\nDrei\nVier\n"))
+    assert sorted(made.pairs()) == [("Four", "Vier"), ("One still one and on", "Eins"), ("Two too old", "Zwei")]
+    assert [(row["reason"], row["reference"]) for row in made.rejects] == [("empty_source", "Drei")]
+
+
+def test_lines_that_are_no_text_are_rejected_where_they_stand(tmp_path: Path) -> None:
+    source = b"\xef\xbb\xbfOne\nTw\xff\xfeo\nThr\0ee\nFour\nFive"
+    made = make_corpus(tmp_path, text(tmp_path, source, b"Eins\nZwei\nDrei\nVi\xc3\nF\xc3\xbcnf\n"))
+    assert sorted(made.pairs()) == [("Five", "Fünf"), ("One", "Eins")]
+    assert [(row["location"].rpartition("/")[2], row["source"], row["reason"]) for row in made.rejects] == [
+        ("s.txt:2", "Tw��o", "not_utf8"),
+        ("s.txt:3", "Thr�ee", "nul_byte"),
+        ("s.txt:4", "Four", "not_utf8"),
+    ]
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
+def test_an_endless_line_is_rejected_without_filling_the_memory(tmp_path: Path, suffix: str) -> None:
+    size = 40_000_000
+    source = text(tmp_path, PACKERS[suffix](b"One\n" + b"x" * size + b"\nThree\n"), None, suffix)
+    tracemalloc.start()
+    made = make_corpus(tmp_path, source)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert sorted(made.pairs()) == [("One", None), ("Three", None)]
+    assert [(row["source"], row["reason"]) for row in made.rejects] == [("x" * 1000, "too_long")]
+    assert peak < size / 4
+
+
+def test_a_url_is_read(tmp_path: Path) -> None:
+    with fsspec.open("memory://potstill/a.tsv.gz", "wb", compression="gzip") as stream:
+        stream.write(b"One\tEins\n")
+    made = make_corpus(tmp_path, {"kind": "tsv", "name": "a", "file": "memory://potstill/a.tsv.gz", "target_column": 1})
+    assert made.pairs() == [("One", "Eins")]
+    assert made.rows[0]["location"] == "memory://potstill/a.tsv.gz:1"
+
+
+def test_a_missing_url_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"memory://potstill/none\.txt: no such file"):
+        make_corpus(tmp_path, {"kind": "text", "name": "a", "source_file": "memory://potstill/none.txt"})
+
+
+def test_tsv_columns_by_name_or_index(tmp_path: Path) -> None:
+    rows = [("de", "n", "en"), ("Eins", "1", "One"), ("Zwei", "Two"), ('"Drei', "3", 'Three"')]
+    named = tsv(tmp_path, "a", rows, source_column="en", target_column="de")
+    made = make_corpus(tmp_path, named)
+    assert sorted(made.pairs()) == [("One", "Eins"), ('Three"', '"Drei')]
+    assert [(row["reason"], row["source"]) for row in made.rejects] == [("wrong_columns", "Zwei\tTwo")]
+    numbered = {**named, "source_column": 2, "target_column": 0}
+    assert sorted(make_corpus(tmp_path, numbered).pairs()) == [("One", "Eins"), ('Three"', '"Drei'), ("en", "de")]
+    assert make_corpus(tmp_path, {**numbered, "header": True}).pairs() == made.pairs()
+
+
+def test_quoted_values_may_hold_the_separator(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"en": ['Say "one", two', "Three"], "de": ["Sag „eins“, zwei", "Drei"]})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    columns = {"source_column": "en", "target_column": "de", "separator": ",", "quoted": True}
+    made = make_corpus(tmp_path, {"kind": "tsv", "name": "a", "file": str(tmp_path / "a.csv"), **columns})
+    assert sorted(made.pairs()) == sorted(zip(frame["en"], frame["de"], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"source_column": "eng"}, r"a\.tsv: no column 'eng'; did you mean en\?"),
+        ({"source_column": "en", "target_column": 2}, r"a\.tsv: no column 2; its first line has 2"),
+    ],
+)
+def test_a_missing_tsv_column_is_named(tmp_path: Path, columns: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        make_corpus(tmp_path, {**tsv(tmp_path, "a", [("de", "en"), ("Eins", "One")]), **columns})
+
+
+def parquet(path: Path, **options: Any) -> dict[str, Any]:
+    return {"kind": "parquet", "name": "a", "path": str(path), **options}
+
+
+def test_parquet_from_a_file_a_folder_or_a_glob(tmp_path: Path) -> None:
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    frames = [pd.DataFrame({"en": ["One", None], "de": ["Eins", "Null"]}), pd.DataFrame({"en": ["Two"], "de": [None]})]
+    for number, frame in enumerate(frames):
+        frame.to_parquet(folder / f"part-{number}.parquet")
+    columns = {"source_column": "en", "target_column": "de"}
+    whole = make_corpus(tmp_path, parquet(folder, **columns))
+    assert sorted(whole.pairs(), key=str) == [("One", "Eins"), ("Two", None)]
+    assert [(row["location"], row["reason"]) for row in whole.rejects] == [
+        (f"{folder}/part-0.parquet:1", "empty_source")
+    ]
+    assert make_corpus(tmp_path, parquet(folder / "*-?.parquet", **columns)).rows == whole.rows
+    single = make_corpus(tmp_path, parquet(folder / "part-1.parquet", **columns))
+    assert [(row["source"], row["location"]) for row in single.rows] == [("Two", f"{folder}/part-1.parquet:0")]
+
+
+def test_locations_hang_on_the_recipe_and_not_on_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in").mkdir()
+    pd.DataFrame({"source": ["One"]}).to_parquet(tmp_path / "in" / "a.parquet")
+    monkeypatch.chdir(tmp_path)
+    for path in ("in", "in/", "in/*.parquet", "in/a.parquet", "*/a.parquet"):
+        made = make_corpus(tmp_path, {"kind": "parquet", "name": "a", "path": path})
+        assert made.rows[0]["location"] == "in/a.parquet:0"
+
+
+def test_parquet_columns_of_other_layouts(tmp_path: Path) -> None:
+    texts = {"en": ["One", "Two"], "de": ["Eins", "Zwei"]}
+    nested = pa.table({"translation": pa.array(pd.DataFrame(texts).to_dict("records"))})
+    pq.write_table(nested, tmp_path / "nested.parquet")
+    dictionary = pa.table({name: pa.array(values).dictionary_encode() for name, values in texts.items()})
+    pq.write_table(dictionary, tmp_path / "dictionary.parquet")
+    for name, prefix in (("nested", "translation."), ("dictionary", "")):
+        columns = {"source_column": f"{prefix}en", "target_column": f"{prefix}de"}
+        made = make_corpus(tmp_path, parquet(tmp_path / f"{name}.parquet", **columns))
+        assert sorted(made.pairs()) == [("One", "Eins"), ("Two", "Zwei")]
+
+
+def test_parquet_text_that_is_no_utf8_is_rejected(tmp_path: Path) -> None:
+    content = pa.array([b"One", b"Tw\xffo", None]).view(pa.string())
+    pq.write_table(pa.table({"source": content}), tmp_path / "a.parquet")
+    made = make_corpus(tmp_path, parquet(tmp_path / "a.parquet"))
+    assert made.pairs() == [("One", None)]
+    assert made.reasons() == ["not_utf8", "empty_source"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"source_column": "text"}, "no column text; text is not among en, n"),
+        ({"source_column": "en.x"}, "no column en.x; x is not among no fields"),
+        ({"source_column": "n"}, r"column n holds int64; expected text"),
+    ],
+)
+def test_a_wrong_parquet_column_is_named(tmp_path: Path, columns: dict[str, str], message: str) -> None:
+    pd.DataFrame({"en": ["One"], "n": [1]}).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=message):
+        make_corpus(tmp_path, parquet(tmp_path / "a.parquet", **columns))
+
+
+def test_a_damaged_parquet_file_is_named(tmp_path: Path) -> None:
+    pd.DataFrame({"source": ["One"] * 100}).to_parquet(tmp_path / "a.parquet")
+    content = (tmp_path / "a.parquet").read_bytes()
+    (tmp_path / "a.parquet").write_bytes(content[: len(content) // 2])
+    with pytest.raises(DataError, match=r"a\.parquet cannot be read as Parquet"):
+        make_corpus(tmp_path, parquet(tmp_path / "a.parquet"))
