@@ -21,14 +21,14 @@ from stages.training.config import OptimiserConfig
 from tests.stages.training.toy import MODEL, OPTIMISER, WORDS, shards, train, training_data
 
 
-class Stop(Exception):
+class StopError(Exception):
     """Stands for a kill."""
 
 
 def stop_at(step: int) -> Any:
     def progress(done: int, total: int | None, extras: Mapping[str, float]) -> None:
         if done == step:
-            raise Stop
+            raise StopError
 
     return progress
 
@@ -62,7 +62,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("step", [4, 8])
 def test_a_stopped_training_ends_with_the_same_weights_and_curves(unbroken: Path, tmp_path: Path, step: int) -> None:
     # At step 4 nothing is saved yet, at step 8 the state of step 4 is.
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         train(tmp_path, progress=stop_at(step))
     assert (tmp_path / ".state.pt").exists() == (step > 4)
     metrics = train(tmp_path)
@@ -74,7 +74,7 @@ def test_a_stopped_training_ends_with_the_same_weights_and_curves(unbroken: Path
 def test_accumulated_batches_resume_too(tmp_path: Path) -> None:
     optimiser = OPTIMISER.model_copy(update={"accumulate": 3, "average_decay": 0.0})
     train(tmp_path / "whole", optimiser=optimiser)
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         train(tmp_path / "broken", optimiser=optimiser, progress=stop_at(8))
     train(tmp_path / "broken", optimiser=optimiser)
     assert_same_model(tmp_path / "whole", tmp_path / "broken")

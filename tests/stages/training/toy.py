@@ -1,4 +1,4 @@
-"""A language of 12 words whose translation turns the sentence round, and a model small enough to learn a little of it."""
+"""A language of 12 words whose translation turns the sentence round, and a model small enough for tests."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

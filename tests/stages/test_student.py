@@ -1,0 +1,182 @@
+"""The stage on artefacts of a tiny teacher: which data, which vocabulary, and what does not fit."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pydantic import ValidationError
+
+from data.artifact import Artifact
+from data.errors import DataError, ModelError
+from data.model_folder import read_vocabulary, vocabulary_digest
+from data.runtime import Runtime
+from data.soft_targets import SoftTargetFormat, pack
+from stages import student
+from stages.student import Config
+from tests.fixtures.artifacts import artifact_of_folder, artifact_of_tables, new_artifact
+
+K = 3
+SMALL = {
+    "model": {"encoder_layers": 1, "decoder_layers": 1, "width": 16, "heads": 2, "feed_forward": 16},
+    "optimiser": {"steps": 6, "batch_tokens": 60, "report_every": 3, "precision": "float32"},
+}
+ROWS = 30
+
+
+def words(seed: int) -> list[list[str]]:
+    random = np.random.default_rng(seed)
+    return [[f"a{number}" for number in random.integers(0, 36, random.integers(1, 6))] for _ in range(ROWS)]
+
+
+def dataset_table(vocabulary: list[str], **changes: Any) -> pa.Table:
+    """Columns of the dataset that the student reads; the soft targets know the hypothesis with probability 0.7."""
+    sources, targets = words(1), words(2)
+    index = {token: number for number, token in enumerate(vocabulary)}
+    forced = [index[token] for target in targets for token in [*target, "</s>"]]
+    ids = np.stack([forced, np.add(forced, 1) % len(vocabulary), np.add(forced, 2) % len(vocabulary)], 1)
+    log_probs = np.log(np.tile([0.7, 0.1, 0.05], (len(forced), 1)))
+    values = {
+        "k": K,
+        "vocabulary_size": len(vocabulary),
+        "ids_dtype": "uint16",
+        "vocabulary_digest": vocabulary_digest(vocabulary),
+        "teacher_digest": "0",
+        "conditioning": "hypothesis",
+        "compute_type": "float32",
+        "backend": "torch",
+    }
+    soft = pack(
+        row_ids=[f"{number:032x}" for number in range(ROWS)],
+        lengths=changes.get("lengths") or [len(target) + 1 for target in targets],
+        topk_ids=ids,
+        topk_log_probs=log_probs,
+        tail_log_mass=np.log(np.full(len(forced), 0.15)),
+        token_log_probs=log_probs[:, 0],
+        entropy=np.ones(len(forced)),
+        target_format=SoftTargetFormat(**(values | changes.get("target_format", {}))),
+    )
+    return soft.append_column("source", pa.array([" ".join(row) for row in sources])).append_column(
+        "target_tokens", pa.array(targets)
+    )
+
+
+def corpus_table(seed: int, references: bool = True) -> pa.Table:
+    targets = [" ".join(row) for row in words(seed + 10)]
+    rows = targets if references else [None] * ROWS
+    return pa.table({"source": [" ".join(row) for row in words(seed)], "reference": pa.array(rows, pa.string())})
+
+
+@pytest.fixture
+def vocabulary(tiny_teacher: Path) -> list[str]:
+    return read_vocabulary(tiny_teacher, "target")
+
+
+def artifacts(folder: Path, teacher: Path, dataset: pa.Table, references: bool = True) -> dict[str, Artifact]:
+    from tests.fixtures.tiny_student import write_tiny_tokenizer
+
+    corpus = {"train-00000": corpus_table(1, references), "valid-00000": corpus_table(5)}
+    tokenizer = write_tiny_tokenizer(folder / "spaces", kind="none")
+    return {
+        "dataset": artifact_of_tables(folder, "dataset", {"train-00000": dataset}),
+        "corpus": artifact_of_tables(folder, "corpus", corpus),
+        "tokenizer": artifact_of_folder(folder, "tokenizer", tokenizer),
+        "teacher": artifact_of_folder(folder, "teacher", teacher),
+    }
+
+
+def run(
+    folder: Path, inputs: Mapping[str, Artifact], node: str = "student", **options: Any
+) -> tuple[Path, dict[str, Any]]:
+    config = Config.model_validate(SMALL | options)
+    output = new_artifact(folder, node)
+    given = {name: inputs[name] for name in student.inputs(config)}
+    metrics = student.run(given, config, output, Runtime())
+    return output.work_path(), metrics
+
+
+def curve(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "training.jsonl").read_text().splitlines()]
+
+
+def test_it_learns_from_hypotheses_and_soft_targets(tmp_path: Path, tiny_teacher: Path, vocabulary: list[str]) -> None:
+    from stages.training.checkpoint import load_model
+
+    folder, metrics = run(tmp_path, artifacts(tmp_path, tiny_teacher, dataset_table(vocabulary)))
+    network = load_model(folder / "checkpoint.pt", "cpu")
+    assert set(network.target_vocabulary.tokens) == set(vocabulary)
+    assert (metrics["steps"], metrics["rows"], metrics["skipped_rows"]) == (6, ROWS, 0)
+    assert metrics["valid_cross_entropy"] > 0
+    assert all(line["divergence"] > 0 for line in curve(folder) if "divergence" in line)
+    json.dumps(metrics)
+
+
+def test_soft_targets_are_left_unread_with_weight_0(tmp_path: Path, tiny_teacher: Path, vocabulary: list[str]) -> None:
+    table = dataset_table(vocabulary).select(["id", "source", "target_tokens"])
+    folder, _ = run(tmp_path, artifacts(tmp_path, tiny_teacher, table), soft_target_weight=0.0)
+    assert all(line["divergence"] == 0 for line in curve(folder) if "divergence" in line)
+
+
+def test_the_baseline_trains_on_references_without_a_dataset(
+    tmp_path: Path, tiny_teacher: Path, vocabulary: list[str]
+) -> None:
+    inputs = artifacts(tmp_path, tiny_teacher, dataset_table(vocabulary))
+    del inputs["dataset"]
+    _, metrics = run(tmp_path, inputs, "baseline", data="reference")
+    assert (metrics["steps"], metrics["rows"]) == (6, ROWS)
+
+
+def test_a_corpus_without_references_trains_no_baseline(
+    tmp_path: Path, tiny_teacher: Path, vocabulary: list[str]
+) -> None:
+    inputs = artifacts(tmp_path, tiny_teacher, dataset_table(vocabulary), references=False)
+    with pytest.raises(DataError, match="no row with a usable reference"):
+        run(tmp_path, inputs, "baseline", data="reference")
+
+
+def test_soft_targets_of_another_vocabulary_are_an_error(
+    tmp_path: Path, tiny_teacher: Path, vocabulary: list[str]
+) -> None:
+    table = dataset_table(vocabulary, target_format={"vocabulary_digest": "0123"})
+    with pytest.raises(ModelError, match=r"vocabulary 0123, and this teacher's is .*score again"):
+        run(tmp_path, artifacts(tmp_path, tiny_teacher, table))
+
+
+def test_soft_targets_of_another_target_are_an_error(tmp_path: Path, tiny_teacher: Path, vocabulary: list[str]) -> None:
+    lengths = [len(target) + 1 for target in words(2)]
+    place = next(number for number in range(ROWS - 1) if lengths[number + 1] > 1)
+    lengths[place], lengths[place + 1] = lengths[place] + 1, lengths[place + 1] - 1
+    table = dataset_table(vocabulary, lengths=lengths)
+    with pytest.raises(DataError, match=rf"row {place:032x}: soft targets of {lengths[place]} positions"):
+        run(tmp_path, artifacts(tmp_path, tiny_teacher, table))
+
+
+def test_a_dataset_without_soft_targets_says_so(tmp_path: Path, tiny_teacher: Path, vocabulary: list[str]) -> None:
+    table = dataset_table(vocabulary).replace_schema_metadata(None)
+    with pytest.raises(DataError, match="run the stage score"):
+        run(tmp_path, artifacts(tmp_path, tiny_teacher, table))
+
+
+def test_the_baseline_does_not_hang_on_soft_target_options() -> None:
+    one = Config.model_validate({"data": "reference", "soft_target_weight": 0.7, "temperature": 3.0})
+    other = Config.model_validate({"data": "reference", "missing_mass": "gold"})
+    assert one == other
+    assert student.inputs(one) == ("corpus", "tokenizer", "teacher")
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"soft_target_weight": 0, "cross_entropy_weight": 0}, "nothing to learn from"),
+        ({"temperature": 0}, "greater than 0"),
+        ({"missing_mass": "drop"}, "'ghost', 'renormalise' or 'gold'"),
+        ({"model": {"width": 130, "heads": 4}}, "multiple of heads"),
+        ({"optimiser": {"stepz": 3}}, "Extra inputs"),
+    ],
+)
+def test_faulty_options_are_named(options: dict[str, Any], fault: str) -> None:
+    with pytest.raises(ValidationError, match=fault):
+        Config.model_validate(options)

@@ -1,0 +1,92 @@
+"""Padding changes neither loss nor gradient: a batch of rows costs what its rows cost one by one."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from stages.training.batches import Batch, Position
+from stages.training.loop import DistillationLoss, to_torch
+from stages.training.model import Transformer, build_transformer
+from stages.training.objective import Objective
+from stages.training.vocabulary import Vocabulary
+from tests.stages.training.toy import MODEL, WORDS
+
+K = 3
+ROWS = (([4, 5, 6], [7, 3]), ([8], [9, 10, 11, 12, 3]), ([5, 9, 4, 4, 7, 6], [3]))
+OBJECTIVE = Objective(0.1, 1.0, 0.5, 2.0, "ghost")
+
+
+@pytest.fixture(scope="module")
+def network() -> Transformer:
+    vocabulary = Vocabulary.from_tokens(WORDS)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build_transformer(MODEL, vocabulary, vocabulary, "cpu")
+    model.module.eval()
+    return model
+
+
+def batch_of(numbers: Sequence[int], wider: int = 0) -> Batch:
+    """These rows, padded to the longest, targets `wider` more (OpenNMT-py wants sources as long as the longest)."""
+    sources, targets = zip(*(ROWS[number] for number in numbers), strict=True)
+    random = [np.random.default_rng(number) for number in numbers]
+    log_probs = [
+        np.log(each.dirichlet(np.ones(K + 1), len(target))) for each, target in zip(random, targets, strict=True)
+    ]
+    return Batch(
+        src=padded(sources),
+        tgt=padded([[2, *target] for target in targets], wider),
+        srclen=np.array([len(source) for source in sources]),
+        soft={
+            "kd_ids": np.concatenate([[[4, 6, 3]] * len(target) for target in targets]),
+            "kd_log_probs": np.concatenate(log_probs)[:, :K].astype(np.float32),
+            "kd_tail": np.concatenate(log_probs)[:, K].astype(np.float32),
+        },
+        target_tokens=sum(map(len, targets)),
+        following=Position(),
+    )
+
+
+def padded(rows: Sequence[Sequence[int]], wider: int = 0) -> np.ndarray:
+    longest = max(map(len, rows)) + wider
+    return np.array([[*row, *[1] * (longest - len(row))] for row in rows], dtype=np.int32)
+
+
+def loss_and_gradients(network: Transformer, batch: Batch) -> tuple[Tensor, list[Tensor]]:
+    ready = to_torch(batch, "cpu")
+    hidden, _ = network.module(ready["src"], ready["tgt"], ready["srclen"])
+    loss, _ = DistillationLoss(network.module.generator, OBJECTIVE, torch.float32)(ready, hidden, {})
+    return loss, list(torch.autograd.grad(loss, list(network.module.parameters())))
+
+
+def test_a_batch_costs_what_its_rows_cost(network: Transformer) -> None:
+    loss, gradients = loss_and_gradients(network, batch_of([0, 1, 2]))
+    single = [loss_and_gradients(network, batch_of([number])) for number in range(3)]
+
+    torch.testing.assert_close(loss, sum(value for value, _ in single), rtol=1e-5, atol=1e-5)
+    for found, *wanted in zip(gradients, *(each for _, each in single), strict=True):
+        torch.testing.assert_close(found, sum(wanted), rtol=1e-4, atol=1e-5)
+
+
+def test_more_padding_costs_nothing(network: Transformer) -> None:
+    loss, gradients = loss_and_gradients(network, batch_of([0, 1, 2]))
+    wider, others = loss_and_gradients(network, batch_of([0, 1, 2], wider=4))
+
+    torch.testing.assert_close(wider, loss, rtol=1e-5, atol=1e-5)
+    for found, wanted in zip(others, gradients, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_sums_are_taken_once(network: Transformer) -> None:
+    loss = DistillationLoss(network.module.generator, OBJECTIVE, torch.float32)
+    ready = to_torch(batch_of([0, 1]), "cpu")
+    hidden, _ = network.module(ready["src"], ready["tgt"], ready["srclen"])
+    first, _ = loss(ready, hidden, {})
+    loss(ready, hidden, {})
+    tokens, sums = loss.take()
+    assert tokens == 14
+    torch.testing.assert_close(sums[0], 2 * first.detach())
+    assert loss.take()[0] == 0
