@@ -35,7 +35,8 @@ class TeacherInfo(BaseModel):
     target_vocabulary_size: int = Field(ge=1, description="V: entries of the target vocabulary")
     vocabulary_digest: str = Field(description="digest of the target vocabulary, in order")
     parameters: int = Field(ge=1, description="trained weights; shared ones count once, quantization scales not at all")
-    quantization: str = Field(description="how the weights are stored: int8, float16, float32, ...")
+    quantization: str = Field(description="what it computes with: int8, float16, float32, ... (CTranslate2's names)")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where it runs; auto: the best a worker has")
     digest: str = Field(description="digest of model.bin, config.json and the vocabularies")
 
 
@@ -106,6 +107,19 @@ def read_vocabulary(folder: Path, side: Side) -> list[str]:
     if not isinstance(tokens, list) or not tokens or not all(isinstance(token, str) for token in tokens):
         raise ModelError(f"{path}: expected a list of tokens; convert the model again")
     return tokens
+
+
+def special_token(folder: Path, name: Literal["unk_token", "eos_token", "decoder_start_token"]) -> str:
+    """The token that `config.json` gives this part; the usual one where it is silent, as old models are."""
+    default = {"unk_token": "<unk>", "eos_token": "</s>", "decoder_start_token": "<s>"}[name]
+    path = folder / CONFIG_FILE
+    if not path.is_file():
+        return default
+    try:
+        found = json.loads(path.read_bytes()).get(name, default)
+    except (OSError, ValueError, AttributeError) as error:
+        raise ModelError(f"{path} cannot be read: {error}; convert the model again") from error
+    return found if isinstance(found, str) else default
 
 
 def vocabulary_digest(tokens: Sequence[str]) -> str:

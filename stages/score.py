@@ -1,0 +1,197 @@
+"""score: soft targets of the selected hypothesis by teacher forcing, with all of the vocabulary accounted for."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+from data import schema
+from data.artifact import Artifact
+from data.errors import DataError, ModelError
+from data.model_folder import CHECKPOINT_FILE, TeacherInfo, load_teacher_info
+from data.runtime import Runtime
+from data.soft_targets import SoftTargetFormat, flat, pack, smallest_ids_dtype
+from stages.score_ctranslate2 import CTranslate2Scorer
+from stages.score_torch import TorchScorer
+from stages.soft_distribution import Kept, put, room
+from stages.teacher_model import TargetVocabulary, check_tokenizer, device_of, load_teacher, token_batches
+from stages.tokenizer import Tokenizer, load_tokenizer
+
+VERSION = "1"
+READS = {"corpus": ("source", "reference"), "select": ("target_tokens",)}
+RESOURCES = ("teacher", "tokenizer")
+LIBRARIES = ("ctranslate2", "sentencepiece", "torch", "OpenNMT-py")
+SCHEMA = schema.SOFT_TARGETS
+
+# Tokens, padding counts, of a batch.
+_BATCH_TOKENS = {"cpu": 1024, "cuda": 16384}
+# CTranslate2 hands out the logits of a whole batch, in host memory: at most 256 MiB of them.
+_LOGITS_OF_A_BATCH = 1 << 26
+# Of a source that was not translated no more is needed than that a model takes it.
+_UNTRANSLATED_SOURCE_TOKENS = 64
+
+
+class Config(BaseModel):
+    """What is kept of the teacher's distribution, and what computes it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    k: int = Field(16, description="K: most probable entries kept at every position", ge=1, le=1024)
+    conditioning: Literal["hypothesis", "reference"] = Field(
+        "hypothesis", description="what is forced: the selected hypothesis, or the reference, which all rows must have"
+    )
+    backend: Literal["auto", "ctranslate2", "torch"] = Field(
+        "auto", description="ctranslate2: any teacher; torch: one with an OpenNMT-py checkpoint; auto: torch if it can"
+    )
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="torch: type of matrix products")
+    max_batch_tokens: int = Field(
+        0, description="tokens of a batch on its longer side, padding counts; 0 takes what suits the device", ge=0
+    )
+
+
+class Scorer(Protocol):
+    """A backend. Its results hang on the batch by no more than rounding."""
+
+    compute_type: str
+
+    def score(self, sources: Sequence[Sequence[str]], targets: Sequence[Sequence[str]], k: int) -> Kept:
+        """What is kept of all positions of a batch, row by row."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """A loaded backend and what the soft targets' readers must know of the teacher."""
+
+    scorer: Scorer
+    backend: str
+    info: TeacherInfo
+    unknown: str
+    tokenizer: Tokenizer
+    batch_tokens: int
+
+
+def load(config: Config, artifacts: Mapping[str, Artifact], runtime: Runtime) -> Resources:
+    """Loads teacher and tokenizer; raises ModelError when they cannot be used together, or k is more than V."""
+    folder = artifacts["teacher"].path()
+    info, vocabulary = load_teacher_info(folder), TargetVocabulary.read(folder)
+    if config.k > vocabulary.size:
+        raise ModelError(f"score.k is {config.k}, but the teacher's vocabulary has {vocabulary.size} entries; lower it")
+    tokenizer = load_tokenizer(artifacts["tokenizer"].path())
+    check_tokenizer(tokenizer, folder)
+    device = device_of(info, runtime)
+    batch_tokens = config.max_batch_tokens or _BATCH_TOKENS[device]
+    if uses_torch(config, folder):
+        import torch
+
+        torch.set_num_threads(runtime.threads)
+        scorer: Scorer = TorchScorer(folder, info, vocabulary, device, config.precision)
+        return Resources(scorer, "torch", info, vocabulary.unknown, tokenizer, batch_tokens)
+    scorer = CTranslate2Scorer(load_teacher(folder, runtime), vocabulary)
+    batch_tokens = max(min(batch_tokens, _LOGITS_OF_A_BATCH // vocabulary.size), 1)
+    return Resources(scorer, "ctranslate2", info, vocabulary.unknown, tokenizer, batch_tokens)
+
+
+def uses_torch(config: Config, folder: Path) -> bool:
+    """Whether the torch backend is asked for and possible; raises ModelError when it is not possible."""
+    available = (folder / CHECKPOINT_FILE).is_file()
+    if config.backend == "torch" and not available:
+        raise ModelError(
+            f"score.backend is torch, but {folder} holds no {CHECKPOINT_FILE}: this teacher has no OpenNMT-py "
+            "checkpoint; set it to ctranslate2 or auto"
+        )
+    return available and config.backend != "ctranslate2"
+
+
+def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
+    """SOFT_TARGETS for a table with `id`, `source`, `reference` and `target_tokens`, row by row.
+
+    T is the number of target tokens and one for </s>. A row whose target is empty has T = 1: the distribution over
+    how to begin. Raises DataError when the reference is to be forced and a row has none.
+    """
+    targets = _targets(table, config, resources.tokenizer)
+    sources = _sources(table, targets, resources)
+    lengths = np.array([len(target) + 1 for target in targets], dtype=np.int64)
+    kept = _score(sources, targets, lengths, config.k, resources)
+    return pack(
+        row_ids=table.column("id").to_pylist(),
+        lengths=lengths.tolist(),
+        topk_ids=kept.topk_ids,
+        topk_log_probs=kept.topk_log_probs,
+        tail_log_mass=kept.tail_log_mass,
+        token_log_probs=kept.token_log_probs,
+        entropy=kept.entropy,
+        target_format=_format(config, resources),
+    )
+
+
+def count(table: pa.Table) -> dict[str, int | float]:
+    """Positions, and sums over them: the mass of the kept entries, entropy in nats, how often the forced was top-1."""
+    tail = flat(table, "tail_log_mass").astype(np.float64)
+    forced, best = flat(table, "token_log_probs"), flat(table, "topk_log_probs")[:, 0]
+    return {
+        "tokens": len(tail),
+        "kept_mass": float((1.0 - np.exp(tail)).sum()),
+        "entropy": float(flat(table, "entropy").astype(np.float64).sum()),
+        "top1": int((forced >= best).sum()),
+    }
+
+
+def _targets(table: pa.Table, config: Config, tokenizer: Tokenizer) -> list[list[str]]:
+    if config.conditioning == "hypothesis":
+        tokens: list[list[str]] = table.column("target_tokens").to_pylist()
+        return tokens
+    references = table.column("reference").to_pylist()
+    for row, reference in enumerate(references):
+        if reference is None:
+            raise DataError(
+                "score.conditioning is reference, but this row has none; leave monolingual sources out, or force the "
+                "hypothesis",
+                row_id=table.column("id")[row].as_py(),
+            )
+    return tokenizer.encode_target(references)
+
+
+def _sources(table: pa.Table, targets: Sequence[Sequence[str]], resources: Resources) -> list[list[str]]:
+    """Source subwords; a row with nothing to force may have a source that no model takes: none, or one without end."""
+    tokens = resources.tokenizer.encode_source(table.column("source").to_pylist())
+    pairs = zip(tokens, targets, strict=True)
+    return [
+        list(source) if target else list(source[:_UNTRANSLATED_SOURCE_TOKENS]) or [resources.unknown]
+        for source, target in pairs
+    ]
+
+
+def _score(
+    sources: list[list[str]],
+    targets: list[list[str]],
+    lengths: npt.NDArray[np.int64],
+    k: int,
+    resources: Resources,
+) -> Kept:
+    kept = room(int(lengths.sum()), k)
+    starts = np.cumsum(lengths) - lengths
+    # Target first: a row that is shorter than its batch's longest is searched on for nothing.
+    sizes = [(int(length), len(source)) for length, source in zip(lengths, sources, strict=True)]
+    for rows in token_batches(range(len(sources)), sizes, resources.batch_tokens):
+        part = resources.scorer.score([sources[row] for row in rows], [targets[row] for row in rows], k)
+        put(part, kept, np.concatenate([np.arange(starts[row], starts[row] + lengths[row]) for row in rows]))
+    return kept
+
+
+def _format(config: Config, resources: Resources) -> SoftTargetFormat:
+    size = resources.info.target_vocabulary_size
+    return SoftTargetFormat(
+        k=config.k,
+        vocabulary_size=size,
+        ids_dtype=smallest_ids_dtype(size),
+        vocabulary_digest=resources.info.vocabulary_digest,
+        teacher_digest=resources.info.digest,
+        conditioning=config.conditioning,
+        compute_type=resources.scorer.compute_type,
+        backend=resources.backend,
+    )

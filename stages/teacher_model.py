@@ -1,0 +1,150 @@
+"""The teacher, loaded: what decode and score share."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from data.errors import ModelError
+from data.model_folder import CONFIG_FILE, TeacherInfo, load_teacher_info, read_vocabulary, special_token
+from data.runtime import Runtime
+from stages.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    import ctranslate2
+
+# Subwords that never occurred in the training data may have been left out of a model's vocabulary.
+MOST_PIECES_MISSING = 0.01
+
+
+@dataclass(frozen=True)
+class TeacherModel:
+    """A CTranslate2 teacher on its device."""
+
+    translator: "ctranslate2.Translator"
+    info: TeacherInfo
+
+    def sources(self, tokens: Sequence[Sequence[str]]) -> list[list[str]]:
+        """Source subwords as the model wants them: with the language tags and end marks that belong around them."""
+        return [[*self.info.source_prefix, *row, *self.info.source_suffix] for row in tokens]
+
+
+@dataclass(frozen=True)
+class TargetVocabulary:
+    """The teacher's target vocabulary, of V tokens."""
+
+    tokens: tuple[str, ...]
+    unknown: str
+    end: str
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """That of a model's folder; raises ModelError when a special token is missing from it."""
+        unknown, end = special_token(folder, "unk_token"), special_token(folder, "eos_token")
+        tokens = tuple(read_vocabulary(folder, "target"))
+        if missing := sorted({unknown, end} - set(tokens)):
+            raise ModelError(
+                f"{folder}: its target vocabulary lacks {', '.join(missing)}, which {CONFIG_FILE} names; "
+                "convert the model again"
+            )
+        return cls(tokens, unknown, end)
+
+    @property
+    def size(self) -> int:
+        """V."""
+        return len(self.tokens)
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        """Id of every token; the first where one comes twice."""
+        return {token: number for number, token in reversed(list(enumerate(self.tokens)))}
+
+    def ids_of(self, tokens: Sequence[str]) -> list[int]:
+        """Ids of tokens; that of the unknown token for those it lacks."""
+        unknown = self.ids[self.unknown]
+        return [self.ids.get(token, unknown) for token in tokens]
+
+    def forced_ids(self, targets: Sequence[Sequence[str]]) -> list[int]:
+        """Ids at all positions of some targets, each with its end of sentence, one after the other."""
+        return [number for target in targets for number in self.ids_of([*target, self.end])]
+
+
+def load_teacher(folder: Path, runtime: Runtime) -> TeacherModel:
+    """The model in a teacher's folder, on the device and with the arithmetic that its `potstill.json` names.
+
+    Raises ModelError when it cannot be loaded.
+    """
+    import ctranslate2
+
+    info = load_teacher_info(folder)
+    device = device_of(info, runtime)
+    try:
+        translator = ctranslate2.Translator(
+            str(folder),
+            device=device,
+            compute_type=info.quantization,
+            inter_threads=1,
+            intra_threads=runtime.threads,
+        )
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(
+            f"{folder}: CTranslate2 cannot load this model on {device} as {info.quantization}: {error}; "
+            "set teacher.quantization to a type that this machine computes, or auto"
+        ) from error
+    return TeacherModel(translator, info)
+
+
+def device_of(info: TeacherInfo, runtime: Runtime) -> str:
+    """Where the teacher runs: the recipe's choice, else the best device here; raises ModelError when it is not here."""
+    if info.device == "cuda" and runtime.device != "cuda":
+        raise ModelError(
+            "teacher.device is cuda, and this worker has no GPU; set it to auto, or run where there is one"
+        )
+    return runtime.device if info.device == "auto" else info.device
+
+
+def check_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
+    """Raises ModelError when the tokenizer's subwords are not in the model's vocabularies: it is another model's."""
+    sides = {
+        "source": (tokenizer.source_pieces(), read_vocabulary(folder, "source")),
+        "target": (tokenizer.target_pieces(), read_vocabulary(folder, "target")),
+    }
+    faults = [fault for side, (pieces, tokens) in sides.items() if (fault := _missing(side, pieces, tokens))]
+    if faults:
+        raise ModelError(
+            f"the tokenizer does not belong to the teacher: {'; '.join(faults)}; set [tokenizer] to the model's own "
+            "(kind = teacher, or kind = file with the files it was trained with)"
+        )
+
+
+def token_batches(rows: Sequence[int], sizes: Sequence[tuple[int, ...]], max_tokens: int) -> Iterator[list[int]]:
+    """Batches of rows of similar size, largest first: rows times the largest of a size is at most `max_tokens`.
+
+    A row's size has a number or more, the first of which is the first to sort by; a row that is too large alone is
+    a batch of its own. They depend on the arguments alone, so that results, which may hang on a batch's shape, can
+    be had again.
+    """
+    batch: list[int] = []
+    largest = 0
+    for row in sorted(rows, key=lambda row: (tuple(-size for size in sizes[row]), row)):
+        grown = max(largest, *sizes[row], 1)
+        if batch and (len(batch) + 1) * grown > max_tokens:
+            yield batch
+            batch, grown = [], max(*sizes[row], 1)
+        batch.append(row)
+        largest = grown
+    if batch:
+        yield batch
+
+
+def _missing(side: str, pieces: Sequence[str], tokens: Sequence[str]) -> str:
+    known = set(tokens)
+    missing = [piece for piece in pieces if piece not in known]
+    if len(missing) <= MOST_PIECES_MISSING * len(pieces):
+        return ""
+    examples = ", ".join(repr(piece) for piece in missing[:5])
+    return (
+        f"{len(missing)} of its {len(pieces)} {side} subwords are not among the {len(tokens)} tokens of the teacher's "
+        f"{side} vocabulary, such as {examples}"
+    )
