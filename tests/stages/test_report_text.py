@@ -1,0 +1,132 @@
+"""Differences, numbers and charts of the report, one by one."""
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stages.reporting import text
+from stages.reporting.charts import Dot, Line, Panel, line_chart, quality_speed_chart
+from stages.reporting.differences import mark_differences
+
+
+def marked(hypothesis: str, reference: str) -> list[str]:
+    return [segment.text for segment in mark_differences(hypothesis, reference) if segment.differs]
+
+
+@pytest.mark.parametrize(
+    ("hypothesis", "reference", "expected"),
+    [
+        ("Das Licht einschalten", "Das Licht einschalten", []),
+        ("Das rote Licht", "Das Licht", ["rote"]),
+        ("ganz anders gesagt", "Das Licht", ["ganz anders gesagt"]),
+        ("Licht Das", "Das Licht", ["Das"]),
+        ("{name}: aus", "{name}: an", ["aus"]),
+        ("打开灯光", "打开灯", ["光"]),
+        ("เปิดไฟ", "เปิดไฟ", []),
+        ("", "Das Licht", []),
+        ("Das Licht", "", ["Das Licht"]),
+    ],
+)
+def test_words_that_the_reference_lacks_are_marked(hypothesis: str, reference: str, expected: list[str]) -> None:
+    assert marked(hypothesis, reference) == expected
+
+
+@given(st.text(alphabet="ab .{}灯\n", max_size=30), st.text(alphabet="ab .{}灯\n", max_size=30))
+def test_marking_changes_no_character(hypothesis: str, reference: str) -> None:
+    assert "".join(segment.text for segment in mark_differences(hypothesis, reference)) == hypothesis
+    assert marked(reference, reference) == []
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (text.size(999), "999 B"),
+        (text.size(1_986_412), "2.0 MB"),
+        (text.parameters(1_528_832), "1.53 M"),
+        (text.parameters(8_128), "8,128"),
+        (text.share(1, 8), "12.5%"),
+        (text.share(1, 0), "–"),
+        (text.rate(521.3), "521"),
+        (text.rate(4.25), "4.25"),
+        (text.interval([54.44, 57.06]), "54.4–57.1"),
+        (text.interval([-1.25, 0.5], signed=True), "−1.2 to +0.5"),
+        (text.interval(None), ""),
+        (text.signed(-0.31), "−0.3"),
+        (text.duration(4.2), "4.2 s"),
+        (text.duration(611), "10.2 min"),
+        (text.duration(7200), "2.0 h"),
+        (text.p_value(0.00099), "< 0.001"),
+        (text.p_value(0.0421), "0.042"),
+        (text.plural(1, "thread"), "1 thread"),
+        (text.plural(1000, "sentence"), "1,000 sentences"),
+    ],
+)
+def test_numbers_are_written_as_people_read_them(written: str, expected: str) -> None:
+    assert written == expected
+
+
+@pytest.mark.parametrize(
+    ("difference", "interval", "expected"),
+    [
+        (2.3, [1.5, 3.1], "2.3 above that (95% interval 1.5 to 3.1)"),
+        (-2.3, [-3.1, -1.5], "2.3 below that (95% interval 1.5 to 3.1)"),
+        (0.4, [-0.6, 1.4], "0.4 above that (95% interval −0.6 to +1.4, so chance may explain it)"),
+    ],
+)
+def test_the_headline_says_what_is_true_also_when_it_disappoints(
+    difference: float, interval: list[float], expected: str
+) -> None:
+    system: dict[str, Any] = {"chrf": 50.0, "sentences_per_second": 100.0, "beam": 1}
+    metrics = {
+        "systems": {"teacher": system, "student": system, "baseline": system},
+        "ratios": {"parameters_vs_teacher": 0.2, "chrf_vs_teacher": 1.0, "speedup_vs_teacher": 1.0},
+        "settings": {"threads": 1},
+        "comparisons": [
+            {"system": "student", "against": "baseline", "chrf": {"difference": difference, "interval": interval}}
+        ],
+    }
+    sentence = "".join(part.text for part in text.headline(metrics)[1])
+    assert expected in sentence
+
+
+def test_lines_are_drawn_to_scale_and_take_the_pages_colours() -> None:
+    points = [(0, 10.0), (50, 5.0), (100, 0.0)]
+    chart = line_chart("test", [Panel("Title", "step", [Line("student", "student", points)])], "About it")
+    for drawing in (chart.wide, chart.narrow):
+        [path] = re.findall(r'd="([^"]*)"[^>]*stroke: var\(--student\)', drawing)
+        (x0, y0), (x1, y1), (x2, y2) = [tuple(map(float, pair)) for pair in re.findall(r"([\d.]+) ([\d.]+)", path)]
+        assert x1 - x0 == pytest.approx(x2 - x1, rel=1e-3)
+        assert x1 > x0
+        assert y1 - y0 == pytest.approx(y2 - y1, rel=1e-3)
+        assert y1 > y0  # SVG counts downwards
+        assert "Title" in drawing
+        assert not re.search(r"#0\d0\d0\d", drawing)
+
+
+def test_long_curves_are_thinned_but_keep_their_end() -> None:
+    points = [(step, 1.0 + step) for step in range(100_000)]
+    chart = line_chart("long", [Panel("Title", "step", [Line("student", "student", points)])], "About it")
+    assert len(chart.wide) < 30_000
+    short = line_chart("long", [Panel("Title", "step", [Line("student", "student", points[::99_999])])], "About it")
+    ends = [re.findall(r"L ([\d.]+ [\d.]+) \"[^>]*--student", one.wide)[-1] for one in (chart, short)]
+    assert ends[0] == ends[1]
+
+
+def test_systems_stand_where_quality_and_speed_put_them() -> None:
+    dots = [
+        Dot("teacher", "Teacher, beam 5", "beam 5", 40, 60, (59, 61)),
+        Dot("student", "Student, greedy", "greedy", 400, 50, (49, 51)),
+    ]
+    chart = quality_speed_chart(dots, "chrF", "About it")
+    found = {role: (float(x), float(y)) for x, y, role in _markers(chart.wide)}
+    assert found["teacher"][0] < found["student"][0]
+    assert found["teacher"][1] < found["student"][1]
+    assert "Teacher, beam 5" in chart.wide
+    assert "Teacher, beam 5" not in chart.narrow
+
+
+def _markers(drawing: str) -> list[tuple[str, str, str]]:
+    return re.findall(r'<use [^>]*x="([\d.]+)" y="([\d.]+)"[^>]*fill: var\(--(\w+)\)', drawing)
