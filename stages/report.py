@@ -43,12 +43,11 @@ class Config(BaseModel):
 
     examples: int = Field(36, ge=0, le=1000, description="test sentences shown side by side, drawn at random")
     seed: int = Field(1, ge=0, description="seed of that draw")
-    soft_target_shards: int = Field(100, ge=1, description="shards of soft targets read for their means, at most")
 
 
 def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtime: Runtime) -> dict[str, Any]:
     """Write `metrics.json` and `index.html`; the metrics returned are those of the file."""
-    metrics = gather_metrics(inputs, soft_target_shards=config.soft_target_shards)
+    metrics = gather_metrics(inputs)
     translations = inputs["evaluate"].read_shard(_TRANSLATIONS)
     rows = choose_rows(translations, config.examples, config.seed)
     rule = ExampleRule(number=len(rows), of=translations.num_rows, seed=config.seed)

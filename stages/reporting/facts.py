@@ -4,21 +4,18 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from data.errors import DataError
-from data.soft_targets import SoftTargetFormat, flat
+from data.soft_targets import SoftTargetFormat
 from data.store import Artifact
 
 EVALUATION_KEYS = ("systems", "ratios", "comparisons", "test", "machine", "settings")
 CURVES = "training.jsonl"
 
 
-def gather_metrics(inputs: Mapping[str, Artifact], *, soft_target_shards: int) -> dict[str, Any]:
-    """All of metrics.json.
+def gather_metrics(inputs: Mapping[str, Artifact]) -> dict[str, Any]:
+    """All of metrics.json: the evaluation's keys, and what is known of corpus, filter, soft targets, training, stages.
 
-    The evaluation's keys, and corpus, dataset, filter, training, soft_targets, stages, versions. At most
-    `soft_target_shards` shards of soft targets are read for their means. Raises DataError for a damaged artefact.
+    Raises DataError for a damaged artefact.
     """
     evaluation = inputs["evaluate"].manifest().metrics
     manifests = {node: artifact.manifest() for node, artifact in inputs.items()}
@@ -28,7 +25,7 @@ def gather_metrics(inputs: Mapping[str, Artifact], *, soft_target_shards: int) -
             metrics[node] = manifests[node].metrics | manifests[node].counters
     metrics["training"] = {node: manifests[node].metrics for node in ("student", "baseline") if node in manifests}
     if "score" in inputs:
-        metrics["soft_targets"] = describe_soft_targets(inputs["score"], soft_target_shards)
+        metrics["soft_targets"] = describe_soft_targets(inputs["score"])
     metrics["stages"] = {node: _describe_stage(artifact) for node, artifact in inputs.items()}
     versions = {name: version for manifest in manifests.values() for name, version in manifest.libraries.items()}
     metrics["versions"] = dict(sorted(versions.items(), key=lambda item: item[0].casefold()))
@@ -48,40 +45,27 @@ def _describe_stage(artifact: Artifact) -> dict[str, Any]:
     }
 
 
-def describe_soft_targets(score: Artifact, shards: int) -> dict[str, Any]:
-    """Size of the stored soft targets, and means over positions of the kept mass, entropy (nats) and top probability.
+def describe_soft_targets(score: Artifact) -> dict[str, Any]:
+    """How soft targets were made, their size, and means over all positions.
 
-    `mean_kept_mass` is the share of the teacher's probability that the K kept entries hold. The means are over the
-    first `measured_shards` shards; shards are random samples of the corpus.
+    `mean_kept_mass` is the share of the teacher's probability that the K kept entries hold, `mean_entropy` is in nats,
+    `top1_share` says how often the forced token was the most probable one. Raises DataError when there are none.
     """
     manifest = score.manifest()
-    names = score.shard_names()
-    sums, positions, form = np.zeros(3), 0, None
-    for name in names[:shards]:
-        table = score.read_shard(name, ["id", "length", "topk_log_probs", "tail_log_mass", "entropy"])
-        form = SoftTargetFormat.of(table.schema)
-        kept = 1.0 - np.exp(flat(table, "tail_log_mass").astype(np.float64))
-        best = np.exp(flat(table, "topk_log_probs")[:, 0].astype(np.float64))
-        sums += [kept.sum(), flat(table, "entropy").astype(np.float64).sum(), best.sum()]
-        positions += len(kept)
-    if form is None or positions == 0:
+    counters, names = manifest.counters, score.shard_names()
+    tokens = counters.get("tokens", 0)
+    if not names or not tokens:
         raise DataError(f"{score.url} holds no soft targets; run the stage score again")
     size = sum(shard.bytes for shard in manifest.shards)
-    measured = sum(shard.bytes for shard in manifest.shards if shard.name in names[:shards])
-    bytes_per_token = measured / positions
-    means = sums / positions
     return {
-        **form.model_dump(),
+        **SoftTargetFormat.of(score.read_shard(names[0], ["id"]).schema).model_dump(),
         "rows": sum(shard.rows for shard in manifest.shards),
-        # Exact when all shards are read, which they are unless there are very many.
-        "tokens": positions if shards >= len(names) else round(size / bytes_per_token),
+        "tokens": tokens,
         "bytes": size,
-        "bytes_per_token": bytes_per_token,
-        "mean_kept_mass": float(means[0]),
-        "mean_entropy": float(means[1]),
-        "mean_top_probability": float(means[2]),
-        "measured_shards": min(shards, len(names)),
-        "shards": len(names),
+        "bytes_per_token": size / tokens,
+        "mean_kept_mass": counters["kept_mass"] / tokens,
+        "mean_entropy": counters["entropy"] / tokens,
+        "top1_share": counters["top1"] / tokens,
     }
 
 

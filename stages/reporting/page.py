@@ -220,15 +220,14 @@ def _soft_targets(metrics: Mapping[str, Any]) -> dict[str, Any]:
     soft = metrics.get("soft_targets")
     if not soft:
         return {"soft_targets": []}
-    partly = "" if soft["measured_shards"] == soft["shards"] else f", over {soft['measured_shards']} shards"
     return {
         "soft_targets_text": f"At every position of the {soft['conditioning']}, end of sentence included, the "
         f"{soft['k']} most probable of the teacher’s {text.count(soft['vocabulary_size'])} entries are kept, "
         "normalised over all of them, with the mass of the rest.",
         "soft_targets": [
-            ("Mass kept", f"{100 * soft['mean_kept_mass']:.1f}%", f"mean over positions{partly}"),
-            ("Most probable entry", f"{100 * soft['mean_top_probability']:.1f}%", f"mean over positions{partly}"),
-            ("Entropy", f"{soft['mean_entropy']:.2f} nats", f"mean over positions{partly}"),
+            ("Mass kept", f"{100 * soft['mean_kept_mass']:.1f}%", "mean over positions"),
+            ("Teacher’s first choice", f"{100 * soft['top1_share']:.1f}%", f"of the {soft['conditioning']}’s tokens"),
+            ("Entropy", f"{soft['mean_entropy']:.2f} nats", "mean over positions"),
             ("Positions", text.count(soft["tokens"]), f"in {text.count(soft['rows'])} rows"),
             ("On disk", text.size(soft["bytes"]), f"{soft['bytes_per_token']:.1f} bytes a position"),
             ("Computed by", soft["backend"], f"teacher in {soft['compute_type']}"),

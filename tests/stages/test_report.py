@@ -91,16 +91,24 @@ def test_soft_targets_are_summed_over_every_position(tmp_path: Path) -> None:
     positions = [target for table in score.tables() for target in unpack(table)]
     kept = [sum(math.exp(float(value)) for value in row) for target in positions for row in target.topk_log_probs]
     entropies = [float(value) for target in positions for value in target.entropy]
-    found = describe_soft_targets(score, 10)
-    assert (found["k"], found["rows"], found["tokens"]) == (4, 4, len(kept))
+    forced = [
+        float(value) >= float(row[0])
+        for target in positions
+        for value, row in zip(target.token_log_probs, target.topk_log_probs, strict=True)
+    ]
+    found = describe_soft_targets(score)
+    assert (found["k"], found["rows"], found["tokens"], found["backend"]) == (4, 4, len(kept), "torch")
     assert found["mean_kept_mass"] == pytest.approx(sum(kept) / len(kept), abs=1e-3)  # stored in 16 bits
     assert found["mean_entropy"] == pytest.approx(sum(entropies) / len(kept), rel=1e-9)
+    assert found["top1_share"] == pytest.approx(sum(forced) / len(kept))
     files = [Path(score.path(), f"{name}.parquet").stat().st_size for name in score.shard_names()]
     assert found["bytes"] == sum(files)
     assert found["bytes_per_token"] == pytest.approx(sum(files) / len(kept))
-    partly = describe_soft_targets(score, 1)
-    assert (partly["measured_shards"], partly["shards"]) == (1, 2)
-    assert partly["tokens"] == pytest.approx(len(kept), rel=0.2)
+
+
+def test_an_artefact_without_soft_targets_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no soft targets"):
+        describe_soft_targets(closed(new_artifact(tmp_path, "score")))
 
 
 def test_the_page_asks_for_nothing_and_runs_nothing(report: tuple[dict[str, Any], str]) -> None:
