@@ -72,7 +72,7 @@ class Planner:
             return Step(node, "done", identity, artifact, content=artifact.manifest().content_digest())
         artifacts = {role: step.artifact for role, step in inputs.items() if step.artifact is not None}
         shards = _shards(node, artifacts)
-        finished = {name: record.rows for name, record in artifact.finished_shards().items() if name in shards}
+        finished = {name: record.rows for name, record in artifact.finished_shards().items()} if shards else {}
         state: State = "partial" if finished else "to do"
         reasons = () if finished else self._reasons(node, identity)
         return Step(node, state, identity, artifact, artifacts, shards, finished, reasons=reasons)

@@ -104,6 +104,20 @@ def test_versions_libraries_and_files_are_reasons(
     assert reasons[1].startswith("numpy (absent) -> ")
 
 
+@pytest.mark.parametrize("newest", [2, 3])
+def test_what_changed_is_told_against_the_artefact_made_last(read_toy: ReadToy, newest: int) -> None:
+    for factor in (2, 3):
+        recipe = read_toy(f"base.factor={factor}")
+        make(recipe, ["corpus", "base"])
+        artifact = plan(recipe)["base"].artifact
+        assert artifact
+        path = Path(artifact.url) / "manifest.json"
+        manifest = json.loads(path.read_text())
+        manifest["created"] = f"20{factor if newest == 3 else 9 - factor:02}-01-01T00:00:00+00:00"
+        path.write_text(json.dumps(manifest))
+    assert plan(read_toy("base.factor=5"))["base"].reasons == (f"base.factor {newest} -> 5",)
+
+
 def test_an_input_with_other_content_is_a_reason(read_toy: ReadToy) -> None:
     make(read_toy(), ["corpus", "base"])
     recipe = read_toy("corpus.prefix=line")
