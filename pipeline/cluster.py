@@ -5,7 +5,7 @@ import signal
 import threading
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -141,17 +141,22 @@ def _running(address: str) -> Iterator["Client"]:
 def _check_workers(client: "Client", libraries: tuple[str, ...]) -> str:
     """The workers' device; raises ConfigError when they would not make what the plan's fingerprints promise."""
     try:
-        found: dict[str, dict[str, str]] = client.run(versions, libraries)
-        devices: dict[str, str] = client.run(device)
+        # It takes tasks apart to place them, so it must know our classes too.
+        client.run_on_scheduler(versions, ())
     except ModuleNotFoundError as error:
-        raise ConfigError([f"the workers cannot import Potstill ({error}); install it there"]) from None
-    here = versions(libraries)
-    faults = [
-        f"worker {address}: {name} {version}, but {here[name]} here; install the same version"
-        for address, installed in found.items()
-        for name, version in installed.items()
-        if version != here[name]
-    ]
+        raise ConfigError([f"the scheduler: {error}; install Potstill there as it is here"]) from None
+    found: dict[str, dict[str, str] | Exception] = client.run(versions, libraries, on_error="return")
+    faults = list(_misfits(found, versions(libraries)))
     if faults:
         raise ConfigError(faults)
-    return "cuda" if set(devices.values()) == {"cuda"} else "cpu"
+    return "cuda" if set(client.run(device).values()) == {"cuda"} else "cpu"
+
+
+def _misfits(found: Mapping[str, dict[str, str] | Exception], here: Mapping[str, str]) -> Iterator[str]:
+    for address, installed in found.items():
+        if isinstance(installed, Exception):
+            yield f"worker {address}: {installed}; install Potstill there as it is here"
+            continue
+        for name, version in installed.items():
+            if version != here[name]:
+                yield f"worker {address}: {name} {version}, but {here[name]} here; install the same version"

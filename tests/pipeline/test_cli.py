@@ -1,7 +1,6 @@
 import logging
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -131,7 +130,5 @@ def test_help_names_every_command(call: Call) -> None:
 def test_planning_imports_nothing_heavy() -> None:
     heavy = ("torch", "onmt", "ctranslate2", "sentencepiece", "transformers", "sacrebleu", "pandas", "dask", "rich")
     code = f"import sys, pipeline.cli, pipeline.session; print([name for name in {heavy!r} if name in sys.modules])"
-    start = time.monotonic()
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output == "[]\n"
-    assert time.monotonic() - start < 5

@@ -1,0 +1,108 @@
+"""docs/recipes.md, made from the configs themselves: `python -m pipeline.reference > docs/recipes.md`."""
+
+import importlib
+import sys
+import types
+import typing
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Union
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from pipeline.graph import STAGES
+from pipeline.recipe import RunConfig
+
+_HEAD = """# Recipe keys
+
+A recipe is one TOML file with a section for each stage; a section that is left out takes its defaults, except
+`[corpus]` and `[teacher]`, which are required. Paths are relative to the folder in which `potstill` is started.
+Unknown keys are faults, and all faults are told at once. `--set section.key=value` overrides a key from the
+command line. `[baseline]` takes the keys of `[student]`, laid over what `[student]` says, with `data = "reference"`.
+
+This page is made from the code by `make docs`.
+"""
+_BOUNDS = {Ge: (">=", "ge"), Gt: (">", "gt"), Le: ("<=", "le"), Lt: ("<", "lt")}
+
+
+def reference() -> str:
+    """The page, in Markdown: a table of keys for every section and every table below it."""
+    parts = [_HEAD, *_section("run", RunConfig)]
+    for entry in STAGES:
+        if not entry.section:
+            parts += _section(entry.node, importlib.import_module(entry.module).Config)
+    return "\n".join(parts)
+
+
+def _section(name: str, model: type[BaseModel], brackets: str = "[{}]") -> Iterator[str]:
+    yield f"\n## `{brackets.format(name)}`\n\n{_first_line(model)}\n"
+    yield "| key | value | default | meaning |\n|---|---|---|---|"
+    for key, field in model.model_fields.items():
+        yield f"| `{key}` | {_cell(_kind(field))} | {_cell(_default(field))} | {_cell(field.description or '')} |"
+    for key, field in model.model_fields.items():
+        below, repeated = _models(field.annotation)
+        for each in below:
+            yield from _section(f"{name}.{key}", each, "[[{}]]" if repeated else "[{}]")
+
+
+def _first_line(model: type[BaseModel]) -> str:
+    return (model.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")
+
+
+def _models(annotation: Any) -> tuple[list[type[BaseModel]], bool]:
+    """The models that a value of this type is made of, and whether there may be many."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation], False
+    found: list[type[BaseModel]] = []
+    repeated = typing.get_origin(annotation) in (list, dict)
+    for argument in typing.get_args(annotation):
+        models, deeper = _models(argument)
+        found += [model for model in models if model not in found]
+        repeated |= deeper
+    return found, repeated
+
+
+def _kind(field: FieldInfo) -> str:
+    bounds = [
+        f"{sign} {getattr(bound, name)}"
+        for bound in field.metadata
+        for kind, (sign, name) in _BOUNDS.items()
+        if isinstance(bound, kind)
+    ]
+    return ", ".join([_type_name(field.annotation), *bounds])
+
+
+def _type_name(annotation: Any) -> str:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Literal:
+        return " or ".join(f"`{value}`" for value in arguments)
+    if origin is Annotated:
+        return _type_name(arguments[0])
+    if origin in (Union, types.UnionType):
+        names = [_type_name(argument) for argument in arguments if argument is not type(None)]
+        return " or ".join(dict.fromkeys(names))
+    if origin is list:
+        return f"list of {_type_name(arguments[0])}"
+    if origin is dict:
+        return f"table of {_type_name(arguments[1])}"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "table, see below"
+    return {str: "text", int: "whole number", float: "number", bool: "true or false"}.get(annotation, "any")
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    if field.default_factory is not None or field.default in (PydanticUndefined, None):
+        return ""
+    return f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference())
