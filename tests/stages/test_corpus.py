@@ -82,10 +82,13 @@ def test_duplicates_keep_the_first_row_with_a_reference(tmp_path: Path) -> None:
     ]
 
 
-def test_the_same_source_into_two_languages_is_two_rows(tmp_path: Path) -> None:
+def test_the_same_source_in_other_languages_is_another_row(tmp_path: Path) -> None:
     german, french = tsv(tmp_path, "a", [("One", "Eins")]), tsv(tmp_path, "b", [("One", "Un")], target_language="fr")
-    made = make_corpus(tmp_path, german, french)
-    assert {(row["target_language"], row["reference"]) for row in made.rows} == {("de", "Eins"), ("fr", "Un")}
+    scots = tsv(tmp_path, "c", [("One", "Een")], source_language="sco", target_language="nl")
+    made = make_corpus(tmp_path, german, french, scots)
+    found = {(row["source_language"], row["target_language"], row["reference"]) for row in made.rows}
+    assert found == {("en", "de", "Eins"), ("en", "fr", "Un"), ("sco", "nl", "Een")}
+    assert len({row["id"] for row in made.rows}) == 3
 
 
 def test_monolingual_rows_join_the_training_split_alone(tmp_path: Path) -> None:
@@ -227,6 +230,11 @@ def test_sorting_on_disk_is_sorting_in_memory(tmp_path: Path, points: list[float
     rows = [make_row(number, point) for number, point in enumerate(points)]
     assert list(sort_rows(rows, tmp_path / "sorting", most, characters)) == sorted(rows)
     assert not (tmp_path / "sorting").exists()
+
+
+def test_more_runs_than_can_be_open_at_once_are_merged_in_turn(tmp_path: Path) -> None:
+    rows = [make_row(number, (number * 37 % 200) / 200) for number in range(200)]
+    assert list(sort_rows(rows, tmp_path / "sorting", most_rows=1)) == sorted(rows)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from tests.fixtures.corpora import make_corpus
 
 ENGLISH = {
     "title": "Door",
-    "state": {"on": "Open {name}", "off": "Closed", "same": "OK"},
+    "state": {"on": "Open {name}", "off": "Closed", "same": "O  K"},
     "list": ["First", "Second"],
     "link": "[%key:common::state::on%]",
     "number": 7,
@@ -28,7 +28,7 @@ ENGLISH = {
 }
 GERMAN = {
     "title": "Tür",
-    "state": {"on": "{name} öffnen", "off": "[%key:common::state::off%]", "same": " OK "},
+    "state": {"on": "{name} öffnen", "off": "[%key:common::state::off%]", "same": "O K "},
     "list": ["Erste"],
     "link": "Verweis",
     "number": 7,
@@ -39,7 +39,7 @@ FOUND = [
     ("Closed", None),
     ("Door", "Tür"),
     ("First", "Erste"),
-    ("OK", None),
+    ("O K", None),
     ("Only here", None),
     ("Open {name}", "{name} öffnen"),
     ("Second", None),
@@ -255,6 +255,8 @@ def test_a_wheel_is_fetched_once_by_pip(tmp_path: Path, monkeypatch: pytest.Monk
     ("options", "message"),
     [
         ({"wheel": "--index-url=evil"}, "expected a package with one version"),
+        ({"wheel": "--index-url=evil a==1"}, "expected a package with one version"),
+        ({"wheel": "a==1 --pre"}, "expected a package with one version"),
         ({"wheel": "homeassistant"}, "expected a package with one version"),
         ({"wheel": "a==1", "path": "b"}, "either wheel or path"),
         ({}, "either wheel or path"),

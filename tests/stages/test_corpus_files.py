@@ -118,6 +118,13 @@ def test_tsv_columns_by_name_or_index(tmp_path: Path) -> None:
     assert make_corpus(tmp_path, {**numbered, "header": True}).pairs() == made.pairs()
 
 
+def test_tsv_lines_may_end_as_windows_has_it(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_bytes(b"en\tde\r\nOne\tEins\r\n")
+    columns = {"source_column": "en", "target_column": "de"}
+    made = make_corpus(tmp_path, {"kind": "tsv", "name": "a", "file": str(tmp_path / "a.tsv"), **columns})
+    assert made.pairs() == [("One", "Eins")]
+
+
 def test_quoted_values_may_hold_the_separator(tmp_path: Path) -> None:
     frame = pd.DataFrame({"en": ['Say "one", two', "Three"], "de": ["Sag „eins“, zwei", "Drei"]})
     frame.to_csv(tmp_path / "a.csv", index=False)
