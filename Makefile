@@ -21,7 +21,7 @@ RUNTIME_LOCK := requirements/runtime.txt requirements/onmt.txt requirements/torc
 SETUP := $(VENV)/.setup$(if $(GPU),-gpu)
 
 .PHONY: help setup setup-dev demo demo-teacher run plan status verify metrics $(STAGES) \
-	test test-fast lint types format lock clean
+	test test-fast lint types format lock docs clean
 
 help:  ## List the targets.
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -97,3 +97,6 @@ format: setup-dev  ## Format the code.
 
 clean:  ## Remove .venv and caches; runs/ stays.
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache *.egg-info
+
+docs: setup-dev  ## Make docs/recipes.md anew from the code.
+	$(BIN)/python -m pipeline.reference > docs/recipes.md

@@ -83,8 +83,13 @@ MEASURES = pa.schema(
     [
         ID,
         _field("length_ratio", pa.float32(), "target characters / source characters"),
-        _field("source_copy", pa.float32(), "share of source words that stand in the target, in order; 1 = copy"),
-        _field("repetition", pa.float32(), "share of the target's words taken by its longest run of a repeated n-gram"),
+        _field(
+            "source_copy",
+            pa.float32(),
+            "share of source words that stand in the target, in order; 1 = copy; null for very short sources",
+            nullable=True,
+        ),
+        _field("repetition", pa.float32(), "share of the target's words in a run of one n-gram, three times or more"),
         _field(
             "log_prob_per_token", pa.float32(), "mean natural log-probability of the target's tokens, </s> included"
         ),
@@ -92,7 +97,12 @@ MEASURES = pa.schema(
         _field(
             "reference_chrf", pa.float32(), "sentence chrF to the reference, 0..100; null without one", nullable=True
         ),
-        _field("language_probability", pa.float32(), "probability that the target is in target_language, 0..1"),
+        _field(
+            "language_probability",
+            pa.float32(),
+            "probability that the target is in target_language, 0..1; null where it cannot be told",
+            nullable=True,
+        ),
         _field("placeholders_lost", pa.int32(), "placeholders of the source that are not in the target"),
         _field("numbers_lost", pa.int32(), "numbers of the source that are not in the target"),
     ]

@@ -1,0 +1,182 @@
+"""filter: the recipe's rules over the measures -> a verdict on every row, with all reasons. Nothing is deleted."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from data import schema
+from data.artifact import Artifact
+from data.runtime import Runtime
+
+VERSION = "1"
+INPUTS = ("measure",)
+LIBRARIES: tuple[str, ...] = ()
+EMPTY_TARGET = "empty_target"
+
+Array = npt.NDArray[np.float64]
+
+
+class Rule(BaseModel):
+    """Bounds of one measure, both included; a row whose measure is null passes. Without bounds, all rows pass."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    min: float | None = Field(None, description="smaller values fail")
+    max: float | None = Field(None, description="larger values fail")
+    min_quantile: float | None = Field(None, description="values below this quantile of all rows fail", ge=0, lt=1)
+    max_quantile: float | None = Field(None, description="values above this quantile of all rows fail", gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        for low, high, name in ((self.min, self.max, "m"), (self.min_quantile, self.max_quantile, "quantile m")):
+            if low is not None and high is not None and low > high:
+                raise ValueError(f"{name}in {low} is above {name}ax {high}: no row could pass")
+        return self
+
+
+def _rule(description: str, **bounds: float) -> Any:
+    return Field(Rule(**bounds), description=description)
+
+
+class Rules(BaseModel):
+    """A rule for each measure. One that the recipe gives takes the place of the default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    length_ratio: Rule = _rule("by default 0.2 to 5: beyond, something was dropped or invented", min=0.2, max=5.0)
+    source_copy: Rule = _rule("by default at most 0.8: the teacher left the source as it was", max=0.8)
+    repetition: Rule = _rule("by default at most 0.5: the decoder was caught in a loop", max=0.5)
+    log_prob_per_token: Rule = _rule("by default not the lowest hundredth: the teacher guessed", min_quantile=0.01)
+    mean_entropy: Rule = _rule("no rule by default")
+    reference_chrf: Rule = _rule("no rule by default: a free translation may be a good one")
+    language_probability: Rule = _rule("by default at least 0.02: surely another language", min=0.02)
+    placeholders_lost: Rule = _rule("by default none: a lost placeholder breaks a program", max=0)
+    numbers_lost: Rule = _rule("by default none", max=0)
+
+
+class Config(BaseModel):
+    """The policy. An empty target always fails."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rules: Rules = Field(default_factory=Rules, description="a rule for each measure")
+
+
+@dataclass
+class Tally:
+    """What a rule did to all rows."""
+
+    failed: int = 0
+    failed_alone: int = 0
+    left: int = 0
+    unknown: int = 0
+
+
+@dataclass
+class Waterfall:
+    """Rows in, and what is left after each rule and those before it."""
+
+    rows: int = 0
+    tallies: dict[str, Tally] = field(default_factory=dict)
+
+    def add(self, failures: Mapping[str, npt.NDArray[np.bool_]], unknown: Mapping[str, int], rows: int) -> None:
+        """Counts a table; `failures` [rows] by rule, in order."""
+        self.rows += rows
+        left = np.ones(rows, dtype=bool)
+        times = np.sum(list(failures.values()), axis=0)
+        for name, failed in failures.items():
+            left &= ~failed
+            tally = self.tallies.setdefault(name, Tally())
+            tally.failed += int(failed.sum())
+            tally.failed_alone += int((failed & (times == 1)).sum())
+            tally.left += int(left.sum())
+            tally.unknown += unknown.get(name, 0)
+
+
+def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtime: Runtime) -> dict[str, Any]:
+    """Writes VERDICTS shards named like those of `measure`; returns rows, accepted rows and the waterfall."""
+    measure = inputs["measure"]
+    bounds = {name: resolve(rule, name, measure) for name, rule in config.rules}
+    waterfall = Waterfall()
+    names = measure.shard_names()
+    for number, shard in enumerate(names, start=1):
+        table = measure.read_shard(shard)
+        failures = _failures(table, bounds)
+        unknown = {name: table.column(name).null_count for name in bounds}
+        waterfall.add(failures, unknown, table.num_rows)
+        verdicts = _verdicts(table, failures)
+        output.write_shard(shard, verdicts, {"accepted": int(np.sum(verdicts.column("accepted").to_numpy()))})
+        runtime.progress(number, len(names), {"rows": waterfall.rows})
+    return _metrics(waterfall, bounds)
+
+
+def resolve(rule: Rule, name: str, measure: Artifact) -> tuple[float, float]:
+    """The rule's bounds as numbers, quantiles taken exactly over all rows; of two bounds the tighter one counts."""
+    low, high = _known(rule.min, -np.inf), _known(rule.max, np.inf)
+    if rule.min_quantile is not None or rule.max_quantile is not None:
+        values = np.concatenate([_column(table, name) for table in measure.tables(columns=[name])])
+        values = values[~np.isnan(values)]
+        if len(values):
+            low = max(low, float(np.quantile(values, _known(rule.min_quantile, 0.0))))
+            high = min(high, float(np.quantile(values, _known(rule.max_quantile, 1.0))))
+    return low, high
+
+
+def _known(value: float | None, default: float) -> float:
+    return default if value is None else value
+
+
+def _column(table: pa.Table, name: str) -> Array:
+    """A measure as [rows], NaN where it is null."""
+    return np.asarray(table.column(name).cast(pa.float64()).to_numpy())
+
+
+def _failures(table: pa.Table, bounds: Mapping[str, tuple[float, float]]) -> dict[str, npt.NDArray[np.bool_]]:
+    # A comparison with NaN is false: what is unknown passes.
+    failures = {EMPTY_TARGET: _column(table, "length_ratio") == 0}
+    for name, (low, high) in bounds.items():
+        values = _column(table, name)
+        failures[name] = (values < low) | (values > high)
+    return failures
+
+
+def _verdicts(table: pa.Table, failures: Mapping[str, npt.NDArray[np.bool_]]) -> pa.Table:
+    reasons = list(_reasons(failures, table.num_rows))
+    columns = {
+        "id": table.column("id"),
+        "accepted": pa.array([not row for row in reasons], pa.bool_()),
+        "reasons": pa.array(reasons, pa.list_(pa.string())),
+    }
+    return pa.Table.from_arrays([columns[name] for name in schema.VERDICTS.names], schema=schema.VERDICTS)
+
+
+def _reasons(failures: Mapping[str, npt.NDArray[np.bool_]], rows: int) -> Iterator[list[str]]:
+    for row in range(rows):
+        yield [name for name, failed in failures.items() if failed[row]]
+
+
+def _metrics(waterfall: Waterfall, bounds: Mapping[str, tuple[float, float]]) -> dict[str, Any]:
+    steps = [
+        {
+            "rule": name,
+            "min": _finite(bounds.get(name, (-np.inf, np.inf))[0]),
+            "max": _finite(bounds.get(name, (-np.inf, np.inf))[1]),
+            "failed": tally.failed,
+            "failed_alone": tally.failed_alone,
+            "left": tally.left,
+            "unknown": tally.unknown,
+        }
+        for name, tally in waterfall.tallies.items()
+        if name == EMPTY_TARGET or np.isfinite(bounds[name]).any()
+    ]
+    accepted = steps[-1]["left"] if steps else waterfall.rows
+    return {"rows": waterfall.rows, "accepted": accepted, "waterfall": steps}
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
