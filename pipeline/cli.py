@@ -22,7 +22,7 @@ from data.errors import ConfigError, DataError, PotstillError
 from data.store import Artifact
 from pipeline.graph import STAGES, StageEntry
 from pipeline.plan import has_manifest, newest_manifest
-from pipeline.progress import BarDisplay, Display, PlainDisplay
+from pipeline.progress import BarDisplay, Display, PlainDisplay, clock_text
 from pipeline.recipe import Recipe, read_recipe
 from pipeline.session import ClusterOptions, open_planner, run_recipe, select_graph
 from pipeline.tables import plan_table, size_text, status_table, total_bytes
@@ -130,12 +130,13 @@ def run(
     read = _read(context, recipe, overrides)
     options = ClusterOptions(scheduler, workers, dashboard)
     with _stoppable():
-        done = run_recipe(read, lambda: _display(plain), options, until=until, only=only)
-    seconds = f"{time.monotonic() - start:.1f} s"
-    if done:
-        typer.echo(f"{read.run.name}: done in {seconds}; it is in {read.run.store_url()}")
+        outcome = run_recipe(read, lambda: _display(plain), options, until=until, only=only)
+    seconds = time.monotonic() - start
+    if outcome.ran:
+        typer.echo(f"{read.run.name}: {', '.join(outcome.ran)} done in {clock_text(seconds)}")
     else:
-        typer.echo(f"{read.run.name}: nothing to do, all of it is there ({seconds})")
+        typer.echo(f"{read.run.name}: nothing to do, all of it is there ({seconds:.1f} s)")
+    typer.echo(f"report: {outcome.report()}" if outcome.report() else f"folder: {read.run.store_url()}")
 
 
 def plan(context: typer.Context, recipe: RecipePath, until: UntilOption = None, overrides: SetOption = None) -> None:

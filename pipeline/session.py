@@ -23,6 +23,19 @@ class ClusterOptions:
     dashboard: bool = True
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """Which stages were run, and where all of them stand now."""
+
+    ran: tuple[str, ...]
+    steps: Sequence[Step]
+
+    def report(self) -> str:
+        """Where the report's page is; empty when there is none."""
+        urls = [step.artifact.url for step in self.steps if step.node.name == "report" and step.artifact]
+        return f"{urls[0]}/index.html" if urls else ""
+
+
 def open_planner(recipe: Recipe) -> Planner:
     """The planner over the recipe's store."""
     store = Store(recipe.run.store_url(), recipe.run.storage_options or None)
@@ -44,8 +57,8 @@ def run_recipe(
     *,
     until: str | None = None,
     only: str | None = None,
-) -> list[Step]:
-    """Runs what is not done yet and returns the steps that were to do; no cluster is started when there are none.
+) -> Outcome:
+    """Runs what is not done yet; no cluster is started when there is nothing.
 
     Raises ConfigError, DataError, and RunError once all that could be finished is finished.
     """
@@ -56,10 +69,11 @@ def run_recipe(
     to_do = [step for step in steps if step.state != "done" and step.node.name in names]
     if missing := [step.node.name for step in steps if step.state != "done" and step.node.name not in names]:
         raise ConfigError([f"--only {only}: it needs {', '.join(missing)}, not done yet; try --until {only}"])
-    if to_do:
-        with _locked(recipe), contextlib.closing(open_display()) as display:
-            _run(recipe, planner, graph, steps, display, options)
-    return to_do
+    if not to_do:
+        return Outcome((), steps)
+    with _locked(recipe), contextlib.closing(open_display()) as display:
+        _run(recipe, planner, graph, steps, display, options)
+    return Outcome(tuple(step.node.name for step in to_do), planner.plan(needed))
 
 
 def _run(

@@ -33,11 +33,13 @@ def call(
     logging.getLogger().handlers.clear()
 
 
-def test_run_runs_and_a_second_run_has_nothing_to_do(call: Call) -> None:
+def test_run_runs_and_a_second_run_has_nothing_to_do(call: Call, tmp_path: Path) -> None:
     code, output, _ = call("run", "toy.toml")
     assert code == 0
     assert "report: done" in output
-    assert "toy: done in" in output
+    assert "toy: corpus, shout, count, total, base, report done in 0:" in output
+    (page,) = [line.removeprefix("report: ") for line in output.splitlines() if line.startswith("report: /")]
+    assert Path(page).parent in set(tmp_path.glob("runs/toy/report-*"))
     code, output, _ = call("run", "toy.toml")
     assert code == 0
     assert output.startswith("toy: nothing to do")
