@@ -1,0 +1,146 @@
+"""Measures against hand-counted values, sacrebleu, and float64."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pydantic import ValidationError
+from sacrebleu import CHRF
+
+from data import schema
+from data.runtime import Runtime
+from data.soft_targets import SoftTargetFormat, pack
+from stages import measure, text_measures
+
+ROWS = [
+    ("Turn on {name} now please", "Schalten Sie {name} jetzt ein", "{name} jetzt bitte einschalten"),
+    ("The quick brown fox jumps", "The quick brown fox jumps", None),
+    ("{x}", "{x}", None),
+]
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "lost"),
+    [
+        ("Turn on {name}", "{name} einschalten", 0),
+        ("{a} and {a}", "{a}", 1),
+        ("%s of %(count)d", "%(count)d von", 1),
+        ("100 % done", "100 % fertig", 0),
+        ("5% safe", "zu 5 % sicher", 0),
+        ("<b>Bold</b>", "<b>Fett", 1),
+        ("See https://example.org/a, please", "Siehe https://example.org/a.", 0),
+        ("Fish &amp; chips", "Fisch und Pommes", 1),
+        ("${user} left", "user ging", 1),
+    ],
+)
+def test_placeholders_are_counted_each(source: str, target: str, lost: int) -> None:
+    assert text_measures.placeholders_lost(source, target) == lost
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "lost"),
+    [
+        ("1,000 files", "1.000 Dateien", 0),
+        ("3 of 3", "drei von 3", 1),
+        ("port 8123", "Port 8132", 1),
+        ("room {room2}", "Raum", 0),
+        ("٣ files", "3 Dateien", 0),
+        ("none", "7", 0),
+    ],
+)
+def test_numbers_are_compared_by_their_digits(source: str, target: str, lost: int) -> None:
+    assert text_measures.numbers_lost(source, target) == lost
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "share"),
+    [
+        ("a b c d", "a b c d", 1.0),
+        ("a b c d", "x b y d", 0.5),
+        ("a b c d", "d c b a", 0.25),
+        ("One two {x} three four", "one TWO drei vier", 0.5),
+        ("Home Assistant", "Home Assistant", None),
+    ],
+)
+def test_copies_are_words_in_their_order(source: str, target: str, share: float | None) -> None:
+    assert text_measures.source_copy(source, target) == share
+
+
+@pytest.mark.parametrize(
+    ("target", "share"),
+    [
+        ("", 0.0),
+        ("bye bye", 0.0),
+        ("ja ja ja gut", 0.75),
+        ("a b a b a b c d", 0.75),
+        ("x a b c d a b c d a b c d", 12 / 13),
+    ],
+)
+def test_repetition_needs_three_in_a_row(target: str, share: float) -> None:
+    assert text_measures.repetition(target) == pytest.approx(share)
+
+
+def test_a_table_is_measured_row_by_row() -> None:
+    random = np.random.default_rng(1)
+    lengths = [3, 1, 4]
+    log_probs = np.sort(np.log(random.dirichlet(np.ones(5), size=8)), axis=1)[:, ::-1].astype(np.float16)
+    entropy = random.random(8).astype(np.float16)
+    table = _table(lengths, log_probs[:, 1], entropy, log_probs[:, :2])
+    config = measure.Config()
+
+    found = measure.run(table, config, measure.load(config, {}, Runtime())).to_pylist()
+
+    assert [row["id"] for row in found] == ["0", "1", "2"]
+    starts = [0, 3, 4, 8]
+    for number, row in enumerate(found):
+        span = slice(starts[number], starts[number + 1])
+        assert row["log_prob_per_token"] == pytest.approx(log_probs[span, 1].astype(np.float64).mean())
+        assert row["mean_entropy"] == pytest.approx(entropy[span].astype(np.float64).mean())
+    expected = CHRF().sentence_score(ROWS[0][1], [str(ROWS[0][2])]).score
+    assert found[0]["reference_chrf"] == pytest.approx(expected)
+    assert found[1]["reference_chrf"] is None
+    assert found[0]["language_probability"] > 0.9
+    assert found[1]["language_probability"] < 0.5
+    assert found[2]["language_probability"] is None, "nothing but a placeholder"
+
+
+def test_languages_that_cannot_be_told_are_unknown_and_not_wrong() -> None:
+    identifier = measure.LanguageIdentifier([])
+    assert identifier.probability("Guten Morgen", "en", "ace") is None
+    assert identifier.probability("Guten Morgen, wie geht es?", "en", "de-AT") > 0.9  # type: ignore[operator]
+    assert identifier.probability("God morgen, hvordan har du det?", "en", "no") > 0.9  # type: ignore[operator]
+
+
+def test_a_language_that_lingua_lacks_is_a_fault_of_the_recipe() -> None:
+    with pytest.raises(ValidationError, match="lingua does not know ace"):
+        measure.Config(other_languages=["fr", "ace"])
+
+
+def _table(lengths: list[int], token_log_probs: np.ndarray, entropy: np.ndarray, topk: np.ndarray) -> pa.Table:
+    positions = sum(lengths)
+    soft = pack(
+        row_ids=["0", "1", "2"],
+        lengths=lengths,
+        topk_ids=np.tile([0, 1], (positions, 1)),
+        topk_log_probs=topk,
+        tail_log_mass=np.full(positions, -3.0),
+        token_log_probs=token_log_probs,
+        entropy=entropy,
+        target_format=SoftTargetFormat(
+            k=2,
+            vocabulary_size=9,
+            ids_dtype="uint16",
+            vocabulary_digest="v",
+            teacher_digest="t",
+            conditioning="hypothesis",
+            compute_type="float32",
+            backend="torch",
+        ),
+    )
+    sources, targets, references = zip(*ROWS, strict=True)
+    texts = {"source": sources, "target": targets, "reference": references}
+    for name, values in texts.items():
+        soft = soft.append_column(name, pa.array(values, pa.string()))
+    for name, tag in (("source_language", "en"), ("target_language", "de")):
+        soft = soft.append_column(name, pa.array([tag] * len(ROWS)))
+    assert set(measure.SCHEMA.names) == set(schema.MEASURES.names)
+    return soft
