@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from data.errors import ConfigError
+from pipeline.cross_faults import cross_faults
 from pipeline.faults import did_you_mean
 from pipeline.graph import STAGES, Graph, StageEntry, build_graph
 from pipeline.overrides import apply_overrides
@@ -50,7 +51,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = (), stages: Sequence[Stag
     faults = apply_overrides(document, overrides)
     run, run_faults = check_section(RunConfig, {"name": path.stem, **table(document, "run")}, "run")
     configs, stage_faults = check_stages(document, stages)
-    faults += [*misplaced_sections(document, stages), *run_faults, *stage_faults]
+    faults += [*misplaced_sections(document, stages), *run_faults, *stage_faults, *cross_faults(configs)]
     try:
         graph = build_graph(configs, stages)
     except ConfigError as error:
