@@ -191,12 +191,15 @@ def _filter(metrics: Mapping[str, Any]) -> dict[str, Any]:
         return {"waterfall": []}
     total = metrics["filter"]["rows"]
     before = [total, *(step["left"] for step in steps)]
-    rows = [{"name": "all rows", "failed": "", "left": text.count(total), "percent": 100, "lost_percent": 0}]
+    first = {"name": "all rows", "bounds": "", "failed": "", "alone": ""}
+    rows = [first | {"left": text.count(total), "percent": 100, "lost_percent": 0}]
     for step, left in zip(steps, before[:-1], strict=True):
         rows.append(
             {
-                "name": step["rule"],
+                "name": step["rule"].replace("_", " "),
+                "bounds": text.bounds(step["min"], step["max"]),
                 "failed": text.count(step["failed"]),
+                "alone": text.count(step["failed_alone"]),
                 "left": text.count(step["left"]),
                 "percent": _percent(step["left"], total),
                 "lost_percent": _percent(left - step["left"], total),
@@ -207,8 +210,8 @@ def _filter(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "waterfall_text": f"{text.count(before[-1])} of {text.count(total)} rows "
         f"({text.share(before[-1], total)}) went into the dataset. Nothing is deleted: the other rows keep "
         "their measures and every reason.",
-        "waterfall_note": "Failed counts all rows that a rule turns down, whatever other rules say; Left counts the "
-        "rows that this rule and all before it let through.",
+        "waterfall_note": "Failed counts the rows that a rule turns down, Alone those that no other rule does. Left "
+        "counts what this rule and all above it let through. A row whose measure is not known passes.",
     }
 
 

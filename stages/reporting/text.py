@@ -50,6 +50,14 @@ def interval(bounds: Sequence[float] | None, *, signed: bool = False) -> str:
     return f"{low} to {high}" if signed else f"{low}–{high}"
 
 
+def bounds(low: float | None, high: float | None) -> str:
+    """What a rule lets through."""
+    least, most = (None if value is None else f"{value:.3g}".replace("-", "−") for value in (low, high))
+    if least is not None and most is not None:
+        return f"{least} to {most}"
+    return f"at least {least}" if least is not None else f"at most {most}" if most is not None else ""
+
+
 def signed(value: float) -> str:
     """A difference, with its sign and one decimal."""
     return f"{value:+.1f}".replace("-", "−")

@@ -150,6 +150,7 @@ def test_the_page_shows_the_numbers(report: tuple[dict[str, Any], str]) -> None:
         "36 sentences drawn at random from the 56 of the test set, with seed 1",
         "21,711 of 23,911 rows (90.8%)",
         "AMD EPYC 9R14",
+        "log prob per tokenat least −2.31",
         "5,120 duplicate source",
         "0123456789abcdef0123",
         "nrefs:1|bs:1000|seed:12345|case:mixed|version:2.6.0|nc:6|nw:0",
