@@ -16,7 +16,7 @@ from stages.conversion import convert_checkpoint
 from stages.evaluate import Config, run
 from stages.export import Config as ExportConfig
 from stages.export import run as export
-from stages.translate import translate_lines
+from stages.translate import load_translator, translate_lines
 from tests.fixtures.artifacts import closed, new_artifact
 from tests.fixtures.tiny_student import (
     SENTENCES,
@@ -155,6 +155,9 @@ def test_without_baseline_and_with_one_beam_two_systems_are_left(tmp_path: Path)
         "bytes_vs_teacher",
     }
     assert (metrics["test"]["timed_sentences"], metrics["settings"]["threads"]) == (2, 1)
+    # The rows' ids are in the order of the sentences.
+    timed = load_translator(parts["export"].path(), threads=1).translate([SENTENCES[0], SENTENCES[1]], beam_size=1)
+    assert metrics["systems"]["student"]["tokens"] == sum(translation.tokens for translation in timed)
 
 
 def test_a_test_set_without_references_is_named(tmp_path: Path) -> None:
