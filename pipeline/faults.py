@@ -35,19 +35,24 @@ def dotted(prefix: str, path: Iterable[str | int]) -> str:
 
 def _line(model: type[BaseModel], details: Mapping[str, Any], prefix: str) -> str:
     kind, found = details["type"], details.get("input")
-    path, parents = _walk(model, details["loc"], names_key=kind in {"extra_forbidden", "missing"})
+    path, types = _walk(model, details["loc"], names_key=kind in {"extra_forbidden", "missing"})
     key = dotted(prefix, path)
     if kind == "extra_forbidden":
-        return f"{key}: unknown key{did_you_mean(str(path[-1]), _field_names(parents[-1]))}"
+        return f"{key}: unknown key{did_you_mean(str(path[-1]), _field_names(types[-2]))}"
     if kind == "missing":
         return f"{key}: required, but not given"
     if kind in _OUT_OF_RANGE:
-        return f"{key}: {found!r} is out of range; allowed: {_range(_field(parents, path), details['ctx'])}"
+        return f"{key}: {found!r} is out of range; allowed: {_range(_field(types, path), details['ctx'])}"
     if kind in {"literal_error", "union_tag_invalid", "enum"}:
         return f"{key}: {_choice(details)}"
     if kind in {"value_error", "assertion_error"}:
-        return f"{key}: {details['ctx']['error']}"
+        return _of_our_own(key, str(details["ctx"]["error"]), _field_names(types[-1]))
     return f"{key}: {_wrong_type(details, found)}"
+
+
+def _of_our_own(key: str, message: str, names: list[str]) -> str:
+    """A validator's message; one that begins with `name: ` is about that key of the section."""
+    return f"{key}.{message}" if message.partition(": ")[0] in names else f"{key}: {message}"
 
 
 def _wrong_type(details: Mapping[str, Any], found: Any) -> str:
@@ -86,10 +91,10 @@ def _bound(rule: Mapping[str, Any], **texts: str) -> str:
     return next(found, "")
 
 
-def _field(parents: list[Any], path: list[str | int]) -> FieldInfo | None:
+def _field(types: list[Any], path: list[str | int]) -> FieldInfo | None:
     """The innermost named field on the way to `path`: a range may stand on a list's items or a dict's values."""
-    for parent, part in zip(reversed(parents), reversed(path), strict=True):
-        for model in _models(parent):
+    for kind, part in zip(reversed(types[:-1]), reversed(path), strict=True):
+        for model in _models(kind):
             if part in model.model_fields:
                 return model.model_fields[str(part)]
     return None
@@ -98,25 +103,23 @@ def _field(parents: list[Any], path: list[str | int]) -> FieldInfo | None:
 def _walk(
     model: type[BaseModel], location: tuple[str | int, ...], *, names_key: bool
 ) -> tuple[list[str | int], list[Any]]:
-    """The keys of the recipe on the way to a fault, and the type that holds each of them.
+    """The keys of the recipe on the way to a fault, and the types before each of them and behind the last.
 
     Pydantic's location also names the member of a union it looked into; such a part is no key and left out.
     `names_key` says that the last part is a key of the recipe, known or not.
     """
     path: list[str | int] = []
-    parents: list[Any] = []
-    current: Any = model
+    types: list[Any] = [model]
     for index, part in enumerate(location):
         last = names_key and index == len(location) - 1
-        member = _member(current, part) if isinstance(part, str) and not last else None
-        child = None if member else _child(current, part)
+        member = _member(types[-1], part) if isinstance(part, str) and not last else None
+        child = None if member else _child(types[-1], part)
         if child is None and not last:
-            current = member or current
+            types[-1] = member or types[-1]
             continue
         path.append(part)
-        parents.append(current)
-        current = child
-    return path, parents or [model]
+        types.append(child)
+    return path, types
 
 
 def _child(kind: Any, part: str | int) -> Any:

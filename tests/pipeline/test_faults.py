@@ -22,6 +22,13 @@ class TableSource(Strict):
 
 class Rule(Strict):
     high: float | None = Field(None, gt=0, le=1)
+    low: float | None = None
+
+    @model_validator(mode="after")
+    def ordered(self) -> "Rule":
+        if self.high and self.low and self.low > self.high:
+            raise ValueError("low: above high")
+        return self
 
 
 class Section(Strict):
@@ -46,6 +53,8 @@ class Section(Strict):
     def fits(self) -> "Section":
         if self.n_best > self.beam_size:
             raise ValueError("n_best is more than beam_size")
+        if self.n_best < 0:
+            raise ValueError("n_best: negative, which makes no sense")
         return self
 
 
@@ -66,6 +75,8 @@ def faults_of(**content: object) -> list[str]:
         ({"method": "chrff"}, "decode.method: 'chrff' is not one of score, chrf, mbr; did you mean chrf?"),
         ({"tag": "xx"}, "decode.tag: 'xx' is no language code; expected one such as en"),
         ({"n_best": 9}, "decode: n_best is more than beam_size"),
+        ({"n_best": -1}, "decode.n_best: negative, which makes no sense"),
+        ({"rules": {"length": {"low": 0.5, "high": 0.1}}}, "decode.rules.length.low: above high"),
         ({"sources": [{"kind": "text"}]}, "decode.sources[0].source_file: required, but not given"),
         ({"sources": [{"kind": "txt"}]}, "decode.sources[0]: 'txt' is not one of text, tsv; did you mean text?"),
         (
