@@ -109,33 +109,46 @@ def _with_gold(ids: Tensor, log_probs: Tensor, tail: Tensor, targets: Tensor) ->
     return torch.cat([ids, targets[:, None]], dim=1), torch.cat([raised, own[:, None]], dim=1)
 
 
+class _Gradients(NamedTuple):
+    """Of the summed loss, in the precision of the sums."""
+
+    hidden: Tensor
+    weight: Tensor
+    bias: Tensor
+
+
 class _ChunkedLoss(torch.autograd.Function):
     """Sums of the loss over chunks of rows; the gradient is made in the forward pass, while the logits are there."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, teacher: Any, objective: Any,
-                dtype: Any) -> tuple[Tensor, ...]:  # fmt: skip
-        needs_gradient = any(ctx.needs_input_grad[:3])
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, *rest: Any
+    ) -> tuple[Tensor, ...]:
+        """`rest`: teacher, objective and the dtype of matrix products, which have no gradient."""
+        teacher, objective, dtype = rest
         working = torch.float64 if hidden.dtype == torch.float64 else torch.float32
+        layer = (hidden, weight, bias)
+        needed = any(ctx.needs_input_grad[:3])
+        gradients = _Gradients(*(torch.zeros_like(part, dtype=working) for part in layer)) if needed else None
+        factors, output, offset = (part.to(dtype) for part in layer)
         sums = hidden.new_zeros(4, dtype=working)
-        factors, output = hidden.to(dtype), weight.to(dtype)
-        grad_hidden = torch.empty_like(factors) if needs_gradient else None
-        grad_weight = torch.zeros_like(weight, dtype=working) if needs_gradient else None
-        grad_bias = torch.zeros_like(bias, dtype=working) if needs_gradient else None
-        step = max(_CHUNK_ROWS, _CHUNK_ELEMENTS // weight.shape[0])
+        step = max(_CHUNK_ROWS, _CHUNK_ELEMENTS // len(weight))
         for begin in range(0, len(hidden), step):
             rows = slice(begin, begin + step)
-            logits = torch.addmm(bias.to(dtype), factors[rows], output.t()).to(working)
+            logits = torch.addmm(offset, factors[rows], output.t()).to(working)
             part = None if teacher is None else _Teacher(*(entry[rows] for entry in teacher))
             sums += _chunk(logits, targets[rows], part, objective)
-            if grad_hidden is not None and grad_weight is not None and grad_bias is not None:
-                grad_bias += logits.sum(0)
-                gradient = logits.to(dtype)
-                torch.mm(gradient, output, out=grad_hidden[rows])
-                grad_weight += gradient.t() @ factors[rows]
-        if needs_gradient:
-            ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
-            ctx.dtypes = hidden.dtype, weight.dtype, bias.dtype
+            if gradients is not None:
+                gradients.bias.add_(logits.sum(0))
+                to_logits = logits.to(dtype)
+                gradients.hidden[rows] = to_logits @ output
+                gradients.weight.add_(to_logits.t() @ factors[rows])
+        uniform = objective.cross_entropy_weight * objective.label_smoothing / len(weight)
+        if uniform:
+            sums[0] -= uniform * _sum_of_logits(hidden, weight, bias, uniform, gradients)
+        if gradients is not None:
+            ctx.save_for_backward(*gradients)
+            ctx.dtypes = [part.dtype for part in layer]
         # Own tensors, not views of one: the Trainer divides the loss in place.
         loss, *others = (value.clone() for value in sums)
         ctx.mark_non_differentiable(*others)
@@ -143,30 +156,43 @@ class _ChunkedLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        scale = grad_outputs[0]
+        """The gradients that are there already, times the one of the loss."""
         pairs = zip(ctx.saved_tensors, ctx.dtypes, strict=True)
-        grads = tuple((gradient * scale.to(gradient.dtype)).to(dtype) for gradient, dtype in pairs)
-        return (*grads, None, None, None, None)
+        return (*((gradient * grad_outputs[0]).to(dtype) for gradient, dtype in pairs), None, None, None, None)
+
+
+def _sum_of_logits(
+    hidden: Tensor, weight: Tensor, bias: Tensor, uniform: float, gradients: _Gradients | None
+) -> Tensor:
+    """Sum of all N * V logits; their gradient, `uniform` everywhere, is subtracted from the others.
+
+    Label smoothing asks of the logits nothing but this sum, and that is a product of two sums: no pass over [N, V].
+    """
+    over_positions, over_vocabulary = hidden.sum(0), weight.sum(0)
+    if gradients is not None:
+        gradients.hidden.sub_(uniform * over_vocabulary)
+        gradients.weight.sub_(uniform * over_positions)
+        gradients.bias.sub_(uniform * len(hidden))
+    return over_positions @ over_vocabulary + len(hidden) * bias.sum()
 
 
 def _chunk(logits: Tensor, targets: Tensor, teacher: _Teacher | None, objective: Objective) -> Tensor:
-    """Sums [4] as in LossSums over rows of `logits` [n, V], which is overwritten with the loss's gradient to it."""
-    smoothing, weight = objective.label_smoothing, objective.cross_entropy_weight
-    logits -= logits.amax(1, keepdim=True)
+    """Sums [4] as in LossSums over rows of `logits` [n, V], which is overwritten with the loss's gradient to it.
+
+    What label smoothing takes from all logits alike is left to `_sum_of_logits`.
+    """
+    kept, weight = 1 - objective.label_smoothing, objective.cross_entropy_weight
+    largest = logits.amax(1, keepdim=True)
+    logits -= largest
     gold = logits.gather(1, targets[:, None]).squeeze(1)
-    smoothed = (1 - smoothing) * gold
-    if smoothing:
-        smoothed = smoothed + smoothing / logits.shape[1] * logits.sum(1)
     if teacher is None:
         part = _without_teacher(logits, objective)
     elif objective.missing_mass == "ghost":
         part = _with_ghost(logits, teacher, objective)
     else:
         part = _with_entries(logits, teacher, objective)
-    if smoothing:
-        logits -= weight * smoothing / logits.shape[1]
-    logits.scatter_add_(1, targets[:, None], (-weight * (1 - smoothing) * torch.ones_like(gold))[:, None])
-    loss = weight * (part.log_total - smoothed)
+    logits.scatter_add_(1, targets[:, None], (-weight * kept * torch.ones_like(gold))[:, None])
+    loss = weight * (part.log_total + objective.label_smoothing * largest.squeeze(1) - kept * gold)
     loss = loss + objective.soft_target_weight * objective.temperature**2 * part.divergence
     correct = (gold == 0).sum().to(loss.dtype)
     return torch.stack([loss.sum(), (part.log_total - gold).sum(), part.divergence.sum(), correct])

@@ -54,6 +54,17 @@ def test_epochs_differ_in_order_and_seeds_too() -> None:
     assert content(first) != content(second) != content(other) != content(first)
 
 
+def test_epochs_of_one_shard_differ_too() -> None:
+    batches = source(shards=shards(TABLES[0]), shuffle_rows=1000)
+    assert sorted(content(epoch(batches))) == sorted(content(epoch(batches, 1)))
+    assert content(epoch(batches)) != content(epoch(batches, 1))
+
+
+def test_batches_of_an_epoch_do_not_come_by_length() -> None:
+    widths = [batch.tgt.shape[1] for batch in epoch(source(shuffle_rows=1000))]
+    assert widths != sorted(widths)
+
+
 def test_rows_are_padded_at_the_end_and_counted() -> None:
     for batch in epoch(source()):
         assert batch.tgt[:, 0].tolist() == [2] * len(batch.tgt)
@@ -65,7 +76,9 @@ def test_rows_are_padded_at_the_end_and_counted() -> None:
 
 
 def test_batches_stay_within_their_tokens_and_are_well_filled() -> None:
-    batches = epoch(source())
+    # Sources and references of lengths that have nothing to do with each other.
+    table = pa.table({"source": pairs(300, 4, 12)["source"], "reference": pairs(300, 5, 12)["reference"]})
+    batches = epoch(source(shards=shards(table)))
     sizes = [len(batch.src) * max(batch.src.shape[1], batch.tgt.shape[1] - 1) for batch in batches]
     assert max(sizes) <= 60
     assert sum(sizes) / len(sizes) > 30

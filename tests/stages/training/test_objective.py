@@ -139,6 +139,15 @@ def test_a_tail_without_mass_gives_numbers() -> None:
         assert all(bool(value.isfinite().all()) for value in (sums.loss, *gradients)), missing_mass
 
 
+def test_a_rest_without_mass_gives_numbers() -> None:
+    targets, soft, _ = random_teacher()
+    logits = torch.zeros(N, V).scatter(1, soft.ids, 500.0).t().contiguous().requires_grad_()
+    sums = loss_sums(torch.eye(N), logits, torch.zeros(V), targets, soft, Objective(0.1, 1.0, 0.5))
+    (gradient,) = torch.autograd.grad(sums.loss, logits)
+    assert bool(sums.loss.isfinite())
+    assert bool(gradient.isfinite().all())
+
+
 def test_bfloat16_products_stay_close() -> None:
     layer = [tensor.float().requires_grad_() for tensor in random_layer()]
     targets, soft, _ = random_teacher()
