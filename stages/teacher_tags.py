@@ -1,0 +1,62 @@
+"""Which tokens a model wants around a sentence: its end marks and language tags."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from data.errors import ModelError
+from data.model_folder import CONFIG_FILE, read_vocabulary, special_token
+
+# Language tags as M2M-100, NLLB and mBART write them.
+_TAGS = {"M2M-100": r"__[a-z]{2,3}__", "NLLB": r"[a-z]{3}_[A-Z][a-z]{3}", "mBART": r"[a-z]{2}_[A-Z]{2}"}
+_FEW = 3
+
+
+def default_source_suffix(folder: Path) -> tuple[str, ...]:
+    """`</s>`, where the model was trained with it and CTranslate2 does not add it.
+
+    Converters that know say so (`add_source_eos`). That of transformers leaves it to the tokenizer, and shows in that
+    decoding starts with </s>, <pad> or the caller's tag, and not with <s>.
+    """
+    try:
+        config = json.loads((folder / CONFIG_FILE).read_bytes())
+    except (OSError, ValueError):
+        return ()
+    if not isinstance(config, dict) or config.get("add_source_eos") or "decoder_start_token" not in config:
+        return ()
+    end = special_token(folder, "eos_token")
+    return (end,) if config["decoder_start_token"] in {end, "<pad>", None} else ()
+
+
+def check_tags(
+    folder: Path,
+    source_prefix: Sequence[str],
+    source_suffix: Sequence[str],
+    target_prefix: Sequence[str],
+    *,
+    target_given: bool,
+) -> None:
+    """Raises ModelError when a tag is not in the vocabulary, or a model of many languages is not told which one."""
+    source, target = read_vocabulary(folder, "source"), read_vocabulary(folder, "target")
+    given = {"source_prefix": (source_prefix, source), "source_suffix": (source_suffix, source)}
+    given["target_prefix"] = (target_prefix, target)
+    for name, (tags, vocabulary) in given.items():
+        if unknown := [tag for tag in tags if tag not in set(vocabulary)]:
+            known = ", ".join(_language_tags(vocabulary)[1][:8])
+            hint = f"; its language tags are {known}, ..." if known else "; it has no language tags"
+            raise ModelError(f"teacher.{name}: the teacher's vocabulary has no {', '.join(map(repr, unknown))}{hint}")
+    family, tags = _language_tags(target)
+    if not target_given and len(tags) >= _FEW:
+        raise ModelError(
+            f"this teacher writes many languages (tags as of {family}: {', '.join(tags[:4])}, ...) and was not told "
+            'which; set teacher.target_prefix = ["<tag of the target language>"] and, the same way, '
+            "teacher.source_prefix, or target_prefix = [] if it needs none"
+        )
+
+
+def _language_tags(vocabulary: Sequence[str]) -> tuple[str, list[str]]:
+    for family, pattern in _TAGS.items():
+        if len(tags := [token for token in vocabulary if re.fullmatch(pattern, token)]) >= _FEW:
+            return family, tags
+    return "", []
