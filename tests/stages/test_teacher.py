@@ -27,6 +27,7 @@ def make(store: Path, inputs: dict[str, Artifact] | None = None, **options: obje
     output = new_artifact(store, "teacher")
     metrics = teacher.run(inputs or {}, config, output, Runtime())
     json.dumps(metrics)
+    assert not (Path(output.url.removeprefix("file://")) / "manifest.json").exists()
     folder = closed(output).path()
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
     info = load_teacher_info(folder)
