@@ -130,6 +130,7 @@ class _Run:
         self._journal = Journal(folder / CURVES, optimiser.steps, optimiser.report_every, runtime.progress)
         self._training = Training(network, optimiser, objective, runtime.device, self)
         self._earlier_counts = Counts()
+        self._saved = -1
 
     def complete(self, valid: BatchSource) -> dict[str, Any]:
         position = self._resume()
@@ -176,6 +177,9 @@ class _Run:
         self._journal.validated(step, tokens, sums)
 
     def checkpoint(self, training: Training) -> None:
+        if training.step == self._saved:  # the Trainer saves its last step twice when a checkpoint was due there
+            return
+        self._saved = training.step
         counts, place = self._counts(), training.following
         state = {
             "training": training.state(),

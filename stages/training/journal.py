@@ -11,6 +11,8 @@ from torch import Tensor
 
 from data.runtime import Progress
 
+_SECONDS_BETWEEN_SIGNS = 1.0
+
 
 class Journal:
     """Sums what happens between two reports and writes a JSON line for each; goes on where a killed one stopped.
@@ -24,7 +26,7 @@ class Journal:
         self._path, self._steps, self._report_every, self._progress = path, steps, report_every, progress
         self._sums: Tensor | None = None
         self._pending = 0
-        self._reported = self._started = time.monotonic()
+        self._reported = self._started = self._shown = time.monotonic()
         self._earlier = 0.0
         self.tokens = 0
         self.validated_at = -1
@@ -39,26 +41,34 @@ class Journal:
     def begin(self, step: int, tokens: int, seconds: float) -> None:
         """Starts the clock at `step`; lines of steps after it, which a killed run left, are dropped."""
         self.tokens, self._earlier = tokens, seconds
-        self._reported = self._started = time.monotonic()
+        self._reported = self._started = self._shown = time.monotonic()
         lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
         self._path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
     def trained(self, step: int, learning_rate: float, tokens: int, sums: Tensor) -> None:
-        """Takes the sums of one step; every `report_every` steps and at the last they become a line."""
+        """Takes the sums of one step; every `report_every` steps and at the last they become a line.
+
+        Progress is told then, and every second; between lines the sums are not looked at, which on a GPU would
+        wait for the step.
+        """
         self._sums = sums if self._sums is None else self._sums + sums
         self._pending += tokens
         self.tokens += tokens
-        if step % self._report_every and step != self._steps:
-            return
-        loss, *means = self._means(self._pending, self._sums)
         now = time.monotonic()
+        due = step % self._report_every == 0 or step == self._steps
+        if not due and now - self._shown < _SECONDS_BETWEEN_SIGNS:
+            return
         speed = self._pending / max(now - self._reported, 1e-9)
-        self._sums, self._pending, self._reported = None, 0, now
-        self.last = {"loss": loss, **_named(means), "learning_rate": learning_rate, "tokens_per_second": speed}
-        self._write(step, self.last)
-        shown = ("tokens_per_second", "loss", "perplexity")
-        self._progress(step, self._steps, {name: self.last[name] for name in shown})
+        if due:
+            loss, *means = self._means(self._pending, self._sums)
+            self.last = {"loss": loss, **_named(means), "learning_rate": learning_rate, "tokens_per_second": speed}
+            self._write(step, self.last)
+            self._sums, self._pending, self._reported = None, 0, now
+        self._shown = now
+        extras = {"tokens_per_second": speed}
+        extras.update((name, self.last[name]) for name in ("loss", "perplexity") if name in self.last)
+        self._progress(step, self._steps, extras)
 
     def validated(self, step: int, tokens: int, sums: Tensor) -> None:
         """Writes a line on the validation set; the time it took does not count against the training's speed."""

@@ -75,10 +75,14 @@ def vocabulary(tiny_teacher: Path) -> list[str]:
     return read_vocabulary(tiny_teacher, "target")
 
 
-def artifacts(folder: Path, teacher: Path, dataset: pa.Table, references: bool = True) -> dict[str, Artifact]:
+def artifacts(
+    folder: Path, teacher: Path, dataset: pa.Table, *, references: bool = True, valid: bool = True
+) -> dict[str, Artifact]:
     from tests.fixtures.tiny_student import write_tiny_tokenizer
 
-    corpus = {"train-00000": corpus_table(1, references), "valid-00000": corpus_table(5)}
+    corpus = {"train-00000": corpus_table(1, references)}
+    if valid:
+        corpus["valid-00000"] = corpus_table(5)
     tokenizer = write_tiny_tokenizer(folder / "spaces", kind="none")
     return {
         "dataset": artifact_of_tables(folder, "dataset", {"train-00000": dataset}),
@@ -127,6 +131,12 @@ def test_the_baseline_trains_on_references_without_a_dataset(
     del inputs["dataset"]
     _, metrics = run(tmp_path, inputs, "baseline", data="reference")
     assert (metrics["steps"], metrics["rows"]) == (6, ROWS)
+
+
+def test_it_validates_on_the_valid_split(tmp_path: Path, tiny_teacher: Path, vocabulary: list[str]) -> None:
+    inputs = artifacts(tmp_path, tiny_teacher, dataset_table(vocabulary), valid=False)
+    _, metrics = run(tmp_path, inputs)
+    assert "valid_cross_entropy" not in metrics
 
 
 def test_a_corpus_without_references_trains_no_baseline(

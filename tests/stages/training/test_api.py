@@ -141,8 +141,10 @@ def test_it_learns_its_rows(tmp_path: Path) -> None:
     assert metrics["cross_entropy"] < 0.4 * math.log(len(WORDS))
 
 
-def test_validation_is_cross_entropy_of_the_saved_weights(unbroken: Path) -> None:
-    network = checkpoint.load_model(unbroken / "checkpoint.pt", "cpu")
+@pytest.mark.parametrize("validate_every", [0, 6])
+def test_validation_is_cross_entropy_of_the_saved_weights(tmp_path: Path, validate_every: int) -> None:
+    metrics = train(tmp_path, optimiser=OPTIMISER.model_copy(update={"validate_every": validate_every}))
+    network = checkpoint.load_model(tmp_path / "checkpoint.pt", "cpu")
     index = {token: number for number, token in enumerate(network.target_vocabulary.tokens)}
     total, tokens = 0.0, 0
     for row in training_data().valid_shards[0]().to_pylist():
@@ -153,7 +155,7 @@ def test_validation_is_cross_entropy_of_the_saved_weights(unbroken: Path) -> Non
             logits = network.module.generator(hidden[0]).double()
         total += float(torch.nn.functional.cross_entropy(logits, torch.tensor(target[1:]), reduction="sum"))
         tokens += len(target) - 1
-    assert train(unbroken)["valid_cross_entropy"] == pytest.approx(total / tokens, rel=1e-5)
+    assert metrics["valid_cross_entropy"] == pytest.approx(total / tokens, rel=1e-5)
 
 
 def test_ctranslate2_converts_the_checkpoint_and_computes_the_same(unbroken: Path, tmp_path: Path) -> None:
