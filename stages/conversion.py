@@ -10,6 +10,9 @@ from data.errors import ModelError
 
 # Both name the same weights; CTranslate2's converter knows only the second, OpenNMT-py's default is the first.
 _FLASH_ATTENTION, _PLAIN_ATTENTION = "scaled-dot-flash", "scaled-dot"
+# CTranslate2 cuts sources at 1,024 tokens and targets at 256 unless told otherwise; OpenNMT-py's table of 5,000
+# positions, kept in 32 bits, would be two thirds of a small model's file.
+_POSITIONS_SUFFIX, POSITIONS = ".make_embedding.pe.pe", 1024
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -39,9 +42,9 @@ def convert_checkpoint(path: Path, folder: Path, *, quantization: str) -> None:
     import torch
     from ctranslate2.converters import OpenNMTPyConverter
 
-    checkpoint = read_checkpoint(path)
     with tempfile.TemporaryDirectory(prefix="potstill-convert-") as scratch:
-        readable = _with_plain_attention(path, checkpoint, Path(scratch))
+        readable = Path(scratch) / "checkpoint.pt"
+        torch.save(_for_ctranslate2(read_checkpoint(path)), readable)
         try:
             with torch.serialization.safe_globals([argparse.Namespace]):
                 OpenNMTPyConverter(str(readable)).convert(str(folder), quantization=quantization, force=True)
@@ -49,12 +52,12 @@ def convert_checkpoint(path: Path, folder: Path, *, quantization: str) -> None:
             raise ModelError(f"{path}: CTranslate2 cannot run this model: {error}") from error
 
 
-def _with_plain_attention(path: Path, checkpoint: dict[str, Any], scratch: Path) -> Path:
-    import torch
-
-    if getattr(checkpoint["opt"], "self_attn_type", _PLAIN_ATTENTION) != _FLASH_ATTENTION:
-        return path
-    checkpoint["opt"].self_attn_type = _PLAIN_ATTENTION
-    copy = scratch / "checkpoint.pt"
-    torch.save({key: checkpoint[key] for key in ("model", "generator", "vocab", "opt")}, copy)
-    return copy
+def _for_ctranslate2(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """The same model in the converter's words, with no more positions than CTranslate2 uses."""
+    if getattr(checkpoint["opt"], "self_attn_type", _PLAIN_ATTENTION) == _FLASH_ATTENTION:
+        checkpoint["opt"].self_attn_type = _PLAIN_ATTENTION
+    weights = {
+        name: value[:POSITIONS].clone() if name.endswith(_POSITIONS_SUFFIX) else value
+        for name, value in checkpoint["model"].items()
+    }
+    return {**{key: checkpoint[key] for key in ("generator", "vocab", "opt")}, "model": weights}
