@@ -65,7 +65,9 @@ demo: $(SETUP)  ## One real distillation on two cores in half an hour; report in
 	$(BIN)/potstill run recipes/demo.toml $(ARGS)
 
 demo-teacher: $(SETUP)  ## Train the demo's teacher anew from recipes/demo-teacher.toml (about an hour).
-	$(BIN)/potstill run recipes/demo-teacher.toml $(ARGS)
+	$(BIN)/potstill run recipes/demo-teacher.toml --until teacher $(ARGS)
+	rm -rf recipes/teachers/en-de
+	$(BIN)/potstill export-teacher recipes/demo-teacher.toml recipes/teachers/en-de
 
 run: $(SETUP)  ## Run RECIPE to its report.
 	$(BIN)/potstill run $(RECIPE) $(ARGS)

@@ -87,6 +87,7 @@ def build_app() -> typer.Typer:
     for command in (run, plan, status, verify, metrics, translate):
         app.command()(command)
     app.command("export-text")(export_text)
+    app.command("export-teacher")(export_teacher)
     return app
 
 
@@ -208,11 +209,32 @@ def export_text(
     """
     from stages.dataset import export_text as write
 
+    write(_finished(context, recipe, overrides, "dataset"), folder)
+
+
+def export_teacher(
+    context: typer.Context,
+    recipe: RecipePath,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new or empty folder.")],
+    overrides: SetOption = None,
+) -> None:
+    """Write the teacher as a folder that recipes can name.
+
+    In such a recipe: kind = "ctranslate2" and path = FOLDER below [teacher], kind = "teacher" below [tokenizer].
+    """
+    from stages.teacher_export import export_teacher as write
+
+    for name in write(_finished(context, recipe, overrides, "teacher"), folder):
+        typer.echo(folder / name)
+
+
+def _finished(context: typer.Context, recipe: Path, overrides: list[str] | None, node: str) -> Artifact:
+    """The complete artefact of a node."""
     read = _read(context, recipe, overrides)
-    step = open_planner(read).plan(read.graph.up_to("dataset"))[-1]
+    step = open_planner(read).plan(read.graph.up_to(node))[-1]
     if step.artifact is None or step.state != "done":
-        raise DataError(f"the dataset is not there yet; run `potstill run {recipe} --until dataset` first")
-    write(step.artifact, folder)
+        raise DataError(f"the {node} is not there yet; run `potstill run {recipe} --until {node}` first")
+    return step.artifact
 
 
 def _read(context: typer.Context, recipe: Path, overrides: list[str] | None) -> Recipe:
