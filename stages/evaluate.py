@@ -23,7 +23,7 @@ from stages.evaluation.machine import describe_machine
 from stages.evaluation.quality import Scoring, bleu_tokenizer, compare_systems, score_systems
 from stages.evaluation.speed import Timing, time_systems
 from stages.tokenizer import load_tokenizer
-from stages.translate import TextTranslator, load_translator, size_on_disk
+from stages.translate import BATCH_TOKENS, TextTranslator, load_translator, size_on_disk
 
 VERSION = "1"
 LIBRARIES = ("ctranslate2", "sacrebleu", "sentencepiece")
@@ -40,7 +40,7 @@ class Config(BaseModel):
 
     teacher_beam: int = Field(5, ge=1, le=64, description="beam of the teacher")
     student_beam: int = Field(1, ge=1, le=64, description="beam of student and baseline; 1 is greedy")
-    batch_tokens: int = Field(2048, ge=64, description="source subwords in a batch, the same for every system")
+    batch_tokens: int = Field(BATCH_TOKENS, ge=64, description="source subwords in a batch, the same for every system")
     threads: int | None = Field(
         None, ge=1, le=1024, description="CPU threads of every system; by default all there are"
     )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # Lines read before any is translated: enough to sort by length, little enough to stream.
 CHUNK_LINES = 2048
-BATCH_TOKENS = 2048
+BATCH_TOKENS = 1024
 _MODEL_FILES = ("model.bin", "config.json", "*_vocabulary.*")
 _TOKENIZER_FILES = ("source.spm", "target.spm")
 
