@@ -7,15 +7,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
-from onmt.inputters.inputter import dict_to_vocabs
-from onmt.model_builder import build_base_model
-from onmt.utils.parse import ArgumentParser
 from torch import Tensor
 
 from data.errors import ModelError
 from data.local import TEMPORARY_SUFFIX, storage_faults, sync
-from stages.training.model import Transformer, vocabulary_entry
-from stages.training.vocabulary import Vocabulary
+from stages.training.model import Transformer, restore_transformer, vocabulary_entry
 
 
 def save_model(path: Path, model: Transformer, weights: Sequence[Tensor] | None = None) -> None:
@@ -43,17 +39,11 @@ def load_model(path: Path, device: str) -> Transformer:
     """A model from an OpenNMT-py checkpoint, in evaluation mode, in float32; raises ModelError when it is none."""
     content = load(path)
     try:
-        options = ArgumentParser.ckpt_model_opts(content["opt"])
-        ArgumentParser.update_model_opts(options)
-        vocabularies = dict_to_vocabs(content["vocab"])
-        module = build_base_model(options, vocabularies)
-        module.load_state_dict(content, precision=torch.float32, device=torch.device(device), strict=True)
+        return restore_transformer(content, device)
     except (KeyError, AttributeError, RuntimeError, ValueError, AssertionError, TypeError) as error:
         raise ModelError(
             f"{path} is no checkpoint of an OpenNMT-py transformer that can be read here: {error!r}"
         ) from error
-    source, target = (Vocabulary(tuple(content["vocab"][side])) for side in ("src", "tgt"))
-    return Transformer(module.to(torch.device(device)).eval(), options, source, target)
 
 
 def save(path: Path, content: dict[str, Any]) -> None:

@@ -5,11 +5,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
-import onmt.trainer
-import onmt.utils
 import torch
-from onmt.utils.loss import LossCompute
-from onmt.utils.optimizers import Optimizer, make_learning_rate_decay_fn
 from torch import Tensor
 
 from stages.training.batches import Batch
@@ -18,6 +14,13 @@ from stages.training.dropout import Noise, replace_dropout
 from stages.training.model import Transformer
 from stages.training.objective import LossSums, Objective, SoftTargets, loss_sums
 from stages.training.vocabulary import PADDING_ID
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", FutureWarning)  # of torch.cuda.amp, on every import
+    import onmt.trainer
+    import onmt.utils
+    from onmt.utils.loss import LossCompute
+    from onmt.utils.optimizers import Optimizer, make_learning_rate_decay_fn
 
 TorchBatch = dict[str, Any]
 

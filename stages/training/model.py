@@ -1,17 +1,22 @@
 """The model: OpenNMT-py's transformer, built from our config."""
 
 import argparse
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import onmt.opts
 import torch
-from onmt.inputters.inputter import dict_to_vocabs
-from onmt.model_builder import build_model
-from onmt.utils.parse import ArgumentParser
 
 from stages.training.config import ModelConfig
 from stages.training.vocabulary import BEGIN, Vocabulary
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", FutureWarning)  # of torch.cuda.amp, a page of them, on every import
+    import onmt.opts
+    from onmt.inputters.inputter import dict_to_vocabs
+    from onmt.model_builder import build_base_model, build_model
+    from onmt.utils.parse import ArgumentParser
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,21 @@ def build_transformer(
     vocabularies = dict_to_vocabs(vocabulary_entry(source_vocabulary, target_vocabulary))
     module = build_model(options, options, vocabularies, None, -1).to(torch.device(device))
     return Transformer(module, options, source_vocabulary, target_vocabulary)
+
+
+def restore_transformer(content: Mapping[str, Any], device: str) -> Transformer:
+    """The model of an OpenNMT-py checkpoint's content, in float32, in evaluation mode.
+
+    Raises whatever OpenNMT-py stumbles over when it is none: KeyError, AttributeError, RuntimeError and others.
+    """
+    options = ArgumentParser.ckpt_model_opts(content["opt"])
+    ArgumentParser.update_model_opts(options)
+    module = build_base_model(options, dict_to_vocabs(content["vocab"]))
+    # A copy of the dictionaries: OpenNMT-py empties them while it reads.
+    parts = {name: dict(content[name]) for name in ("model", "generator")}
+    module.load_state_dict(parts, precision=torch.float32, device=torch.device(device), strict=True)
+    source, target = (Vocabulary(tuple(content["vocab"][side])) for side in ("src", "tgt"))
+    return Transformer(module.to(torch.device(device)).eval(), options, source, target)
 
 
 def vocabulary_entry(source: Vocabulary, target: Vocabulary) -> dict[str, Any]:
