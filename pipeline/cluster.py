@@ -34,7 +34,7 @@ class Cluster:
 
     def model_workers(self) -> list[str] | None:
         """Addresses of the workers that load models: on a GPU one, so that models do not crowd each other out."""
-        return sorted(self.client.scheduler_info(n_workers=-1)["workers"])[:1] if self.device == "cuda" else None
+        return sorted(self.client.nthreads())[:1] if self.device == "cuda" else None
 
 
 @contextmanager
@@ -45,25 +45,36 @@ def connect(
     with _running(address) if address else _local(workers or _cores(), dashboard) as client:
         for name in ("data", "stages", "onmt"):
             client.forward_logging(name, level=logging.INFO)
-        found = client.scheduler_info(n_workers=-1)["workers"].values()
-        threads: Counter[str] = Counter()
-        for worker in found:
-            threads[worker["host"]] += worker["nthreads"]
         kind = _check_workers(client, libraries)
-        cores = max(threads.values()) if address else _cores()
+        # Not scheduler_info(): a background task of the client empties it at times.
+        threads: dict[str, int] = client.nthreads()
+        cores = _cores_of_a_machine(threads) if address else _cores()
         yield Cluster(client, sum(threads.values()), cores, kind, client.dashboard_link if dashboard else "")
 
 
 def dask_setup(worker: object) -> None:
-    """Called by Dask as each local worker starts: Ctrl-C reaches a terminal's whole group, and the client decides."""
+    """Called by Dask as each local worker starts."""
     if threading.current_thread() is threading.main_thread():
+        # Ctrl-C reaches all processes of a terminal; what becomes of the workers is the client's decision.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # OpenNMT-py names torch functions by their old names; nobody who runs a recipe can change that.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="onmt")
 
 
 def _cores() -> int:
     from dask.system import CPU_COUNT
 
     return int(CPU_COUNT)
+
+
+def _cores_of_a_machine(threads: Mapping[str, int]) -> int:
+    """What the largest machine has, given the threads of each worker by its address."""
+    from distributed.comm import get_address_host
+
+    machines: Counter[str] = Counter()
+    for address, count in threads.items():
+        machines[get_address_host(address)] += count
+    return max(machines.values())
 
 
 @contextmanager

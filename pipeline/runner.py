@@ -70,7 +70,7 @@ class Runner:
         try:
             node, content = self._events.get(timeout=QUIET_SECONDS)
         except queue.Empty:
-            if not self._cluster.client.scheduler_info(n_workers=-1)["workers"]:
+            if not self._cluster.client.nthreads():
                 self._display.note("waiting: the cluster has no workers")
             return
         if not node:

@@ -58,6 +58,14 @@ def alive_in_group(group: int) -> list[str]:
     return alive
 
 
+def wait_for_end(group: int) -> None:
+    """Returns when no process of the group is left."""
+    deadline = time.monotonic() + 20
+    while left := alive_in_group(group):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
 def contents(folder: Path) -> dict[str, str]:
     """Digest of every file of every artefact; manifests aside, which hold the time of day."""
     files = [path for path in folder.glob("runs/toy/*/*") if path.is_file() and path.name != "manifest.json"]
@@ -80,6 +88,8 @@ def test_a_run_killed_amid_its_shards_ends_as_an_unbroken_one(folders: tuple[Pat
     with start(broken, "run", "toy.toml", "--no-dashboard") as process:
         wait_for_shards(broken, 3)
         process.kill()
+    # Workers end with the process that started them, and leave what they were at.
+    wait_for_end(process.pid)
     assert not list(broken.glob("runs/toy/shout-*/manifest.json"))
     made = {path: path.stat().st_mtime_ns for path in broken.glob("runs/toy/shout-*/train-*.parquet")}
     assert 3 <= len(made) < 12
@@ -102,10 +112,7 @@ def test_a_signal_stops_cleanly_and_says_how_to_go_on(folders: tuple[Path, Path]
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 128 + number
     assert errors == "stopped; what was finished is kept: the same command goes on from there\n"
-    deadline = time.monotonic() + 10
-    while left := alive_in_group(process.pid):
-        assert time.monotonic() < deadline, left
-        time.sleep(0.05)
+    wait_for_end(process.pid)
 
 
 @pytest.mark.slow
