@@ -5,7 +5,7 @@ import struct
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 import numpy as np
 
@@ -48,6 +48,12 @@ class ModelFile:
     def parameters(self) -> int:
         """Number of learned weights: shared ones once; options, sinusoids and quantization scales not at all."""
         return sum(item.size() for item in self.variables if item.learned)
+
+    def positions(self, side: Literal["encoder", "decoder"]) -> int | None:
+        """Positions that a side has encodings for: more tokens cannot be given to it. None where they are computed."""
+        name = f"{side}/{_POSITIONS}"
+        name = dict(self.aliases).get(name, name)
+        return next((item.shape[0] for item in self.variables if item.name == name), None)
 
     def quantization(self) -> str:
         """Type of most matrix weights; for int8 with the type of all else behind it where that has 16 bits."""

@@ -46,7 +46,7 @@ class Config(BaseModel):
     max_source_tokens: int = Field(
         256, description="longer sources are not translated; their hypothesis is empty", ge=1, le=1000
     )
-    max_decoding_length: int = Field(256, description="tokens after which a hypothesis is cut off", ge=1, le=4096)
+    max_decoding_length: int = Field(256, description="tokens after which a hypothesis is cut off", ge=1, le=1000)
 
     @model_validator(mode="after")
     def _hypotheses_fit_the_beam(self) -> Self:
@@ -84,12 +84,14 @@ def load(config: Config, artifacts: Mapping[str, Artifact], runtime: Runtime) ->
 def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
     """NBEST for a table with `id` and `source`, row by row; how it was searched is in the schema's metadata.
 
-    Batches depend on the shard alone, so a second run gives the same bytes. A source without tokens or with
-    more than `max_source_tokens` is not translated: its one hypothesis is empty and scores UNTRANSLATED_SCORE.
+    Batches depend on the shard alone, so a second run gives the same bytes. A source without tokens, or with
+    more than `max_source_tokens` or than the teacher has positions for, is not translated: its one hypothesis is
+    empty and scores UNTRANSLATED_SCORE.
     """
     sources = resources.tokenizer.encode_source(table.column("source").to_pylist())
     sizes = [(len(tokens),) for tokens in sources]
-    asked = [row for row, (length,) in enumerate(sizes) if 0 < length <= config.max_source_tokens]
+    longest = min(config.max_source_tokens, resources.teacher.longest_source or config.max_source_tokens)
+    asked = [row for row, (length,) in enumerate(sizes) if 0 < length <= longest]
     found: list[list[Hypothesis]] = [[Hypothesis([], UNTRANSLATED_SCORE)] for _ in sources]
     for rows in token_batches(asked, sizes, _batch_tokens(config, resources.teacher)):
         results = _search([sources[row] for row in rows], config, resources.teacher)
@@ -122,25 +124,32 @@ def _search(sources: list[list[str]], config: Config, teacher: TeacherModel) -> 
         num_hypotheses=config.num_hypotheses,
         length_penalty=config.length_penalty,
         max_input_length=0,
-        max_decoding_length=config.max_decoding_length,
+        max_decoding_length=_longest(config, teacher),
         return_scores=True,
         replace_unknowns=False,
     )
-    return [_hypotheses(result, len(prefix), config) for result in results]
+    return [_hypotheses(result, len(prefix), config, _longest(config, teacher)) for result in results]
 
 
-def _hypotheses(result: "TranslationResult", prefix_length: int, config: Config) -> list[Hypothesis]:
+def _longest(config: Config, teacher: TeacherModel) -> int:
+    """Target tokens after which a hypothesis is cut off, its prefix counted."""
+    return min(config.max_decoding_length, teacher.longest_target or config.max_decoding_length)
+
+
+def _hypotheses(result: "TranslationResult", prefix_length: int, config: Config, longest: int) -> list[Hypothesis]:
     hypotheses = [
-        Hypothesis(tokens[prefix_length:], _own_score(score, len(tokens), prefix_length, config))
+        Hypothesis(
+            tokens[prefix_length:], _own_score(score, len(tokens), prefix_length, config.length_penalty, longest)
+        )
         for tokens, score in zip(result.hypotheses, result.scores, strict=True)
     ]
     return sorted(hypotheses, key=lambda hypothesis: -hypothesis.score)
 
 
-def _own_score(score: float, length: int, prefix_length: int, config: Config) -> float:
+def _own_score(score: float, length: int, prefix_length: int, length_penalty: float, longest: int) -> float:
     """CTranslate2 divides by a length that counts the target prefix, of which the sum of log-probabilities has none."""
-    positions = length if length >= config.max_decoding_length else length + 1
-    return score * math.pow(positions / max(positions - prefix_length, 1), config.length_penalty)
+    positions = length if length >= longest else length + 1
+    return score * math.pow(positions / max(positions - prefix_length, 1), length_penalty)
 
 
 def _column(found: Sequence[Sequence[Hypothesis]], tokenizer: Tokenizer) -> pa.Array:

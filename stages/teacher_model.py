@@ -7,13 +7,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from data.errors import ModelError
-from data.model_folder import CONFIG_FILE, TeacherInfo, load_teacher_info, read_vocabulary, special_token
+from data.model_file import read_model_file
+from data.model_folder import (
+    CONFIG_FILE,
+    MODEL_FILE,
+    TeacherInfo,
+    load_teacher_info,
+    read_vocabulary,
+    special_token,
+)
 from data.runtime import Runtime
 from stages.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     import ctranslate2
 
+# CTranslate2 may put a mark before and one after a sentence.
+_MARKS = 2
 # Subwords that never occurred in the training data may have been left out of a model's vocabulary.
 MOST_PIECES_MISSING = 0.01
 
@@ -24,6 +34,9 @@ class TeacherModel:
 
     translator: "ctranslate2.Translator"
     info: TeacherInfo
+    # Tokens of one sentence that it has positions for, those around it not counted; None where any number goes.
+    longest_source: int | None
+    longest_target: int | None
 
     def sources(self, tokens: Sequence[Sequence[str]]) -> list[list[str]]:
         """Source subwords as the model wants them: with the language tags and end marks that belong around them."""
@@ -92,7 +105,14 @@ def load_teacher(folder: Path, runtime: Runtime) -> TeacherModel:
             f"{folder}: CTranslate2 cannot load this model on {device} as {info.quantization}: {error}; "
             "set teacher.quantization to a type that this machine computes, or auto"
         ) from error
-    return TeacherModel(translator, info)
+    model = read_model_file(folder / MODEL_FILE)
+    around = len(info.source_prefix) + len(info.source_suffix) + _MARKS
+    sizes = (_without(model.positions("encoder"), around), _without(model.positions("decoder"), _MARKS))
+    return TeacherModel(translator, info, *sizes)
+
+
+def _without(positions: int | None, taken: int) -> int | None:
+    return None if positions is None else max(positions - taken, 1)
 
 
 def device_of(info: TeacherInfo, runtime: Runtime) -> str:

@@ -37,6 +37,7 @@ def test_parameters_are_those_of_the_checkpoint_whatever_the_quantization(
     distinct = {id(value): value for name, value in weights.items() if not name.endswith(".pe")}
     assert info.parameters == sum(value.size for value in distinct.values())
     assert info.quantization == quantization
+    assert read_model_file(tmp_path / "model" / "model.bin").positions("decoder") == 1024
 
 
 def test_learned_positions_count(tmp_path: Path) -> None:

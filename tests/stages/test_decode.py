@@ -18,7 +18,7 @@ from stages import decode, tokenizer
 from stages.teacher_model import token_batches
 from tests.fixtures.artifacts import artifact_of_folder, artifact_of_tables, closed, new_artifact, words_tokenizer
 from tests.fixtures.oracle import forced_log_probs
-from tests.fixtures.tiny_teacher import SPECIALS
+from tests.fixtures.tiny_teacher import SPECIALS, TinyShape, write_tiny_teacher
 
 LONGEST = 24
 
@@ -110,6 +110,14 @@ def test_what_the_teacher_cannot_take_comes_out_empty_and_is_counted(artifacts: 
     assert decode.count(result) == {"hypotheses": 12, "tokens": tokens, "untranslated": 2}
     assert run(artifacts, []).num_rows == 0
     assert decode.count(run(artifacts, [])) == {"hypotheses": 0, "tokens": 0, "untranslated": 0}
+
+
+def test_a_teacher_with_few_positions_takes_what_it_can(tmp_path: Path) -> None:
+    folder = write_tiny_teacher(tmp_path / "short", shape=TinyShape(positions=16))
+    short = {"teacher": artifact_of_folder(tmp_path, "teacher", folder), "tokenizer": words_tokenizer(tmp_path)}
+    found = hypotheses(run(short, [" ".join(["a1"] * length) for length in (14, 15, 40)], max_decoding_length=100))
+    assert [len(row) for row in found] == [5, 1, 1]
+    assert all(len(entry["tokens"]) <= 14 for row in found for entry in row)  # type: ignore[arg-type]
 
 
 def test_how_it_was_searched_is_in_the_metadata(artifacts: dict[str, Artifact]) -> None:
