@@ -115,9 +115,11 @@ def test_what_the_teacher_cannot_take_comes_out_empty_and_is_counted(artifacts: 
 def test_a_teacher_with_few_positions_takes_what_it_can(tmp_path: Path) -> None:
     folder = write_tiny_teacher(tmp_path / "short", shape=TinyShape(positions=16))
     short = {"teacher": artifact_of_folder(tmp_path, "teacher", folder), "tokenizer": words_tokenizer(tmp_path)}
-    found = hypotheses(run(short, [" ".join(["a1"] * length) for length in (14, 15, 40)], max_decoding_length=100))
-    assert [len(row) for row in found] == [5, 1, 1]
-    assert all(len(entry["tokens"]) <= 14 for row in found for entry in row)  # type: ignore[arg-type]
+    texts = [" ".join(["a1"] * length) for length in (14, 15, 40)]
+    found = hypotheses(run(short, texts + sources(), max_decoding_length=100))
+    assert [len(row) for row in found[:3]] == [5, 1, 1]
+    # Some of them would go on for ever.
+    assert max(len(entry["tokens"]) for row in found for entry in row) == 14  # type: ignore[arg-type]
 
 
 def test_how_it_was_searched_is_in_the_metadata(artifacts: dict[str, Artifact]) -> None:
