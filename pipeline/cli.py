@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 something failed, 2 the recipe or the command is wrong, 128 + n stopped by signal n.
 """
 
+import io
 import logging
 import os
 import signal
@@ -191,10 +192,12 @@ def translate(
     """Translate standard input to standard output, line by line."""
     from stages.translate import translate_lines
 
+    # A line ends at a line feed and nowhere else, and bytes that are no UTF-8 cost a character, not the rest.
+    text = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8", errors="replace", newline="\n")
+    lines = (line.removesuffix("\n") for line in text)
     cores = len(os.sched_getaffinity(0))
-    lines = (line.rstrip("\n") for line in sys.stdin)
     for line in translate_lines(folder, lines, beam_size=beam_size, threads=threads or cores):
-        typer.echo(line)
+        sys.stdout.buffer.write(line.encode() + b"\n")
 
 
 def export_text(

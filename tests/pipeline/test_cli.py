@@ -122,10 +122,23 @@ def test_two_runs_of_a_recipe_do_not_meet(call: Call, tmp_path: Path) -> None:
     assert "another run is at work in" in errors
 
 
+def test_translate_answers_every_line_with_one_line(tmp_path: Path) -> None:
+    code = (
+        "import stages.translate; from pipeline.cli import main;"
+        "stages.translate.translate_lines = lambda folder, lines, *, beam_size, threads:"
+        " (f'{folder.name} {beam_size} {threads} {line[::-1]}' for line in lines);"
+        "main(['translate', 'model', '--beam', '3', '--threads', '2'])"
+    )
+    given = "grün\r\n\na\u2028b".encode() + b"\nx\xffy"
+    output = subprocess.run([sys.executable, "-c", code], input=given, capture_output=True, check=True).stdout
+    answers = ["\rnürg", "", "b\u2028a", "y\ufffdx"]
+    assert output == "".join(f"model 3 2 {answer}\n" for answer in answers).encode()
+
+
 def test_help_names_every_command(call: Call) -> None:
     code, output, _ = call("--help")
     assert code == 0
-    commands = ("run", "plan", "status", "verify", "metrics", "translate", "export-text")
+    commands = ("run", "plan", "status", "verify", "metrics", "translate", "export-text", "export-teacher")
     assert all(f"  {command} " in output for command in commands)
 
 
