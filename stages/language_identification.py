@@ -1,5 +1,6 @@
 """How sure one can be that a text is in its language, by lingua, which carries its models with it."""
 
+import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -8,6 +9,10 @@ from stages.text_measures import without_placeholders
 
 if TYPE_CHECKING:
     from lingua import Language, LanguageDetector
+
+# On 12,000 German interface texts of home-assistant, told apart from English: of those with 20 letters and more one
+# in 2,000 got a probability below 0.1, and of shorter ones, names and loan words mostly, six times as many.
+FEWEST_LETTERS = 20
 
 
 class LanguageIdentifier:
@@ -21,11 +26,12 @@ class LanguageIdentifier:
     def probability(self, text: str, source_language: str, target_language: str) -> float | None:
         """Probability that `text` is in the target language rather than any other that is told apart, 0..1.
 
-        None when it has no letters beside placeholders, or lingua does not know two of the languages.
+        None when it has fewer than 20 letters beside placeholders (those of Chinese, Japanese and Korean count
+        twice), or lingua does not know two of the languages in their scripts.
         """
         words = without_placeholders(text)
         language = known_language(target_language)
-        if language is None or not any(sign.isalpha() for sign in words):
+        if language is None or _letters(words) < FEWEST_LETTERS:
             return None
         detector = self._detector(source_language, target_language)
         return None if detector is None else float(detector.compute_language_confidence(words, language))
@@ -38,13 +44,33 @@ class LanguageIdentifier:
         return LanguageDetectorBuilder.from_languages(*languages).build() if len(languages) > 1 else None
 
 
+@lru_cache(maxsize=256)
 def known_language(tag: str) -> "Language | None":
-    """lingua's language of a BCP-47 tag, by its first part; None when it has none."""
+    """lingua's language of a BCP-47 tag, by its first part; None when it has none, or not in the tag's script."""
     from lingua import Language
 
-    code = tag.split("-")[0].split("_")[0].lower()
+    code, *parts = tag.replace("_", "-").lower().split("-")
+    if code in ("no", "nor"):
+        # lingua tells the two written forms of Norwegian apart, where corpora say no.
+        code = "nb"
     for language in Language.all():
         if code in (language.iso_code_639_1.name.lower(), language.iso_code_639_3.name.lower()):
-            return language
-    # lingua tells the two written forms of Norwegian apart, where corpora say no.
-    return Language.BOKMAL if code in ("no", "nor") else None
+            return language if _is_written_so(language, parts) else None
+    return None
+
+
+def _is_written_so(language: "Language", parts: Iterable[str]) -> bool:
+    """Whether lingua's texts of the language are in the script that a tag names, if it does: sr-Latn is not its sr."""
+    from lingua import Language
+
+    scripts = {
+        "latn": Language.all_with_latin_script,
+        "cyrl": Language.all_with_cyrillic_script,
+        "arab": Language.all_with_arabic_script,
+        "deva": Language.all_with_devanagari_script,
+    }
+    return all(language in scripts[part]() for part in parts if part in scripts)
+
+
+def _letters(text: str) -> int:
+    return sum(1 + (unicodedata.east_asian_width(sign) in "WF") for sign in text if sign.isalpha())

@@ -10,20 +10,25 @@ FEWEST_WORDS_FOR_COPY = 4
 LONGEST_REPEATED_NGRAM = 4
 FEWEST_REPEATS = 3
 
-# {name}, ${name}, {{ name }}; printf's %s, %(name)s, %1$d; tags; entities; addresses.
+# {name}, ${name}, {{ name }} and the head of {count, plural, ...}, whose branches are text; printf's %s, %(name)s,
+# %1$d, %@; tags; entities; where a Markdown link leads to; addresses.
 PLACEHOLDER = re.compile(
-    r"\$?\{\{?[^{}]*\}?\}"
-    r"|%(?:\d+\$)?(?:\(\w+\))?[-+0#]*\d*(?:\.\d+)?[sdifgxXr](?![^\W\d_])"
+    r"\$?\{\{[^{}]*\}\}"
+    r"|\$?\{\s*[^\s{}]*\s*\}"
+    r"|\{\s*\w+\s*,\s*(?:plural|selectordinal|select|number|date|time)\b"
+    r"|%(?:\d+\$)?(?:\(\w+\))?[-+0#]*\d*(?:\.\d+)?(?:hh?|ll?|[Lqjzt])?[sdiufgxXcr@](?![^\W\d_])"
     r"|</?[A-Za-z][^<>]*>"
     r"|&(?:[A-Za-z]+|#\d+);"
+    r"|\]\([^\s()]*\)"
     r"|https?://[^\s<>\"')\]]*[^\s<>\"')\].,;:!?]"
 )
-NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+# 1,000 and 1.000 and 1'000, and 1 000 in groups of three.
+NUMBER = re.compile(r"(?<!\d)\d{1,3}(?: \d{3})+(?:[.,]\d+)?(?!\d)|\d+(?:[.,'’]\d+)*")
 
 
 def length_ratio(source: str, target: str) -> float:
-    """Characters of the target over those of the source; 0 for an empty target."""
-    return len(target) / max(len(source), 1)
+    """Characters of the target over those of the source, space around them aside; 0 for an empty target."""
+    return len(target.strip()) / max(len(source.strip()), 1)
 
 
 def source_copy(source: str, target: str) -> float | None:
@@ -52,7 +57,9 @@ def placeholders_lost(source: str, target: str) -> int:
 
 
 def numbers_lost(source: str, target: str) -> int:
-    """Likewise numbers outside placeholders; 1,000 and 1.000 are the same, and so are digits of all scripts."""
+    """Likewise numbers outside placeholders; 1,000 and 1.000 are the same, and so are digits of all scripts, raised
+    or lowered ones too.
+    """
     return _lost(_numbers(source), _numbers(target))
 
 
@@ -72,7 +79,8 @@ def _longest_run(words: Sequence[str], size: int) -> int:
 
 
 def _numbers(text: str) -> list[str]:
-    found = NUMBER.findall(without_placeholders(text))
+    # NFKC makes the plain digits and spaces of superscripts, subscripts and spaces that do not break.
+    found = NUMBER.findall(unicodedata.normalize("NFKC", without_placeholders(text)))
     return ["".join(str(unicodedata.digit(sign)) for sign in number if sign.isdigit()) for number in found]
 
 

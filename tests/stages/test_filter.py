@@ -79,6 +79,23 @@ def test_quantiles_are_those_of_all_shards_together(tmp_path: Path) -> None:
     assert (step["min"], step["max"]) == pytest.approx((low, high))
 
 
+def test_quantiles_are_of_rows_with_a_target_and_a_known_measure(tmp_path: Path) -> None:
+    rows = [{"reference_chrf": float(value)} for value in range(5)]
+    others = [{"length_ratio": 0.0, "reference_chrf": -100.0}, {"reference_chrf": None}]
+    rules = {"reference_chrf": {"min_quantile": 0.5}, "log_prob_per_token": {}}
+
+    verdicts, metrics = _run(tmp_path, rows + others, rules)
+
+    assert [row["accepted"] for row in verdicts] == [False, False, True, True, True, False, True]
+    step = next(step for step in metrics["waterfall"] if step["rule"] == "reference_chrf")
+    assert (step["min"], step["unknown"]) == (2.0, 1)
+
+
+def test_without_rows_or_rules_there_is_nothing_to_fail(tmp_path: Path) -> None:
+    verdicts, metrics = _run(tmp_path, [], {"mean_entropy": {"min_quantile": 0.1}})
+    assert (verdicts, metrics["rows"], metrics["accepted"]) == ([], 0, 0)
+
+
 def test_the_tighter_of_two_bounds_counts(tmp_path: Path) -> None:
     rows = [{"mean_entropy": float(value)} for value in range(11)]
     rules = {"mean_entropy": {"min": 3.0, "min_quantile": 0.1, "max": 100.0, "max_quantile": 0.9}}

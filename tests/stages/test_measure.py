@@ -12,7 +12,7 @@ from data.soft_targets import SoftTargetFormat, pack
 from stages import measure, text_measures
 
 ROWS = [
-    ("Turn on {name} now please", "Schalten Sie {name} jetzt ein", "{name} jetzt bitte einschalten"),
+    ("Turn on {name} now please", "Schalten Sie {name} jetzt bitte ein", "{name} jetzt bitte einschalten"),
     ("The quick brown fox jumps", "The quick brown fox jumps", None),
     ("{x}", "{x}", None),
 ]
@@ -30,6 +30,12 @@ ROWS = [
         ("See https://example.org/a, please", "Siehe https://example.org/a.", 0),
         ("Fish &amp; chips", "Fisch und Pommes", 1),
         ("${user} left", "user ging", 1),
+        ("{count, plural, one {# item} other {# items}}", "{count, plural, one {# Ding} other {# Dinge}}", 0),
+        ("{count, plural, one {# item} other {# items}}", "{n, plural, one {# Ding} other {# Dinge}}", 1),
+        ("{{ value }} at {:.2f}", "{{ value }} bei {:.1f}", 1),
+        ("%1$@ has %ld", "%ld hat %1$@", 0),
+        ("See [the docs](/help)", "Siehe [die Hilfe](/help)", 0),
+        ("See [the docs](/help)", "Siehe die Hilfe", 1),
     ],
 )
 def test_placeholders_are_counted_each(source: str, target: str, lost: int) -> None:
@@ -44,6 +50,9 @@ def test_placeholders_are_counted_each(source: str, target: str, lost: int) -> N
         ("port 8123", "Port 8132", 1),
         ("room {room2}", "Raum", 0),
         ("٣ files", "3 Dateien", 0),
+        ("CO2 over 10\N{SUPERSCRIPT TWO}", "CO\N{SUBSCRIPT TWO} über 102", 0),
+        ("32 768.5 of 1,000", "32.768,5 von 1\N{NO-BREAK SPACE}000", 0),
+        ("1'000 in 2024", "1000 anno 2024", 0),
         ("none", "7", 0),
     ],
 )
@@ -103,9 +112,18 @@ def test_a_table_is_measured_row_by_row() -> None:
     assert found[2]["language_probability"] is None, "nothing but a placeholder"
 
 
+def test_a_length_ratio_does_not_count_space_around() -> None:
+    assert text_measures.length_ratio("abcd", " ab ") == 0.5
+    assert text_measures.length_ratio("abcd", "  ") == 0
+
+
 def test_languages_that_cannot_be_told_are_unknown_and_not_wrong() -> None:
     identifier = measure.LanguageIdentifier([])
-    assert identifier.probability("Guten Morgen", "en", "ace") is None
+    assert identifier.probability("Guten Morgen, wie geht es?", "en", "ace") is None
+    assert identifier.probability("Guten Morgen, wie geht es?", "en", "sr-Latn") is None
+    assert identifier.probability("Gateway {very_long_name_indeed}", "en", "de") is None, "too short"
+    assert identifier.probability("今日はとても良い天気です", "en", "ja") > 0.9  # type: ignore[operator]
+    assert identifier.probability("Доброе утро, как у тебя дела?", "en", "sr-Cyrl") > 0.9  # type: ignore[operator]
     assert identifier.probability("Guten Morgen, wie geht es?", "en", "de-AT") > 0.9  # type: ignore[operator]
     assert identifier.probability("God morgen, hvordan har du det?", "en", "no") > 0.9  # type: ignore[operator]
 
