@@ -2,6 +2,8 @@ import json
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,22 +18,22 @@ from tests.pipeline.conftest import ReadToy
 Run = Callable[[Recipe], list[str]]
 
 
+def run_on(cluster: Cluster, recipe: Recipe) -> list[str]:
+    """Runs a whole recipe; returns the lines of its display."""
+    lines: list[str] = []
+    planner = open_planner(recipe)
+    display = PlainDisplay(lines.append, interval=0)
+    runner = Runner(cluster, planner, display, retries=recipe.run.retries, shards_in_flight=2)
+    try:
+        runner.run(recipe.graph, planner.plan(recipe.graph))
+    except RunError as error:
+        lines.append(str(error))
+    return lines
+
+
 @pytest.fixture
 def run(cluster: Cluster) -> Run:
-    """Runs a whole recipe on the real cluster; returns the lines of its display."""
-
-    def call(recipe: Recipe) -> list[str]:
-        lines: list[str] = []
-        planner = open_planner(recipe)
-        display = PlainDisplay(lines.append, interval=0)
-        runner = Runner(cluster, planner, display, retries=recipe.run.retries, shards_in_flight=2)
-        try:
-            runner.run(recipe.graph, planner.plan(recipe.graph))
-        except RunError as error:
-            lines.append(str(error))
-        return lines
-
-    return call
+    return partial(run_on, cluster)
 
 
 def states(recipe: Recipe) -> dict[str, str]:
@@ -153,6 +155,12 @@ def test_a_lone_whole_stage_has_all_cores(run: Run, read_toy: ReadToy, tmp_path:
     run(read_toy(f"total.trace={tmp_path}", text="[corpus]\n"))
     (call,) = [path.name.split() for path in tmp_path.glob("total *")]
     assert int(call[1]) == cluster.cores
+
+
+def test_on_a_gpu_one_process_holds_the_models(read_toy: ReadToy, tmp_path: Path, cluster: Cluster) -> None:
+    run_on(replace(cluster, device="cuda"), read_toy(f"shout.trace={tmp_path}", "corpus.rows=60", text="[corpus]\n"))
+    assert len(list(tmp_path.glob("ended-*"))) == 12
+    assert len(list(tmp_path.glob("load-*"))) == 1
 
 
 @pytest.mark.slow
