@@ -201,7 +201,7 @@ class Artifact:
         self._folder.remove_hidden()
         if isinstance(self._folder, RemoteFolder):
             shutil.rmtree(self._work(), ignore_errors=True)
-        return manifest
+        return self.manifest()
 
     # Inside.
 

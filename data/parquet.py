@@ -17,19 +17,23 @@ def encode(table: pa.Table) -> bytes:
     """Parquet with zstd; comments of fields and the schema's metadata are kept.
 
     Packed binary columns and ids do not repeat, so a dictionary or statistics would only cost.
+    Raises DataError when a column holds a null that its field does not allow.
     """
     plain = {path for path, kind in leaf_columns(table.schema) if pa.types.is_binary(kind) or path == "id"}
     others = [path for path, _ in leaf_columns(table.schema) if path not in plain]
     sink = pa.BufferOutputStream()
-    pq.write_table(
-        _uniform(table),
-        sink,
-        row_group_size=ROW_GROUP_ROWS,
-        compression="zstd",
-        use_dictionary=others or False,
-        write_statistics=others or False,
-        store_schema=True,
-    )
+    try:
+        pq.write_table(
+            _uniform(table),
+            sink,
+            row_group_size=ROW_GROUP_ROWS,
+            compression="zstd",
+            use_dictionary=others or False,
+            write_statistics=others or False,
+            store_schema=True,
+        )
+    except pa.ArrowInvalid as error:
+        raise DataError(f"table cannot be written: {error}") from error
     return bytes(sink.getvalue())
 
 
