@@ -47,7 +47,10 @@ _OWN_KEYS = {
     "marian": {"vocabularies"},
     "fairseq": {"dictionaries", "source_language", "target_language"},
 }
-_OPTIONAL_LIBRARIES = {"transformers": ("transformers", "huggingface_hub"), "fairseq": ("fairseq",)}
+_OPTIONAL_LIBRARIES = {
+    "transformers": {"transformers": "pip install transformers", "huggingface_hub": "pip install huggingface_hub"},
+    "fairseq": {"fairseq": "its fork fairseq-fixed knows Python 3.11"},
+}
 _HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 
 
@@ -141,8 +144,8 @@ def external_files(config: Config) -> list[Path]:
 def faults(config: Config) -> list[str]:
     """A line for each thing that is missing or no model."""
     lines = [
-        f"teacher.kind: {config.kind} needs the library {name}, which is not installed; run `pip install {name}`"
-        for name in _OPTIONAL_LIBRARIES.get(config.kind, ())
+        f"teacher.kind: {config.kind} needs the library {name}, which is not installed: {advice}"
+        for name, advice in _OPTIONAL_LIBRARIES.get(config.kind, {}).items()
         if importlib.util.find_spec(name) is None
     ]
     if config.path is not None:

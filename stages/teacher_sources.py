@@ -84,9 +84,9 @@ def convert_fairseq(
 ) -> None:
     """A fairseq checkpoint with the folder of its `dict.<language>.txt`; raises ModelError.
 
-    Needs the library fairseq, which does not install on Python 3.11 as its makers left it. So this is wired to
-    CTranslate2's converter, but no test runs it. Checkpoints of fairseq before 0.10 hold options that can be read
-    safely; newer ones may hold more, and are refused.
+    Needs the library fairseq, which no longer installs by itself on the Pythons that Potstill runs on, so no test runs
+    this; by hand, with the sources of its fork fairseq-fixed 0.12.3.1, a converted model translated as the original.
+    Checkpoints with their options in an `argparse.Namespace` are read safely; newer ones may hold more, and are refused.
     """
     import torch
     from ctranslate2.converters import FairseqConverter
