@@ -86,7 +86,7 @@ def convert_fairseq(
 
     Needs the library fairseq, which no longer installs by itself on the Pythons that Potstill runs on, so no test runs
     this; by hand, with the sources of its fork fairseq-fixed 0.12.3.1, a converted model translated as the original.
-    Checkpoints with their options in an `argparse.Namespace` are read safely; newer ones may hold more, and are refused.
+    Checkpoints with their options in an `argparse.Namespace` are read safely; newer ones may hold more and are refused.
     """
     import torch
     from ctranslate2.converters import FairseqConverter
