@@ -1,0 +1,1 @@
+"""What goes with the distilled dataset: its card, and its export to text."""
