@@ -56,9 +56,8 @@ class LossSums(NamedTuple):
 
 class _Teacher(NamedTuple):
     ids: Tensor  # [N, K'] entries with a probability of their own
-    probs: Tensor  # [N, K'] after temperature
-    tail: Tensor  # [N] probability of all others together, after temperature; 0 unless ghost
-    negative_entropy: Tensor  # [N] sum of p log p
+    probs: Tensor  # [N, K'] after temperature; [N, K' + 1] with `ghost`, the last for all others together
+    negative_entropy: Tensor  # [N, 1] sum of p log p
 
 
 def loss_sums(
@@ -94,10 +93,7 @@ def teacher_distribution(soft: SoftTargets, targets: Tensor, objective: Objectiv
     if objective.missing_mass == "ghost":
         buckets = torch.cat([log_probs, tail[:, None]], dim=1)
     probs = torch.softmax(buckets / objective.temperature, dim=1)
-    negative_entropy = torch.special.xlogy(probs, probs).sum(1)
-    if objective.missing_mass == "ghost":
-        return _Teacher(ids, probs[:, :-1], probs[:, -1], negative_entropy)
-    return _Teacher(ids, probs, torch.zeros_like(tail), negative_entropy)
+    return _Teacher(ids, probs, torch.special.xlogy(probs, probs).sum(1, keepdim=True))
 
 
 def _with_gold(ids: Tensor, log_probs: Tensor, tail: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -137,10 +133,11 @@ class _ChunkedLoss(torch.autograd.Function):
             rows = slice(begin, begin + step)
             logits = torch.addmm(offset, factors[rows], output.t()).to(working)
             part = None if teacher is None else _Teacher(*(entry[rows] for entry in teacher))
-            sums += _chunk(logits, targets[rows], part, objective)
+            chunk_sums, gradient = _chunk(logits, targets[rows], part, objective)
+            sums += chunk_sums
             if gradients is not None:
-                gradients.bias.add_(logits.sum(0))
-                to_logits = logits.to(dtype)
+                gradients.bias.add_(gradient.sum(0))
+                to_logits = gradient.to(dtype)
                 gradients.hidden[rows] = to_logits @ output
                 gradients.weight.add_(to_logits.t() @ factors[rows])
         uniform = objective.cross_entropy_weight * objective.label_smoothing / len(weight)
@@ -176,76 +173,57 @@ def _sum_of_logits(
     return over_positions @ over_vocabulary + len(hidden) * bias.sum()
 
 
-def _chunk(logits: Tensor, targets: Tensor, teacher: _Teacher | None, objective: Objective) -> Tensor:
-    """Sums [4] as in LossSums over rows of `logits` [n, V], which is overwritten with the loss's gradient to it.
+def _chunk(logits: Tensor, targets: Tensor, teacher: _Teacher | None, objective: Objective) -> tuple[Tensor, Tensor]:
+    """Sums [4] as in LossSums over rows of `logits` [n, V], and the loss's gradient to them.
 
     What label smoothing takes from all logits alike is left to `_sum_of_logits`.
     """
     kept, weight = 1 - objective.label_smoothing, objective.cross_entropy_weight
     largest = logits.amax(1, keepdim=True)
-    logits -= largest
-    gold = logits.gather(1, targets[:, None]).squeeze(1)
+    gold = logits.gather(1, targets[:, None]) - largest
+    probs = torch.softmax(logits, 1)
+    log_total = -probs.amax(1, keepdim=True).log()  # of the logits less their largest: at least 0, at most log V
     if teacher is None:
-        part = _without_teacher(logits, objective)
+        divergence = torch.zeros_like(gold)
+        gradient = probs if weight == 1 else probs.mul_(weight)
     elif objective.missing_mass == "ghost":
-        part = _with_ghost(logits, teacher, objective)
+        divergence, gradient = _ghost(logits, probs, largest, log_total, teacher, objective)
     else:
-        part = _with_entries(logits, teacher, objective)
-    logits.scatter_add_(1, targets[:, None], (-weight * kept * torch.ones_like(gold))[:, None])
-    loss = weight * (part.log_total + objective.label_smoothing * largest.squeeze(1) - kept * gold)
-    loss = loss + objective.soft_target_weight * objective.temperature**2 * part.divergence
+        divergence, gradient = _entries(logits, probs, teacher, objective)
+    gradient.scatter_add_(1, targets[:, None], torch.full_like(gold, -weight * kept))
+    loss = weight * (log_total + objective.label_smoothing * largest - kept * gold)
+    loss = loss + objective.soft_target_weight * objective.temperature**2 * divergence
     correct = (gold == 0).sum().to(loss.dtype)
-    return torch.stack([loss.sum(), (part.log_total - gold).sum(), part.divergence.sum(), correct])
+    return torch.stack([loss.sum(), (log_total - gold).sum(), divergence.sum(), correct]), gradient
 
 
-class _Part(NamedTuple):
-    log_total: Tensor  # [n] log of the softmax's denominator
-    divergence: Tensor  # [n] KL, before its weight and tau ** 2
-
-
-def _without_teacher(logits: Tensor, objective: Objective) -> _Part:
-    """Logits [n, V] become cross_entropy_weight * softmax, in place."""
-    total = logits.exp_().sum(1)
-    logits *= (objective.cross_entropy_weight / total)[:, None]
-    return _Part(total.log(), torch.zeros_like(total))
-
-
-def _with_ghost(logits: Tensor, teacher: _Teacher, objective: Objective) -> _Part:
-    """As `_without_teacher`, and the gradient of KL over K + 1 buckets is added.
+def _ghost(
+    logits: Tensor, probs: Tensor, largest: Tensor, log_total: Tensor, teacher: _Teacher, objective: Objective
+) -> tuple[Tensor, Tensor]:
+    """KL over K + 1 buckets, [n, 1], and its gradient with that of cross-entropy's softmax, [n, V]. Overwrites `probs`.
 
     The rest's mass is summed without the kept entries, never as one minus their sum: it stays exact when tiny.
     With u the student's tempered buckets and q the teacher's, the gradient to a kept entry is tau * (u - q) after
     the factor tau ** 2, and an entry of the rest gets its share of tau * (u_rest - q_rest).
     """
-    kept = logits.gather(1, teacher.ids)
-    kept_mass = kept.exp()
-    rest = logits.exp_().scatter_(1, teacher.ids, 0.0).sum(1).clamp_min(torch.finfo(logits.dtype).tiny)
-    total = rest + kept_mass.sum(1)
-    buckets = torch.cat([kept, rest.log()[:, None]], dim=1)
+    kept = logits.gather(1, teacher.ids) - largest
+    kept_mass = probs.gather(1, teacher.ids)
+    rest = probs.scatter_(1, teacher.ids, 0.0).sum(1, keepdim=True).clamp_min(torch.finfo(probs.dtype).tiny)
+    buckets = torch.cat([kept, rest.log() + log_total], dim=1)
     log_student = torch.log_softmax(buckets / objective.temperature, dim=1)
-    student = log_student.exp()
-    cross = (teacher.probs * log_student[:, :-1]).sum(1) + teacher.tail * log_student[:, -1]
-    pull = objective.soft_target_weight * objective.temperature
-    weight = objective.cross_entropy_weight
-    logits *= (weight / total + pull * (student[:, -1] - teacher.tail) / rest)[:, None]
-    own = (weight / total)[:, None] * kept_mass + pull * (student[:, :-1] - teacher.probs)
-    logits.scatter_add_(1, teacher.ids, own)
-    return _Part(total.log(), teacher.negative_entropy - cross)
+    pull = objective.soft_target_weight * objective.temperature * (log_student.exp() - teacher.probs)
+    gradient = probs.mul_(objective.cross_entropy_weight + pull[:, -1:] / rest)
+    gradient.scatter_add_(1, teacher.ids, objective.cross_entropy_weight * kept_mass + pull[:, :-1])
+    cross = (teacher.probs * log_student).sum(1, keepdim=True)
+    return teacher.negative_entropy - cross, gradient
 
 
-def _with_entries(logits: Tensor, teacher: _Teacher, objective: Objective) -> _Part:
-    """As `_without_teacher`, and the gradient of KL to the student's whole softmax, tau * (p - q), is added."""
+def _entries(logits: Tensor, probs: Tensor, teacher: _Teacher, objective: Objective) -> tuple[Tensor, Tensor]:
+    """As `_ghost`, but KL to the student's whole tempered softmax p, whose gradient is tau * (p - q)."""
     tau, weight = objective.temperature, objective.cross_entropy_weight
     pull = objective.soft_target_weight * tau
-    kept = logits.gather(1, teacher.ids) / tau
-    tempered = (logits / tau).exp_() if tau != 1 else None
-    total = logits.exp_().sum(1)
-    tempered_total = total if tempered is None else tempered.sum(1)
-    if tempered is None:
-        logits *= ((weight + pull) / total)[:, None]
-    else:
-        logits *= (weight / total)[:, None]
-        logits += tempered.mul_((pull / tempered_total)[:, None])
-    logits.scatter_add_(1, teacher.ids, -pull * teacher.probs)
-    cross = (teacher.probs * (kept - tempered_total.log()[:, None])).sum(1)
-    return _Part(total.log(), teacher.negative_entropy - cross)
+    log_student = torch.log_softmax(logits / tau, 1)
+    cross = (teacher.probs * log_student.gather(1, teacher.ids)).sum(1, keepdim=True)
+    gradient = probs.mul_(weight).add_(log_student.exp_(), alpha=pull) if tau != 1 else probs.mul_(weight + pull)
+    gradient.scatter_add_(1, teacher.ids, -pull * teacher.probs)
+    return teacher.negative_entropy - cross, gradient
