@@ -37,7 +37,7 @@ REJECTS = pa.schema(
             "source", pa.string(), "source text as far as it could be read, at most 1,000 characters", nullable=True
         ),
         _field("reference", pa.string(), "reference text, likewise", nullable=True),
-        _field("reason", pa.string(), "why it was not taken: one of the reasons in stages/corpus.py"),
+        _field("reason", pa.string(), "why it was not taken: one of the reasons in stages/readers/rows.py"),
     ]
 )
 
@@ -71,7 +71,11 @@ SOFT_TARGETS = pa.schema(
         ID,
         _field("length", pa.int32(), "T: target positions, </s> included"),
         _field("topk_ids", pa.binary(), "[T, K] u16 or u32: vocabulary ids, most probable first"),
-        _field("topk_log_probs", pa.binary(), "[T, K] f16: natural log-probability over the full vocabulary, at T=1"),
+        _field(
+            "topk_log_probs",
+            pa.binary(),
+            "[T, K] f16: natural log-probability over the full vocabulary, at temperature 1",
+        ),
         _field("tail_log_mass", pa.binary(), "[T] f16: log of the summed probability of all entries not kept"),
         _field("token_log_probs", pa.binary(), "[T] f16: natural log-probability of the forced token"),
         _field("entropy", pa.binary(), "[T] f16: entropy of the full distribution, in nats"),
