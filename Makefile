@@ -81,10 +81,10 @@ $(STAGES): $(SETUP)
 # --- checks ---------------------------------------------------------------------------------------
 
 test: setup-dev lint types  ## Lint, types, the fast tests and one tiny end-to-end run.
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-fast: setup-dev  ## The fast tests only: under a minute.
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 lint: setup-dev
 	$(BIN)/ruff check .
