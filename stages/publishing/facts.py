@@ -1,6 +1,7 @@
 """Tables of the card, out of the manifests of all stages that had a part in the dataset."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -114,4 +115,6 @@ def _type_name(kind: pa.DataType) -> str:
 
 
 def _cell(value: str) -> str:
-    return " ".join(value.split()).replace("|", "\\|")
+    """On one line; nothing in it ends the cell or is taken for HTML, as </s> would be."""
+    plain = " ".join(value.split()).replace("|", "\\|")
+    return re.sub("(`[^`]*`)|<", lambda found: found[1] or "&lt;", plain)

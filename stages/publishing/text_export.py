@@ -79,12 +79,12 @@ def _fits(token: str) -> bool:
 
 
 def _write_vocabularies(vocabulary: dict[str, list[str]], folder: Path) -> list[int]:
-    """A token a line, in the teacher's order; returns the two sizes."""
+    """A token a line, in the teacher's order; returns the sizes that OpenNMT-py will find."""
     sizes = []
     for side in ("source", "target"):
         tokens = [token for token in dict.fromkeys(vocabulary[side]) if token not in SPECIALS and _fits(token)]
         write_atomically(folder / f"{side}.vocab", "".join(f"{token}\n" for token in tokens).encode())
-        sizes.append(len(tokens))
+        sizes.append(len(SPECIALS) + len(tokens))  # OpenNMT-py counts its own, and drops what is over
     return sizes
 
 
