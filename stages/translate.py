@@ -79,7 +79,10 @@ def load_translator(
     info = load_teacher_info(folder)
     layout = {"inter_threads": threads, "intra_threads": 1} if device == "cpu" else {"inter_threads": 1}
     try:
-        model = ctranslate2.Translator(str(folder), device=device, **layout)
+        # A model that was made on another machine falls back to what this one computes.
+        known = info.quantization in ctranslate2.get_supported_compute_types(device)
+        compute_type = info.quantization if known else "default"
+        model = ctranslate2.Translator(str(folder), device=device, compute_type=compute_type, **layout)
     except (RuntimeError, ValueError) as error:
         raise ModelError(f"{folder}: CTranslate2 cannot load this model on {device}: {error}") from error
     return TextTranslator(
