@@ -66,6 +66,16 @@ def _made_shards(step: Step) -> str:
 
 
 def _why(step: Step, steps: Sequence[Step]) -> str:
-    missing = [other.node.name for other in steps if other.state != "done"]
-    waits = [name for name in step.node.inputs.values() if name in missing]
+    waits = _nearest(step, [other for other in steps if other.state != "done"])
     return "; ".join([*step.reasons, *([f"waits for {', '.join(waits)}"] if waits else [])])
+
+
+def _nearest(step: Step, unfinished: Sequence[Step]) -> list[str]:
+    """Unfinished nodes that the step reads, without those that another of them waits for anyway."""
+    inputs = {other.node.name: set(other.node.inputs.values()) for other in unfinished}
+    behind = {name: set[str]() for name in inputs}
+    # Steps come after all they read, so what lies behind those is known already.
+    for name, names in inputs.items():
+        behind[name] = names.union(*(behind.get(other, set()) for other in names))
+    waits = [name for name in step.node.inputs.values() if name in inputs]
+    return [name for name in waits if not any(name in behind[other] for other in waits)]

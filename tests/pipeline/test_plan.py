@@ -72,9 +72,11 @@ def test_a_change_reaches_only_what_hangs_on_it_and_is_named(read_toy: ReadToy) 
     assert [name for name, step in changed.items() if step.state == "done"] == ["corpus", "base"]
     assert changed["shout"].reasons == ("shout.mark ! -> ?",)
     assert changed["total"].reasons == ()
-    table = plan_table(list(changed.values()))
-    assert "0 of 4" in table
-    assert "waits for shout" in table
+    lines = {line.split()[0]: line for line in plan_table(list(changed.values())).splitlines()}
+    assert "0 of 4" in lines["shout"]
+    # Of all that is missing only the nearest: `total` needs shout too, but waits for count.
+    assert lines["total"].endswith(" waits for count")
+    assert lines["report"].endswith(" waits for total")
 
 
 def test_equal_content_of_another_making_re_runs_nothing_behind_it(read_toy: ReadToy) -> None:
@@ -133,7 +135,7 @@ def test_the_manifest_tells_all_that_went_into_the_fingerprint(read_toy: ReadToy
     assert artifact
     manifest = json.loads((Path(artifact.url) / "manifest.json").read_text())
     assert manifest["stage"] == "base"
-    assert manifest["config"] == {"data": "rows", "factor": 1, "seconds": 0.0, "trace": ""}
+    assert manifest["config"] == {"data": "rows", "factor": 1, "seconds": 0.0, "trace": "", "meet": 0}
     assert manifest["inputs"] == {"corpus": steps["corpus"].content}
     assert manifest["metrics"] == {"total": 20}
     assert artifact.url.endswith(f"base-{manifest['fingerprint']}")

@@ -54,7 +54,13 @@ def test_what_is_no_section_is_a_fault(tmp_path: Path) -> None:
 
 def test_a_variant_lies_over_the_section_of_its_stage(tmp_path: Path) -> None:
     recipe = read(tmp_path, "[corpus]\n[total]\nfactor = 3\nseconds = 1\n[base]\nfactor = 4\n")
-    assert recipe.graph["base"].config.model_dump() == {"data": "rows", "factor": 4, "seconds": 1.0, "trace": ""}
+    assert recipe.graph["base"].config.model_dump() == {
+        "data": "rows",
+        "factor": 4,
+        "seconds": 1.0,
+        "trace": "",
+        "meet": 0,
+    }
     assert recipe.graph["total"].config.model_dump()["data"] == "length"
     assert recipe.graph["base"].inputs == {"corpus": "corpus"}
 

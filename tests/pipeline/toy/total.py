@@ -20,7 +20,9 @@ class Config(BaseModel):
     data: Literal["length", "rows"] = "length"
     factor: int = Field(1, ge=1, le=10)
     seconds: float = Field(0.0, ge=0)
+    # Folder in which calls leave a trace, and how many calls wait there for one another.
     trace: str = ""
+    meet: int = 0
 
 
 def inputs(config: Config) -> tuple[str, ...]:
@@ -28,8 +30,10 @@ def inputs(config: Config) -> tuple[str, ...]:
 
 
 def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtime: Runtime) -> dict[str, Any]:
-    begun = time.time()
     runtime.progress(0, 2, {"loss": 2.5})
+    if config.trace:
+        (Path(config.trace) / f"call {output.node} {runtime.threads}").touch()
+    _wait_for_others(config)
     time.sleep(config.seconds)
     if config.data == "length":
         total = sum(sum(table.column("length").to_pylist()) for table in inputs["count"].tables("train-"))
@@ -37,7 +41,12 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
         total = sum(table.num_rows for table in inputs["corpus"].tables("train-"))
     (output.work_path() / "total.txt").write_text(f"{config.factor * total}\n")
     runtime.progress(2, 2, {"loss": 0.5})
-    if config.trace:
-        name = f"{output.node} {runtime.threads} {begun} {time.time()}"
-        (Path(config.trace) / name).touch()
     return {"total": config.factor * total}
+
+
+def _wait_for_others(config: Config) -> None:
+    deadline = time.monotonic() + 60
+    while config.meet > len(list(Path(config.trace).glob("call *"))):
+        if time.monotonic() > deadline:
+            raise TimeoutError("nobody came")
+        time.sleep(0.01)
