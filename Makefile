@@ -45,10 +45,11 @@ $(VENV)/.setup: $(BIN)/python $(RUNTIME_LOCK)
 	$(PIP) install --retries 1 --no-deps --requirement requirements/torch.txt
 	$(PIP) install --no-deps --requirement requirements/runtime.txt
 	$(PIP) install --no-deps --requirement requirements/onmt.txt
-	$(PIP) install --no-deps --no-build-isolation --editable .
+	PYTHONWARNINGS=ignore $(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.setup-gpu: $(VENV)/.setup requirements/gpu.txt
+	$(PIP) uninstall --yes torch  # the CPU build would do for pip
 	$(PIP) install --requirement requirements/gpu.txt
 	@touch $@
 

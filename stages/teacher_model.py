@@ -17,6 +17,7 @@ from data.model_folder import (
     special_token,
 )
 from data.runtime import Runtime
+from stages.cuda_libraries import load_cuda_libraries
 from stages.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -92,6 +93,8 @@ def load_teacher(folder: Path, runtime: Runtime) -> TeacherModel:
 
     info = load_teacher_info(folder)
     device = device_of(info, runtime)
+    if device == "cuda":
+        load_cuda_libraries()
     try:
         translator = ctranslate2.Translator(
             str(folder),

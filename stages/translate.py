@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from data.errors import ModelError
 from data.ids import normalise
 from data.model_folder import load_teacher_info
+from stages.cuda_libraries import load_cuda_libraries
 from stages.tokenizer import Tokenizer, load_tokenizer
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ def load_translator(
     """
     import ctranslate2
 
+    if device == "cuda":
+        load_cuda_libraries()
     info = load_teacher_info(folder)
     layout = {"inter_threads": threads, "intra_threads": 1} if device == "cpu" else {"inter_threads": 1}
     try:
