@@ -96,7 +96,9 @@ def test_a_table_is_measured_row_by_row() -> None:
     table = _table(lengths, log_probs[:, 1], entropy, log_probs[:, :2])
     config = measure.Config()
 
-    found = measure.run(table, config, measure.load(config, {}, Runtime())).to_pylist()
+    measured = measure.run(table, config, measure.load(config, {}, Runtime()))
+    assert measure.count(measured) == {"language_unknown": 1, "without_reference": 2}
+    found = measured.to_pylist()
 
     assert [row["id"] for row in found] == ["0", "1", "2"]
     starts = [0, 3, 4, 8]
