@@ -24,7 +24,9 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(description="folder below the store; the recipe's file name when absent", pattern=r"^[\w.-]+$")
+    name: str = Field(
+        "", description="folder below the store; the recipe's file name when absent", pattern=r"^[\w.-]+$"
+    )
     store: str = Field("runs", description="where artefacts are kept: a folder or any fsspec URL")
     storage_options: dict[str, Any] = Field(default_factory=dict, description="options of that fsspec file system")
     retries: int = Field(2, description="how often a shard that failed is tried again", ge=0, le=20)

@@ -95,7 +95,7 @@ def _type_name(annotation: Any) -> str:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    if field.default_factory is not None or field.default in (PydanticUndefined, None):
+    if field.default_factory is not None or field.default in (PydanticUndefined, None, ""):
         return ""
     return f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
 
