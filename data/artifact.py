@@ -122,9 +122,7 @@ class Artifact:
 
         Raises PotstillError when the disk is full, DataError when the artefact is complete already.
         """
-        self._reopen()
-        if self._folder.stamp(MANIFEST) is not None:
-            raise DataError(f"{self.url} is complete and is not written to; delete it to make it anew", shard=name)
+        self._open_for_writing()
         content = encode(table)
         record = ShardRecord(
             name=check_shard_name(name),
@@ -150,9 +148,7 @@ class Artifact:
 
     def discard_shards(self) -> None:
         """Removes what was written of shards, for a whole stage that starts anew; raises DataError when complete."""
-        self._reopen()
-        if self._folder.stamp(MANIFEST) is not None:
-            raise DataError(f"{self.url} is complete; delete it to make it anew")
+        self._open_for_writing()
         for record in self._records():
             self._folder.remove(_record_name(record.name))
             self._folder.remove(record.name + SUFFIX)
@@ -178,8 +174,12 @@ class Artifact:
     ) -> Manifest:
         """Records all files and shards, writes the manifest, and removes what was needed only until then.
 
+        Of a complete artefact it returns the manifest that is there: a task that is tried again may call it twice.
         Raises DataError when a recorded shard is not there any more, PotstillError when the disk is full.
         """
+        self._reopen()
+        if self._folder.stamp(MANIFEST) is not None:
+            return self.manifest()
         shards = sorted(self._records(), key=lambda record: record.name)
         if lost := [record.name for record in shards if self._folder.stamp(record.name + SUFFIX) is None]:
             raise DataError(f"vanished from {self.url} while others were written; run again", shard=lost[0])
@@ -235,9 +235,14 @@ class Artifact:
                 self._write_record(record)
         self._folder.remove(MANIFEST)
 
+    def _open_for_writing(self) -> None:
+        self._reopen()
+        if self._folder.stamp(MANIFEST) is not None:
+            raise DataError(f"{self.url} is complete and is not written to; delete it to make it anew")
+
     def _take_files(self, shards: set[str]) -> list[FileRecord]:
         work = LocalFolder(self._work())
-        names = [name for name in work.names() if not is_hidden(name) and name not in {*shards, MANIFEST}]
+        names = [name for name in work.names() if not is_hidden(name) and name not in shards]
         if isinstance(self._folder, RemoteFolder):
             for name in names:
                 self._folder.upload(work.root / name, name)

@@ -128,11 +128,11 @@ def test_the_content_digest_is_of_content_alone(store: Store) -> None:
     assert quick.content_digest() != renamed.content_digest()
 
 
-def test_metrics_may_hold_numbers_of_numpy_but_nothing_without_json(artifact: Artifact) -> None:
+def test_metrics_may_hold_numbers_of_numpy_but_nothing_without_json(store: Store, artifact: Artifact) -> None:
     metrics = {"loss": np.float32(0.5), "curve": np.arange(2)}
     assert artifact.complete(**MANIFEST_FIELDS, metrics=metrics).metrics == {"loss": 0.5, "curve": [0, 1]}
     with pytest.raises(DataError, match="manifest of decode holds what JSON cannot"):
-        artifact.complete(**MANIFEST_FIELDS, metrics={"model": object()})
+        store.artifact("other", FINGERPRINT).complete(**MANIFEST_FIELDS, metrics={"model": object()})
 
 
 @pytest.mark.parametrize("damage", ["truncated", "altered", "altered after it was read"])
@@ -193,6 +193,8 @@ def test_a_complete_artifact_that_lost_a_shard_makes_only_this_one_again(artifac
     _delete(artifact, "train-00001.parquet")
     assert not artifact.is_complete()
     assert set(artifact.finished_shards()) == {"train-00000", "train-00002", "valid-00000"}
+    # Before any of many processes writes: none of them must find a manifest.
+    assert "manifest.json" not in _names(artifact)
     artifact.write_shard("train-00001", _table(first=10), {"rows": 3, "tokens": 1.5})
     after = artifact.complete(**MANIFEST_FIELDS)
     assert (after.content_digest(), after.counters) == (before.content_digest(), before.counters)
@@ -202,8 +204,10 @@ def test_a_complete_artifact_is_not_written_to(artifact: Artifact) -> None:
     _finished(artifact)
     with pytest.raises(DataError, match="is complete and is not written to"):
         artifact.write_shard("train-00001", _table())
-    with pytest.raises(DataError, match="is complete"):
+    with pytest.raises(DataError, match="is complete and is not written to"):
         artifact.discard_shards()
+    before = artifact.manifest()
+    assert artifact.complete(**MANIFEST_FIELDS, seconds=99.0) == before == artifact.manifest()
 
 
 def test_a_whole_stage_that_starts_anew_leaves_no_shard_of_before(artifact: Artifact) -> None:
