@@ -28,6 +28,7 @@ from pipeline.recipe import Recipe, read_recipe
 from pipeline.session import ClusterOptions, open_planner, run_recipe, select_graph
 from pipeline.tables import plan_table, size_text, status_table, total_bytes
 
+ONE_WISH_SECONDS = 1.0
 OWN_LOGGERS = ("data", "stages", "pipeline", "onmt")
 
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a TOML file.")]
@@ -260,11 +261,17 @@ def _display(plain: bool) -> Display:
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """SIGINT and SIGTERM raise Stopped inside; a second one ends at once, without waiting for workers."""
+    """SIGINT and SIGTERM raise Stopped inside; one that comes later ends at once, without waiting for workers."""
+    asked: list[float] = []
 
-    def stop(number: int, frame: FrameType | None) -> NoReturn:
-        signal.signal(number, signal.SIG_DFL)
-        raise Stopped(number)
+    def stop(number: int, frame: FrameType | None) -> None:
+        asked.append(time.monotonic())
+        if len(asked) == 1:
+            raise Stopped(number)
+        # `timeout` and others signal the process and then its group: that is one wish, told twice.
+        if asked[-1] - asked[0] > ONE_WISH_SECONDS:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

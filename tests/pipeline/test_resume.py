@@ -107,7 +107,8 @@ def test_a_signal_stops_cleanly_and_says_how_to_go_on(folders: tuple[Path, Path]
     broken, _ = folders
     with start(broken, "run", "toy.toml", "--no-dashboard") as process:
         wait_for_shards(broken, 2)
-        # As Ctrl-C does it in a terminal: to the workers as well.
+        # As `timeout` does it, and Ctrl-C in a terminal: to the workers as well.
+        process.send_signal(number)
         os.killpg(process.pid, number)
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 128 + number
