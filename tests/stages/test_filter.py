@@ -96,6 +96,15 @@ def test_without_rows_or_rules_there_is_nothing_to_fail(tmp_path: Path) -> None:
     assert (verdicts, metrics["rows"], metrics["accepted"]) == ([], 0, 0)
 
 
+def test_a_bound_lets_its_own_value_pass_and_one_quantile_makes_one_bound(tmp_path: Path) -> None:
+    rows = [{"source_copy": value, "reference_chrf": value} for value in (0.7, 0.8, 0.9)]
+    rules = {"source_copy": {"max": 0.8}, "reference_chrf": {"min_quantile": 0.5}, "log_prob_per_token": {}}
+    verdicts, metrics = _run(tmp_path, rows, rules)
+    assert [row["reasons"] for row in verdicts] == [["reference_chrf"], [], ["source_copy"]]
+    step = next(step for step in metrics["waterfall"] if step["rule"] == "reference_chrf")
+    assert (step["min"], step["max"]) == (pytest.approx(0.8), None)
+
+
 def test_the_tighter_of_two_bounds_counts(tmp_path: Path) -> None:
     rows = [{"mean_entropy": float(value)} for value in range(11)]
     rules = {"mean_entropy": {"min": 3.0, "min_quantile": 0.1, "max": 100.0, "max_quantile": 0.9}}
