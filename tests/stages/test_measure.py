@@ -34,6 +34,7 @@ ROWS = [
         ("{count, plural, one {# item} other {# items}}", "{n, plural, one {# Ding} other {# Dinge}}", 1),
         ("{{ value }} at {:.2f}", "{{ value }} bei {:.1f}", 1),
         ("%1$@ has %ld", "%ld hat %1$@", 0),
+        ("%ld files", "Dateien", 1),
         ("See [the docs](/help)", "Siehe [die Hilfe](/help)", 0),
         ("See [the docs](/help)", "Siehe die Hilfe", 1),
     ],
