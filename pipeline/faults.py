@@ -2,7 +2,8 @@
 
 import difflib
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -17,6 +18,26 @@ def validation_faults(model: type[BaseModel], error: ValidationError, prefix: st
     """All faults pydantic found in a section, one line each, every key starting with `prefix`."""
     lines = [_line(model, details, prefix) for details in error.errors(include_url=False)]
     return list(dict.fromkeys(lines))
+
+
+def without_unknown_keys(content: Mapping[str, Any], error: ValidationError) -> dict[str, Any] | None:
+    """A copy of a section without the keys that pydantic does not know; None when it found none of them."""
+    places = [details["loc"] for details in error.errors() if details["type"] == "extra_forbidden"]
+    copy = deepcopy(dict(content))
+    removed = [_remove(copy, place) for place in places]
+    return copy if any(removed) else None
+
+
+def _remove(content: Any, place: Sequence[str | int]) -> bool:
+    """Deletes what stands at a place; names of a union's members, which pydantic adds to it, are stepped over."""
+    *way, last = place
+    for step in way:
+        if (isinstance(content, list) and isinstance(step, int)) or (isinstance(content, dict) and step in content):
+            content = content[step]
+    if not isinstance(content, dict) or last not in content:
+        return False
+    del content[last]
+    return True
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from pipeline.faults import did_you_mean, validation_faults
+from pipeline.faults import did_you_mean, validation_faults, without_unknown_keys
 from pipeline.graph import StageEntry
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -39,11 +39,19 @@ def check_stages(document: Mapping[str, Any], stages: Sequence[StageEntry]) -> t
 
 
 def check_section(model: type[Model], content: Mapping[str, Any], name: str) -> tuple[Model | None, list[str]]:
-    """The config, or None and all that is wrong with it."""
+    """The config and all that is wrong; None for a config that cannot be told without what is wrong.
+
+    Unknown keys are left out for a second look, so that they hide neither validators' faults nor missing files.
+    """
     try:
         return model.model_validate(content), []
     except ValidationError as error:
-        return None, validation_faults(model, error, name)
+        faults = validation_faults(model, error, name)
+        known = without_unknown_keys(content, error)
+    if known is None:
+        return None, faults
+    config, more = check_section(model, known, name)
+    return config, list(dict.fromkeys([*faults, *more]))
 
 
 def table(document: Mapping[str, Any], name: str) -> dict[str, Any]:
