@@ -41,9 +41,10 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    title: str | None = Field(None, description="name on the card; by default the languages", min_length=1)
+    # One line of plain text: anything else would be a heading, or markup, in the card.
+    title: str | None = Field(None, description="name on the card; by default the languages", pattern=r"^[^\r\n<>]+$")
     licence: str | None = Field(
-        None, description="licence of the dataset; by default those of its sources", min_length=1
+        None, description="licence of the dataset; by default those of its sources", pattern=r"^[^\r\n<>]+$"
     )
 
 

@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from data import schema
 from data.artifact import Artifact
 from data.runtime import Runtime
+from data.soft_targets import unpack
 from stages import dataset
 from stages.publishing.card import size_category
 from stages.publishing.facts import markdown_table
@@ -102,6 +105,16 @@ def test_soft_targets_are_read_in_three_lines(folder: Path, monkeypatch: pytest.
     assert names["ids"].shape == names["log_probs"].shape == (names["row"]["length"], K)
     mass = np.exp(names["log_probs"].astype(np.float64)).sum(axis=1) + np.exp(names["tail_log_mass"].astype(np.float64))
     np.testing.assert_allclose(mass, 1, atol=2e-3)
+    stored = unpack(pq.read_table(folder / "train-00000.parquet"))[0]
+    np.testing.assert_array_equal(names["ids"], stored.topk_ids)
+    np.testing.assert_array_equal(names["log_probs"], stored.topk_log_probs)
+    np.testing.assert_array_equal(names["tail_log_mass"], stored.tail_log_mass)
+
+
+@pytest.mark.parametrize("title", ["a\n# b", "<b>a</b>", ""])
+def test_a_title_is_one_line_of_plain_text(title: str) -> None:
+    with pytest.raises(ValidationError, match="title"):
+        dataset.Config(title=title)
 
 
 def test_the_front_matter_is_what_the_hub_reads(folder: Path) -> None:
