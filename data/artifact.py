@@ -147,11 +147,11 @@ class Artifact:
         return {record.name: record for record in whole}
 
     def discard_shards(self) -> None:
-        """Removes what was written of shards, for a whole stage that starts anew; raises DataError when complete."""
+        """Removes all shards, recorded or not, for a whole stage that starts anew; raises DataError when complete."""
         self._open_for_writing()
-        for record in self._records():
-            self._folder.remove(_record_name(record.name))
-            self._folder.remove(record.name + SUFFIX)
+        for name in self._folder.names():
+            if name.startswith(f"{RECORDS}/") or (name.endswith(SUFFIX) and "/" not in name):
+                self._folder.remove(name)
 
     def work_path(self) -> Path:
         """The local folder in which a whole stage writes its files. What is in it survives a kill."""

@@ -44,10 +44,9 @@ def decode(source: Any, columns: Sequence[str] | None, where: str) -> pa.Table:
             names = file.schema_arrow.names
             if missing := [name for name in columns or () if name not in names]:
                 raise DataError(f"has no column {', '.join(missing)}; it has {', '.join(names)}", shard=where)
-            table = file.read(columns=None if columns is None else list(columns))
+            return file.read(columns=None if columns is None else list(columns))
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"cannot be read as Parquet: {error}", shard=where) from error
-    return table if columns is None else table.select(list(columns))
 
 
 def _uniform(table: pa.Table) -> pa.Table:

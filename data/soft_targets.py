@@ -114,15 +114,16 @@ def pack(
 
 
 def flat(table: pa.Table, name: str) -> Array:
-    """One packed column of all rows together: [N, K] for `topk_*`, else [N]; a view of the table's memory.
+    """One packed column of all rows together: [N, K] for `topk_*`, else [N]; a column in one piece is not copied.
 
     Needs the columns `length` and `name` alone. Raises DataError when a row's bytes are not T * K * item size.
     """
     target_format = SoftTargetFormat.of(table.schema)
     dtype = _IDS[target_format.ids_dtype] if name == "topk_ids" else _FLOAT
     width = target_format.k if name.startswith("topk_") else 1
-    array = table.column(name).cast(pa.binary()).combine_chunks()
-    array = array.chunk(0) if isinstance(array, pa.ChunkedArray) else array
+    column = table.column(name).cast(pa.binary())
+    # A column in one piece is not copied; it may lie in the middle of its buffers.
+    array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     expected = row_lengths(table) * width * dtype.itemsize
     offsets = np.frombuffer(array.buffers()[1], dtype=np.int32)[array.offset : array.offset + len(array) + 1]
     if array.null_count or not np.array_equal(np.diff(offsets), expected):
@@ -137,7 +138,7 @@ def row_lengths(table: pa.Table) -> npt.NDArray[np.int64]:
 
 
 def unpack(table: pa.Table) -> list[SoftTargets]:
-    """Soft targets row by row, nothing copied; raises DataError as `flat` does."""
+    """Soft targets row by row; raises DataError as `flat` does."""
     names = ("topk_ids", "topk_log_probs", "tail_log_mass", "token_log_probs", "entropy")
     bounds = np.concatenate([[0], np.cumsum(row_lengths(table))])
     columns = [flat(table, name) for name in names]

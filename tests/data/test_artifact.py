@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import pickle
 import re
 import uuid
@@ -186,6 +187,15 @@ def test_only_whole_shards_count_as_finished(artifact: Artifact) -> None:
     assert list(artifact.finished_shards()) == ["train-00002"]
 
 
+def test_a_record_under_another_shards_name_counts_for_neither(artifact: Artifact) -> None:
+    artifact.write_shard("train-00000", _table())
+    artifact.write_shard("train-00001", _table())
+    record = _read(artifact, ".records/train-00000.parquet.json")
+    _overwrite(artifact, ".records/train-00001.parquet.json", record)
+    assert list(artifact.finished_shards()) == ["train-00000"]
+    assert [shard.name for shard in artifact.complete(**MANIFEST_FIELDS).shards] == ["train-00000"]
+
+
 def test_a_complete_artifact_that_lost_a_shard_makes_only_this_one_again(artifact: Artifact) -> None:
     before = _finished(artifact).manifest()
     assert set(artifact.finished_shards()) == {"train-00000", "train-00001", "train-00002", "valid-00000"}
@@ -213,6 +223,8 @@ def test_a_complete_artifact_is_not_written_to(artifact: Artifact) -> None:
 def test_a_whole_stage_that_starts_anew_leaves_no_shard_of_before(artifact: Artifact) -> None:
     artifact.write_shard("train-00000", _table())
     artifact.write_shard("train-00001", _table())
+    artifact.write_shard("train-00002", _table())
+    _delete(artifact, ".records/train-00002.parquet.json")
     (artifact.work_path() / "kept.txt").write_text("a checkpoint, say")
     artifact.discard_shards()
     artifact.write_shard("train-00000", _table())
@@ -269,6 +281,27 @@ def test_files_of_a_whole_stage_are_recorded_and_scratch_is_not(store: Store, ar
     assert _names(artifact) == {"tokenizer/source.spm", "manifest.json"}
     assert not (work / ".checkpoints").exists()
     assert (artifact.path() / "tokenizer" / "source.spm").read_bytes() == b"pieces"
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's list of open files")
+def test_files_of_a_whole_stage_are_on_disk_before_the_manifest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact = Store(str(tmp_path)).artifact("teacher", FINGERPRINT)
+    (artifact.work_path() / "model").mkdir()
+    (artifact.work_path() / "model" / "model.bin").write_bytes(b"weights")
+    flushed: list[str] = []
+    flush = os.fsync
+
+    def recorded(descriptor: int) -> None:
+        flushed.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", recorded)
+    artifact.complete(**MANIFEST_FIELDS)
+    before, after = flushed[:3], flushed[3:]
+    assert before == ["model.bin", Path(artifact.url).name, "model"]
+    assert after[0].startswith(".manifest.json.")
 
 
 def test_altered_files_of_a_whole_stage_are_not_handed_out(artifact: Artifact) -> None:

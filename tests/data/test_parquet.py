@@ -4,6 +4,7 @@ import io
 import os
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -47,6 +48,13 @@ def test_the_same_table_gives_the_same_bytes_however_it_lies_in_memory() -> None
     assert pieces.column("id").num_chunks == 3
     assert encode(table) == encode(pieces) == encode(grown) == encode(_table())
     assert encode(table) != encode(table.slice(1))
+
+
+def test_columns_of_many_pages_give_the_same_bytes_however_they_are_cut() -> None:
+    noise = np.random.default_rng(5).bytes(4_000_000)
+    table = pa.table({"id": ["x"] * 4000, "noise": [noise[n * 1000 :][:1000] for n in range(4000)]})
+    pieces = pa.concat_tables([table.slice(0, 10), table.slice(10, 1700), table.slice(1710)])
+    assert encode(table) == encode(pieces)
 
 
 def test_the_order_of_metadata_does_not_reach_the_bytes() -> None:

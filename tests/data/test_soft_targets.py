@@ -78,6 +78,7 @@ def test_what_is_packed_is_unpacked_after_a_journey_through_parquet(chunks: int)
 def test_a_slice_is_unpacked_alone_and_no_rows_are_no_error() -> None:
     table = pack(**_positions())
     np.testing.assert_array_equal(unpack(table.slice(1, 1))[0].topk_ids, unpack(table)[1].topk_ids)
+    np.testing.assert_array_equal(flat(table.slice(1), "entropy"), flat(table, "entropy")[2:])
     assert unpack(table.slice(3)) == []
     assert unpack(table.schema.empty_table()) == []
 
