@@ -28,12 +28,12 @@ def without_unknown_keys(content: Mapping[str, Any], error: ValidationError) -> 
     return copy if any(removed) else None
 
 
-def _remove(content: Any, place: Sequence[str | int]) -> bool:
+def _remove(content: Any, place: Sequence[Any]) -> bool:
     """Deletes what stands at a place; names of a union's members, which pydantic adds to it, are stepped over."""
     *way, last = place
     for step in way:
-        if (isinstance(content, list) and isinstance(step, int)) or (isinstance(content, dict) and step in content):
-            content = content[step]
+        inside = isinstance(step, int) if isinstance(content, list) else isinstance(content, dict) and step in content
+        content = content[step] if inside else content
     if not isinstance(content, dict) or last not in content:
         return False
     del content[last]
