@@ -22,10 +22,10 @@ import typer
 from data.errors import ConfigError, DataError, PotstillError
 from data.store import Artifact
 from pipeline.graph import STAGES, StageEntry
+from pipeline.launch import ClusterOptions, open_planner, run_recipe, select_graph
 from pipeline.plan import has_manifest, newest_manifest
 from pipeline.progress import BarDisplay, Display, PlainDisplay, clock_text
 from pipeline.recipe import Recipe, read_recipe
-from pipeline.session import ClusterOptions, open_planner, run_recipe, select_graph
 from pipeline.tables import plan_table, size_text, status_table, total_bytes
 
 ONE_WISH_SECONDS = 1.0

@@ -144,6 +144,6 @@ def test_help_names_every_command(call: Call) -> None:
 
 def test_planning_imports_nothing_heavy() -> None:
     heavy = ("torch", "onmt", "ctranslate2", "sentencepiece", "transformers", "sacrebleu", "pandas", "dask", "rich")
-    code = f"import sys, pipeline.cli, pipeline.session; print([name for name in {heavy!r} if name in sys.modules])"
+    code = f"import sys, pipeline.cli, pipeline.launch; print([name for name in {heavy!r} if name in sys.modules])"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output == "[]\n"

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.launch import open_planner
 from pipeline.plan import Step
 from pipeline.recipe import Recipe
 from pipeline.runner import make_job
-from pipeline.session import open_planner
 from pipeline.tables import plan_table, size_text, status_table
 from pipeline.worker import close_shards, run_shard, run_whole
 from tests.pipeline.conftest import ReadToy

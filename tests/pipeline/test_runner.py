@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.cluster import Cluster
+from pipeline.launch import open_planner
 from pipeline.progress import PlainDisplay
 from pipeline.recipe import Recipe
 from pipeline.runner import RunError, Runner
-from pipeline.session import open_planner
 from tests.pipeline.conftest import ReadToy
 
 Run = Callable[[Recipe], list[str]]

@@ -6,9 +6,9 @@ import pytest
 
 from data.errors import DataError
 from pipeline.graph import Node
+from pipeline.launch import open_planner
 from pipeline.plan import Step
 from pipeline.runner import make_job
-from pipeline.session import open_planner
 from pipeline.worker import Job, ResourceCache, TaskError, check_result, close_shards, run_shard
 from tests.pipeline.conftest import ReadToy
 from tests.pipeline.toy import corpus, shout
