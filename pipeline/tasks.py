@@ -68,6 +68,9 @@ class ShardRun:
         self._waiting = deque(name for name in sorted(step.shards) if name not in step.finished)
         self._in_flight: dict[Future, str] = {}
         self._tries: Counter[str] = Counter()
+        # Dask blames every shard that stood with a worker when it died; alone, only the guilty one dies again.
+        self._suspects: deque[str] = deque()
+        self._alone: set[str] = set()
         self._closing = False
         self._meter = _Rows(sum(step.finished.values()), sum(step.shards.values()))
 
@@ -75,6 +78,9 @@ class ShardRun:
         """Submits shards until `window` of them are on the cluster; the manifest when none is left."""
         while self._waiting and len(self._in_flight) < window:
             shard = self._waiting.popleft()
+            self._in_flight[self._submit(run_shard, self._job, shard)] = shard
+        if not self._waiting and not self._in_flight and self._suspects:
+            shard = self._suspects.popleft()
             self._in_flight[self._submit(run_shard, self._job, shard)] = shard
         if not self._waiting and not self._in_flight and not self._closing:
             if self.failures:
@@ -99,6 +105,9 @@ class ShardRun:
         if failure.shard and is_retryable(future) and self._tries[failure.shard] <= self._retries:
             display.note(f"{failure}; trying again ({self._tries[failure.shard]} of {self._retries})")
             self._waiting.append(failure.shard)
+        elif failure.shard and was_killed(future) and failure.shard not in self._alone:
+            self._alone.add(failure.shard)
+            self._suspects.append(failure.shard)
         else:
             display.note(str(failure))
             self.failures.append(failure)
@@ -129,6 +138,13 @@ def is_retryable(future: "Future") -> bool:
     """Whether a failed task may do better next time: not when the data, the model or the config is at fault."""
     error = future.exception()
     return isinstance(error, TaskError) and error.retryable
+
+
+def was_killed(future: "Future") -> bool:
+    """Whether a task was given up because workers died with it."""
+    from distributed import KilledWorker
+
+    return isinstance(future.exception(), KilledWorker)
 
 
 def explain(stage: str, shard: str, future: "Future") -> Failure | None:
