@@ -18,10 +18,11 @@ ARGS ?=
 STAGES := corpus tokenizer teacher decode select score measure filter dataset student export evaluate report
 
 RUNTIME_LOCK := requirements/runtime.txt requirements/onmt.txt requirements/torch.txt pyproject.toml
+BENCHES := bench-decode bench-score bench-store bench-train bench-scale
 SETUP := $(VENV)/.setup$(if $(GPU),-gpu)
 
 .PHONY: help setup setup-dev demo demo-teacher run plan status verify metrics $(STAGES) \
-	test test-fast lint types format lock docs clean
+	bench $(BENCHES) test test-fast lint types format lock docs clean
 
 help:  ## List the targets.
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -79,6 +80,13 @@ plan status verify metrics: $(SETUP)  ## Ask about RECIPE: what would run, what 
 $(STAGES): $(SETUP)
 	$(BIN)/potstill run $(RECIPE) --until $@ $(ARGS)
 
+# --- benchmarks -----------------------------------------------------------------------------------
+
+bench: $(BENCHES)  ## All benchmarks, side by side with their peers; figures in bench/results/.
+
+$(BENCHES): bench-%: $(SETUP)
+	$(BIN)/python -m bench.$* $(ARGS)
+
 # --- checks ---------------------------------------------------------------------------------------
 
 test: setup-dev lint types  ## Lint, types, the fast tests and one tiny end-to-end run.
@@ -92,7 +100,7 @@ lint: setup-dev
 	$(BIN)/ruff format --check .
 
 types: setup-dev
-	$(BIN)/mypy data stages pipeline
+	$(BIN)/mypy data stages pipeline bench
 
 format: setup-dev  ## Format the code.
 	$(BIN)/ruff check --fix .

@@ -1,0 +1,105 @@
+"""What a figure is: a value that never travels without what it was compared with, on which machine, and when."""
+
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from stages.evaluation.machine import describe_machine
+
+RESULTS = Path(__file__).parent / "results"
+
+
+class Record(BaseModel):
+    """One figure."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(description="what docs and issues call the figure")
+    value: float = Field(description="a median where it was measured more than once")
+    unit: str = Field(description="ratio, s, tokens/s, bytes, nat, ...")
+    compared_with: str = Field("", description="of a ratio: what the value is relative to")
+    hardware: str = Field(description="the processor, and the accelerator if one was used")
+    threads: int = Field(description="CPU threads of each contender, all together", ge=1)
+    versions: dict[str, str] = Field(description="of the packages that do the work")
+    date: str = Field(description="day of the measurement, UTC")
+    detail: dict[str, Any] = Field(default_factory=dict, description="single timings, sizes, options")
+
+
+def record(
+    name: str,
+    value: float,
+    unit: str,
+    *,
+    threads: int,
+    packages: Sequence[str],
+    compared_with: str = "",
+    detail: Mapping[str, Any] | None = None,
+    device: str = "cpu",
+) -> Record:
+    """A figure of this machine and this day."""
+    return Record(
+        name=name,
+        value=round(value, 6),
+        unit=unit,
+        compared_with=compared_with,
+        hardware=hardware(device),
+        threads=threads,
+        versions={"python": platform.python_version()} | {package: version(package) for package in packages},
+        date=datetime.now(UTC).date().isoformat(),
+        detail=dict(detail or {}),
+    )
+
+
+def hardware(device: str) -> str:
+    """Processor and cores, and the GPU where `device` is cuda."""
+    facts = describe_machine(device)
+    memory = int(facts["memory_bytes"]) / 2**30
+    machine = f"{facts['processor']}, {facts['cores']} cores, {memory:.0f} GiB"
+    return f"{facts['gpu']}; {machine}" if "gpu" in facts else machine
+
+
+def save(suite: str, records: Sequence[Record], folder: Path = RESULTS) -> Path:
+    """Writes <folder>/<suite>.json, one list sorted by name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{suite}.json"
+    ordered = sorted(records, key=lambda one: one.name)
+    path.write_text(json.dumps([one.model_dump() for one in ordered], indent=2, ensure_ascii=False) + "\n")
+    return path
+
+
+def show(records: Sequence[Record]) -> None:
+    """Prints a table of the figures."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("figure", "value", "unit", "compared with", "threads")
+    for one in sorted(records, key=lambda one: one.name):
+        table.add_row(one.name, f"{one.value:.6g}", one.unit, one.compared_with, str(one.threads))
+    Console().print(table)
+
+
+def side_by_side(contenders: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of every contender, `rounds` times each, by turns: what slows the machine down slows all of them.
+
+    A contender that returns a float has measured itself: that is taken instead of the time of the call.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name, call in contenders.items():
+            started = time.perf_counter()
+            own = call()
+            seconds[name].append(own if isinstance(own, float) else time.perf_counter() - started)
+    return seconds
+
+
+def median(values: Sequence[float]) -> float:
+    """Of single timings."""
+    return statistics.median(values)
