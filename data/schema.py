@@ -7,6 +7,10 @@ the Parquet file as its `comment` metadata, so a reader without this file still 
 
 import pyarrow as pa
 
+# Schema metadata in which a shard stage may note, as JSON, what its `count` shall tell the runner of how it went;
+# it is not written.
+NOTES_KEY = b"potstill.notes"
+
 
 def _field(name: str, kind: pa.DataType, comment: str, *, nullable: bool = False) -> pa.Field:
     return pa.field(name, kind, nullable=nullable, metadata={"comment": comment})

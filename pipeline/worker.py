@@ -24,6 +24,7 @@ from data.errors import ConfigError, DataError, PotstillError
 from data.fingerprint import library_versions
 from data.join import join
 from data.runtime import Progress, Runtime
+from data.schema import NOTES_KEY
 from data.store import Artifact, ShardRecord
 from pipeline.plan import Identity
 
@@ -65,7 +66,7 @@ def run_shard(job: Job, shard: str) -> ShardRecord:
         table = join([job.inputs[name].read_shard(shard, _with_id(columns)) for name, columns in stage.READS.items()])
         result = check_result(table, stage.run(table, job.config, resources), stage.SCHEMA)
         counters = stage.count(result) if hasattr(stage, "count") else {}
-        return job.output.write_shard(shard, result, counters)
+        return job.output.write_shard(shard, without_notes(result), counters)
 
 
 def run_whole(job: Job) -> None:
@@ -100,6 +101,12 @@ def check_result(table: pa.Table, result: pa.Table, schema: pa.Schema) -> pa.Tab
         if not field.nullable and (nulls := result.column(field.name).null_count):
             raise DataError(f"column {field.name} of the stage's result has {nulls} nulls; expected none")
     return result.cast(schema.with_metadata(result.schema.metadata))
+
+
+def without_notes(table: pa.Table) -> pa.Table:
+    """The table without what its stage noted for `count`: a shard's bytes do not tell how its making went."""
+    metadata = {key: value for key, value in (table.schema.metadata or {}).items() if key != NOTES_KEY}
+    return table.replace_schema_metadata(metadata or None)
 
 
 @lru_cache(maxsize=1)

@@ -5,11 +5,12 @@ import pyarrow as pa
 import pytest
 
 from data.errors import DataError
+from data.schema import NOTES_KEY
 from pipeline.graph import Node
 from pipeline.launch import open_planner
 from pipeline.plan import Step
 from pipeline.runner import make_job
-from pipeline.worker import Job, ResourceCache, TaskError, check_result, close_shards, run_shard
+from pipeline.worker import Job, ResourceCache, TaskError, check_result, close_shards, run_shard, without_notes
 from tests.pipeline.conftest import ReadToy
 from tests.pipeline.toy import corpus, shout
 
@@ -43,6 +44,12 @@ def test_a_good_result_gets_the_comments_of_the_schema_and_keeps_its_own_metadat
     assert checked.schema.field("n").metadata == {b"comment": b"how many"}
     assert checked.schema.metadata == {b"k": b"v"}
     assert checked.column("n").to_pylist() == [1, 2]
+
+
+def test_what_a_stage_notes_for_its_counters_is_not_written() -> None:
+    noted = table(["a"], [1]).replace_schema_metadata({"k": "v", NOTES_KEY: "{}"})
+    assert without_notes(noted).schema.metadata == {b"k": b"v"}
+    assert without_notes(noted).equals(noted)
 
 
 @pytest.fixture

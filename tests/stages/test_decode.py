@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +23,27 @@ from tests.fixtures.oracle import forced_log_probs
 from tests.fixtures.tiny_teacher import SPECIALS, TinyShape, write_tiny_teacher
 
 LONGEST = 24
+QUIET = {"repeated": 0, "batches_halved": 0}
+
+
+class CountingTranslator:
+    """Passes everything on to another and keeps what it was asked; runs out of memory beyond `room` tokens."""
+
+    def __init__(self, translator: Any, room: int = 10**6) -> None:
+        self._translator, self._room = translator, room
+        self.asked: list[list[str]] = []
+        self.device, self.compute_type = translator.device, translator.compute_type
+
+    def translate_batch(self, source: list[list[str]], **options: Any) -> Any:
+        if len(source) * max(map(len, source)) > self._room:
+            return [OutOfMemory()] * len(source)
+        self.asked += source
+        return self._translator.translate_batch(source, **options)
+
+
+class OutOfMemory:
+    def result(self) -> None:
+        raise RuntimeError("CUDA failed with error out of memory")
 
 
 @pytest.fixture(scope="module")
@@ -107,9 +130,35 @@ def test_what_the_teacher_cannot_take_comes_out_empty_and_is_counted(artifacts: 
     assert (found[1], found[2]) == (empty, empty)
     assert len(found[0]) == len(found[3]) == 5
     tokens = sum(len(entry["tokens"]) for row in found for entry in row)  # type: ignore[misc, arg-type]
-    assert decode.count(result) == {"hypotheses": 12, "tokens": tokens, "untranslated": 2}
+    assert decode.count(result) == {"hypotheses": 12, "tokens": tokens, "untranslated": 2, **QUIET}
     assert run(artifacts, []).num_rows == 0
-    assert decode.count(run(artifacts, [])) == {"hypotheses": 0, "tokens": 0, "untranslated": 0}
+    assert decode.count(run(artifacts, [])) == {"hypotheses": 0, "tokens": 0, "untranslated": 0, **QUIET}
+
+
+def test_equal_sources_are_translated_once(artifacts: dict[str, Artifact]) -> None:
+    texts = sources(6)
+    mixed = [texts[number] for number in (3, 0, 3, 5, 1, 2, 4, 3, 1)]
+    resources = decode.load(decode.Config(), artifacts, Runtime())
+    counted = CountingTranslator(resources.teacher.translator)
+    resources = replace(resources, teacher=replace(resources.teacher, translator=counted))
+    result = decode.run(table(mixed), decode.Config(max_decoding_length=LONGEST), resources)
+    assert sorted(counted.asked) == sorted(text.split() for text in texts)
+    assert decode.count(result)["repeated"] == 3
+    alone = dict(zip(texts, hypotheses(run(artifacts, texts)), strict=True))
+    for text, row in zip(mixed, hypotheses(result), strict=True):
+        assert [one["tokens"] for one in row] == [one["tokens"] for one in alone[text]]
+
+
+def test_a_lack_of_memory_halves_batches_and_loses_nothing(artifacts: dict[str, Artifact]) -> None:
+    texts = sources(40)
+    config = decode.Config(max_decoding_length=LONGEST, max_batch_tokens=200)
+    resources = decode.load(config, artifacts, Runtime())
+    expected = decode.run(table(texts), config, resources)
+    small = CountingTranslator(resources.teacher.translator, room=60)
+    found = decode.run(table(texts), config, replace(resources, teacher=replace(resources.teacher, translator=small)))
+    assert decode.count(found)["batches_halved"] == 2
+    for one, other in zip(hypotheses(found), hypotheses(expected), strict=True):
+        assert [entry["tokens"] for entry in one] == [entry["tokens"] for entry in other]
 
 
 def test_a_teacher_with_few_positions_takes_what_it_can(tmp_path: Path) -> None:
