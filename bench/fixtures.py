@@ -1,5 +1,6 @@
 """What is measured on: the demo's teacher with its real corpus, and a random transformer-base, built on the spot."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from data.artifact import Artifact
 from data.ids import row_id
 from data.runtime import Runtime
 from data.store import Store
-from stages import teacher, tokenizer
+from stages import calibrate, teacher, tokenizer
 from stages.training.config import ModelConfig
 
 ROOT = Path(__file__).parents[1]
@@ -40,7 +41,7 @@ class Fixture:
     """A teacher, its tokenizer and a corpus, as the stages leave them."""
 
     name: str
-    # By node: corpus, tokenizer, teacher. The teacher's folder has checkpoint.pt where there is one.
+    # By node: corpus, tokenizer, teacher, calibrate. The teacher's folder has checkpoint.pt where there is one.
     artifacts: Mapping[str, Artifact]
     # Shards of the corpus that are measured on.
     shards: tuple[str, ...]
@@ -74,6 +75,7 @@ def demo(folder: Path, *, shards: int = 3) -> Fixture:
     for name in ("corpus", "teacher", "tokenizer"):
         node = graph[name]
         artifacts[name] = _run(folder, name, node.stage(), node.config, artifacts)
+    artifacts["calibrate"] = _calibrate(folder, artifacts, graph["decode"].config)
     return Fixture("demo", artifacts, tuple(artifacts["corpus"].shard_names("train-")[:shards]))
 
 
@@ -100,7 +102,9 @@ def transformer_base(
     artifacts["tokenizer"] = _run(folder, "tokenizer", tokenizer, tokenizer.Config(kind="none"), {})
     config = teacher.Config.model_validate({"kind": "opennmt", "path": str(checkpoint), "quantization": quantization})
     artifacts["teacher"] = _run(folder, "teacher", teacher, config, {})
-    return Fixture("transformer-base", artifacts, (SHARD,), {"max_decoding_length": target_length})
+    options = {"max_decoding_length": target_length}
+    artifacts["calibrate"] = _calibrate(folder, artifacts, calibrate.Config.model_validate(options))
+    return Fixture("transformer-base", artifacts, (SHARD,), options)
 
 
 def new_artifact(folder: Path, node: str) -> Artifact:
@@ -119,6 +123,18 @@ def _run(folder: Path, node: str, stage: ModuleType, config: BaseModel, inputs: 
     output = new_artifact(folder, node)
     stage.run(inputs, config, output, Runtime())
     return close(output)
+
+
+def _calibrate(folder: Path, artifacts: Mapping[str, Artifact], config: BaseModel) -> Artifact:
+    """Found with as many batches at a time as there are cores, as in a run."""
+    output = new_artifact(folder, "calibrate")
+    calibrate.run(artifacts, calibrate.Config.model_validate(config.model_dump()), output, Runtime(cores()))
+    return close(output)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def _specials() -> int:

@@ -35,6 +35,7 @@ STAGES: tuple[StageEntry, ...] = (
     StageEntry("corpus", "stages.corpus", required=True),
     StageEntry("tokenizer", "stages.tokenizer"),
     StageEntry("teacher", "stages.teacher", required=True),
+    StageEntry("calibrate", "stages.calibrate", "decode"),
     StageEntry("decode", "stages.decode"),
     StageEntry("select", "stages.select"),
     StageEntry("score", "stages.score"),

@@ -12,6 +12,7 @@ from data import schema
 from data.artifact import Artifact
 from data.runtime import Runtime
 from stages.decoding.batches import Batches
+from stages.decoding.calibration import read_calibration
 from stages.decoding.config import Config
 from stages.decoding.search import Hypothesis, Search
 from stages.teacher_model import TeacherModel, check_tokenizer, load_teacher
@@ -21,23 +22,22 @@ __all__ = ["Config", "Resources", "count", "load", "run"]
 
 VERSION = "2"
 READS = {"corpus": ("source",)}
-RESOURCES = ("teacher", "tokenizer")
+RESOURCES = ("teacher", "tokenizer", "calibrate")
 LIBRARIES = ("ctranslate2", "sentencepiece")
 SCHEMA = schema.NBEST
 
 METADATA_KEY = b"potstill.decode"
 # A source that is not given to the teacher gets one hypothesis, with no tokens and this for a score.
 UNTRANSLATED_SCORE = -1.0e4
-# Source tokens: small batches stay in a CPU's cache, large ones fill a GPU.
-_CPU_BATCH_TOKENS, _CUDA_BATCH_TOKENS = 512, 16384
 
 
 @dataclass(frozen=True)
 class Resources:
-    """A loaded teacher and its tokenizer."""
+    """A loaded teacher, its tokenizer, and the source tokens of a batch that suit it here."""
 
     teacher: TeacherModel
     tokenizer: Tokenizer
+    batch_tokens: int
 
 
 @dataclass(frozen=True)
@@ -52,19 +52,21 @@ _UNTRANSLATED = _Translated([Hypothesis([], UNTRANSLATED_SCORE)], [""])
 
 
 def load(config: Config, artifacts: Mapping[str, Artifact], runtime: Runtime) -> Resources:
-    """Loads both; raises ModelError when the teacher cannot be loaded, or the tokenizer is not the teacher's."""
+    """Loads all; raises ModelError when the teacher cannot be loaded, or the tokenizer is not the teacher's."""
     folder = artifacts["teacher"].path()
     tokenizer = load_tokenizer(artifacts["tokenizer"].path())
     check_tokenizer(tokenizer, folder)
-    return Resources(load_teacher(folder, runtime), tokenizer)
+    batch_tokens = config.max_batch_tokens or read_calibration(artifacts["calibrate"].path()).max_batch_tokens
+    return Resources(load_teacher(folder, runtime), tokenizer, batch_tokens)
 
 
 def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
     """NBEST for a table with `id` and `source`, row by row; how it was searched is in the schema's metadata.
 
-    Batches depend on the shard alone, so a second run gives the same bytes. Equal sources are translated once. A
-    source without tokens, or with more than `max_source_tokens` or than the teacher has positions for, is not
-    translated: its one hypothesis is empty and scores UNTRANSLATED_SCORE.
+    Batches depend on the shard and the run's calibration alone, so a second run gives the same bytes, unless memory
+    runs out, which halves batches. Equal sources are translated once. A source without tokens, or with more than
+    `max_source_tokens` or than the teacher has positions for, is not translated: its one hypothesis is empty and
+    scores UNTRANSLATED_SCORE.
     """
     texts: list[str] = table.column("source").to_pylist()
     number = {text: number for number, text in enumerate(dict.fromkeys(texts))}
@@ -72,7 +74,7 @@ def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
     translated, halved = _translate(list(number), search, resources)
     column = _column([translated[number[text]] for text in texts])
     notes = {"repeated": len(texts) - len(number), "batches_halved": halved}
-    metadata = _metadata(config, resources.teacher) | {schema.NOTES_KEY: json.dumps(notes).encode()}
+    metadata = _metadata(config, resources) | {schema.NOTES_KEY: json.dumps(notes).encode()}
     return pa.Table.from_arrays([table.column("id"), column], schema=SCHEMA.with_metadata(metadata))
 
 
@@ -95,7 +97,7 @@ def _translate(texts: list[str], search: Search, resources: Resources) -> tuple[
     batches = Batches(
         asked,
         sizes,
-        _batch_tokens(search.config, search.teacher),
+        resources.batch_tokens,
         lambda rows: search.start([sources[row] for row in rows]),
     )
     for rows, results in batches:
@@ -103,11 +105,6 @@ def _translate(texts: list[str], search: Search, resources: Resources) -> tuple[
         for row, hypotheses in zip(rows, results, strict=True):
             found[row] = _Translated(hypotheses, [next(readable) for _ in hypotheses])
     return found, batches.halved
-
-
-def _batch_tokens(config: Config, teacher: TeacherModel) -> int:
-    default = _CPU_BATCH_TOKENS if teacher.translator.device == "cpu" else _CUDA_BATCH_TOKENS
-    return config.max_batch_tokens or default
 
 
 def _column(rows: Sequence[_Translated]) -> pa.Array:
@@ -128,7 +125,12 @@ def _lists(parts: Sequence[Sequence[object]], values: pa.Array) -> pa.Array:
     return pa.ListArray.from_arrays(offsets, values)
 
 
-def _metadata(config: Config, teacher: TeacherModel) -> dict[bytes, bytes]:
-    options = {"beam_size": config.beam_size, "length_penalty": config.length_penalty}
-    made = options | {"compute_type": teacher.translator.compute_type, "teacher_digest": teacher.info.digest}
+def _metadata(config: Config, resources: Resources) -> dict[bytes, bytes]:
+    made = {
+        "beam_size": config.beam_size,
+        "length_penalty": config.length_penalty,
+        "max_batch_tokens": resources.batch_tokens,
+        "compute_type": resources.teacher.translator.compute_type,
+        "teacher_digest": resources.teacher.info.digest,
+    }
     return {METADATA_KEY: json.dumps(made, sort_keys=True).encode()}

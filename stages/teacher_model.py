@@ -84,9 +84,10 @@ class TargetVocabulary:
         return [number for target in targets for number in self.ids_of([*target, self.end])]
 
 
-def load_teacher(folder: Path, runtime: Runtime) -> TeacherModel:
+def load_teacher(folder: Path, runtime: Runtime, *, spread: bool = False) -> TeacherModel:
     """The model in a teacher's folder, on the device and with the arithmetic that its `potstill.json` names.
 
+    `spread`: on a CPU, a batch on each of the threads, as many processes would have it, and not all threads on one.
     Raises ModelError when it cannot be loaded.
     """
     import ctranslate2
@@ -95,13 +96,14 @@ def load_teacher(folder: Path, runtime: Runtime) -> TeacherModel:
     device = device_of(info, runtime)
     if device == "cuda":
         load_cuda_libraries()
+    replicas = runtime.threads if spread and device == "cpu" else 1
     try:
         translator = ctranslate2.Translator(
             str(folder),
             device=device,
             compute_type=info.quantization,
-            inter_threads=1,
-            intra_threads=runtime.threads,
+            inter_threads=replicas,
+            intra_threads=runtime.threads // replicas,
         )
     except (RuntimeError, ValueError) as error:
         raise ModelError(

@@ -62,6 +62,10 @@ path = "{teacher}"
 [tokenizer]
 kind = "teacher"
 
+# Each store would measure for itself, and two that chose differently would differ by rounding.
+[decode]
+max_batch_tokens = 256
+
 [student.model]
 width = 32
 heads = 2

@@ -62,7 +62,7 @@ def table(texts: list[str]) -> pa.Table:
 
 
 def run(artifacts: dict[str, Artifact], texts: list[str], **options: object) -> pa.Table:
-    config = decode.Config.model_validate({"max_decoding_length": LONGEST, **options})
+    config = decode.Config.model_validate({"max_decoding_length": LONGEST, "max_batch_tokens": 512, **options})
     return decode.run(table(texts), config, decode.load(config, artifacts, Runtime()))
 
 
@@ -115,7 +115,7 @@ def test_n_best_is_sorted_whole_and_readable(artifacts: dict[str, Artifact]) -> 
 
 def test_a_shard_gives_the_same_bytes_in_any_worker(artifacts: dict[str, Artifact]) -> None:
     texts = sources(12)
-    config = decode.Config(max_decoding_length=LONGEST)
+    config = decode.Config(max_decoding_length=LONGEST, max_batch_tokens=512)
     first, second = (decode.load(config, artifacts, Runtime(threads=threads)) for threads in (1, 2))
     once = encode(decode.run(table(texts), config, first))
     decode.run(table(sources(12, seed=2)), config, second)
@@ -138,10 +138,10 @@ def test_what_the_teacher_cannot_take_comes_out_empty_and_is_counted(artifacts: 
 def test_equal_sources_are_translated_once(artifacts: dict[str, Artifact]) -> None:
     texts = sources(6)
     mixed = [texts[number] for number in (3, 0, 3, 5, 1, 2, 4, 3, 1)]
-    resources = decode.load(decode.Config(), artifacts, Runtime())
+    resources = decode.load(decode.Config(max_batch_tokens=512), artifacts, Runtime())
     counted = CountingTranslator(resources.teacher.translator)
     resources = replace(resources, teacher=replace(resources.teacher, translator=counted))
-    result = decode.run(table(mixed), decode.Config(max_decoding_length=LONGEST), resources)
+    result = decode.run(table(mixed), decode.Config(max_decoding_length=LONGEST, max_batch_tokens=512), resources)
     assert sorted(counted.asked) == sorted(text.split() for text in texts)
     assert decode.count(result)["repeated"] == 3
     alone = dict(zip(texts, hypotheses(run(artifacts, texts)), strict=True))
@@ -189,7 +189,7 @@ def test_a_tokenizer_of_another_model_is_refused(artifacts: dict[str, Artifact],
     inputs = {"corpus": artifact_of_tables(tmp_path, "corpus", {"train-00000": corpus})}
     tokenizer.run(inputs, config, output, Runtime())
     with pytest.raises(ModelError, match=r"does not belong to the teacher: \d+ of its \d+ source subwords.*'▁a"):
-        decode.load(decode.Config(), {**artifacts, "tokenizer": closed(output)}, Runtime())
+        decode.load(decode.Config(max_batch_tokens=512), {**artifacts, "tokenizer": closed(output)}, Runtime())
 
 
 def test_a_teacher_that_cannot_be_loaded_is_named(artifacts: dict[str, Artifact], tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_a_teacher_that_cannot_be_loaded_is_named(artifacts: dict[str, Artifact]
     (folder / "model.bin").write_bytes((folder / "model.bin").read_bytes()[:-1000])
     broken = {**artifacts, "teacher": artifact_of_folder(tmp_path / "store", "teacher", folder)}
     with pytest.raises(ModelError, match="CTranslate2 cannot load this model on cpu as float32"):
-        decode.load(decode.Config(), broken, Runtime())
+        decode.load(decode.Config(max_batch_tokens=512), broken, Runtime())
 
 
 def test_batches_hold_similar_rows_within_the_bound() -> None:

@@ -185,7 +185,7 @@ def test_a_teacher_trained_here_belongs_to_its_tokenizer(tmp_path: Path) -> None
     assert (folder / "training.jsonl").is_file()
     assert (folder / "tokenizer.json").is_file()
     artifacts = {"teacher": new_artifact(tmp_path, "teacher"), "tokenizer": inputs["tokenizer"]}
-    config = decode.Config(max_decoding_length=8)
+    config = decode.Config(max_decoding_length=8, max_batch_tokens=512)
     result = decode.run(pairs.slice(0, 3), config, decode.load(config, artifacts, Runtime()))
     assert result.num_rows == 3
 
