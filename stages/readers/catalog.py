@@ -114,6 +114,8 @@ def _read_gettext(tree: Tree, name: str, source: CatalogSource) -> Iterator[RawR
 
 
 def _pair(location: str, text: str, translation: str | None, source: CatalogSource) -> RawRow:
+    if source.monolingual:
+        return RawRow(location, text)
     if translation and normalise(translation) not in {"", normalise(text)}:
         return RawRow(location, text, translation)
     if source.untranslated == "reject":

@@ -89,6 +89,7 @@ class CatalogSource(SourceOptions):
     untranslated: Literal["monolingual", "reject"] = Field(
         "monolingual", description="a source whose translation is missing or equal to it: keep it without, or reject it"
     )
+    monolingual: bool = Field(False, description="take the source texts alone, translated or not")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -96,6 +97,8 @@ class CatalogSource(SourceOptions):
             raise ValueError("give either wheel or path")
         if "{language}" not in self.pattern or self.pattern.rsplit(".", 1)[-1] not in {"json", "po", "mo"}:
             raise ValueError(f"pattern {self.pattern!r}: expected {{language}} in it and .json, .po or .mo at its end")
+        if self.monolingual and self.untranslated == "reject":
+            raise ValueError("monolingual takes every source, and untranslated = reject none; leave one of them out")
         return self
 
 

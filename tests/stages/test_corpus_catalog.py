@@ -104,6 +104,13 @@ def test_untranslated_strings_can_be_rejected(tmp_path: Path) -> None:
     assert made.metrics["sources"]["a"]["dropped"]["untranslated"] == 5
 
 
+def test_a_catalog_may_be_read_for_its_sources_alone(tmp_path: Path) -> None:
+    made = make_corpus(
+        tmp_path, catalog(house(tmp_path / "tree"), "home/*/translations/{language}.json", monolingual=True)
+    )
+    assert sorted(made.pairs()) == sorted([(source, None) for source, _ in FOUND] + [("Lamp", None)])
+
+
 def test_files_may_have_codes_of_their_own(tmp_path: Path) -> None:
     write_json(tmp_path, "l/english.json", {"a": "One"})
     write_json(tmp_path, "l/de_DE.json", {"a": "Eins"})
@@ -260,6 +267,7 @@ def test_a_wheel_is_fetched_once_by_pip(tmp_path: Path, monkeypatch: pytest.Monk
         ({"wheel": "homeassistant"}, "expected a package with one version"),
         ({"wheel": "a==1", "path": "b"}, "either wheel or path"),
         ({}, "either wheel or path"),
+        ({"path": "b", "monolingual": True, "untranslated": "reject"}, "leave one of them out"),
         ({"path": "b", "pattern": "de.json"}, "expected {language} in it"),
         ({"path": "b", "pattern": "{language}.yaml"}, "expected {language} in it"),
     ],
