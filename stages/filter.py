@@ -1,6 +1,6 @@
 """filter: the recipe's rules over the measures -> a verdict on every row, with all reasons. Nothing is deleted."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from data import schema
 from data.artifact import Artifact
 from data.runtime import Runtime
+from stages.quantiles import quantiles
 
 VERSION = "1"
 INPUTS = ("measure",)
@@ -103,7 +104,8 @@ class Waterfall:
 def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtime: Runtime) -> dict[str, Any]:
     """Writes VERDICTS shards named like those of `measure`; returns rows, accepted rows and the waterfall."""
     measure = inputs["measure"]
-    bounds = {name: resolve(rule, name, measure) for name, rule in config.rules}
+    output.discard_shards()  # of a run that was killed
+    bounds = resolve(config.rules, measure)
     waterfall = Waterfall()
     names = measure.shard_names()
     for number, shard in enumerate(names, start=1):
@@ -117,29 +119,36 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
     return _metrics(waterfall, bounds)
 
 
-def resolve(rule: Rule, name: str, measure: Artifact) -> tuple[float, float]:
-    """The rule's bounds as numbers; of two bounds the tighter one counts.
+def resolve(rules: Rules, measure: Artifact) -> dict[str, tuple[float, float]]:
+    """Every rule's bounds as numbers; of two bounds the tighter one counts.
 
-    Quantiles are exact, over all rows whose target is not empty and whose measure is known: 4 bytes a row are read,
-    and up to 24 are needed for a moment.
+    Quantiles are exact, over all rows whose target is not empty and whose measure is known. Their columns are read
+    twice and never kept, see `stages.quantiles`.
     """
+    asked = {
+        name: [share for share in (rule.min_quantile, rule.max_quantile) if share is not None] for name, rule in rules
+    }
+    asked = {name: shares for name, shares in asked.items() if shares}
+    found = quantiles(lambda: _values(measure, list(asked)), asked) if asked else {}
+    return {name: _bounds(rule, found.get(name, [])) for name, rule in rules}
+
+
+def _bounds(rule: Rule, found: list[float]) -> tuple[float, float]:
+    """Of a rule whose quantiles are these, the lower one first; empty where no value is known."""
     low, high = _known(rule.min, -np.inf), _known(rule.max, np.inf)
-    if rule.min_quantile is not None or rule.max_quantile is not None:
-        values = _values(measure, name)
-        if rule.min_quantile is not None and len(values):
-            low = max(low, float(np.quantile(values, rule.min_quantile)))
-        if rule.max_quantile is not None and len(values):
-            high = min(high, float(np.quantile(values, rule.max_quantile)))
+    if rule.min_quantile is not None and found:
+        low = max(low, found[0])
+    if rule.max_quantile is not None and found:
+        high = min(high, found[-1])
     return low, high
 
 
-def _values(measure: Artifact, name: str) -> Array:
-    """What is known of a measure, rows with an empty target aside, which fail in any case."""
-    parts = []
-    for table in measure.tables(columns=list(dict.fromkeys([name, "length_ratio"]))):
-        values = _column(table, name)
-        parts.append(values[~np.isnan(values) & (_column(table, "length_ratio") > 0)].astype(np.float32))
-    return np.concatenate(parts or [np.zeros(0, np.float32)]).astype(np.float64)
+def _values(measure: Artifact, names: list[str]) -> Iterator[dict[str, npt.NDArray[np.float32]]]:
+    """What is known of some measures, rows with an empty target aside, which fail in any case."""
+    for table in measure.tables(columns=list(dict.fromkeys([*names, "length_ratio"]))):
+        translated = _column(table, "length_ratio") > 0
+        columns = {name: _column(table, name) for name in names}
+        yield {name: values[~np.isnan(values) & translated].astype(np.float32) for name, values in columns.items()}
 
 
 def _known(value: float | None, default: float) -> float:

@@ -11,11 +11,12 @@ import pyarrow as pa
 from data.local import storage_faults
 from stages.readers.rows import Row
 
-ROWS_IN_MEMORY = 250_000
-CHARACTERS_IN_MEMORY = 100_000_000
-# Each run that is merged has a file open and a batch in memory.
-RUNS_AT_A_TIME = 64
-_BATCH_ROWS = 1024
+ROWS_IN_MEMORY = 40_000
+CHARACTERS_IN_MEMORY = 40_000_000
+# Each run that is merged has a file open and a batch in memory: together about as many rows as are sorted at a time,
+# so that a corpus needs the same memory whatever its size.
+RUNS_AT_A_TIME = 256
+_BATCH_ROWS = 128
 _SCHEMA = pa.schema(
     [
         ("point", pa.float64()),
@@ -87,7 +88,8 @@ def _write_run(rows: Iterable[Row], path: Path) -> Path:
 
 
 def _read_run(path: Path) -> Iterator[Row]:
-    with pa.memory_map(str(path)) as stream, pa.ipc.open_file(stream) as reader:
+    # Not mapped into memory: pages of a mapped file count as the process's own as long as nobody else wants them.
+    with pa.OSFile(str(path)) as stream, pa.ipc.open_file(stream) as reader:
         for number in range(reader.num_record_batches):
             columns = [column.to_pylist() for column in reader.get_batch(number).columns]
             yield from map(Row._make, zip(*columns, strict=True))

@@ -233,7 +233,7 @@ def test_sorting_on_disk_is_sorting_in_memory(tmp_path: Path, points: list[float
 
 
 def test_more_runs_than_can_be_open_at_once_are_merged_in_turn(tmp_path: Path) -> None:
-    rows = [make_row(number, (number * 37 % 200) / 200) for number in range(200)]
+    rows = [make_row(number, (number * 37 % 700) / 700) for number in range(700)]
     assert list(sort_rows(rows, tmp_path / "sorting", most_rows=1)) == sorted(rows)
 
 
