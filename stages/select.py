@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from data import schema
 from data.artifact import Artifact
 from data.runtime import Runtime
-from stages.chrf import chrf_matrix
+from stages.chrf import chrf_matrices
 
 if TYPE_CHECKING:
     from sacrebleu import BLEU
@@ -53,6 +53,15 @@ class Resources:
     bleu: "BLEU | None"
 
 
+@dataclass(frozen=True)
+class _NBest:
+    """All hypotheses of a table one after the other, [N]; those of row r are ends[r] : ends[r + 1]."""
+
+    texts: Sequence[str]
+    scores: Array
+    ends: npt.NDArray[np.int64]
+
+
 def load(config: Config, artifacts: Mapping[str, Artifact], runtime: Runtime) -> Resources:
     """What the metric needs."""
     if config.metric != "bleu":
@@ -69,12 +78,26 @@ def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
     Bayes risk, https://aclanthology.org/N04-1022, where it is mbr-chrf. On a tie the higher teacher's score wins,
     then the earlier hypothesis.
     """
+    hypotheses = table.column("hypotheses").combine_chunks()
+    flat = pc.list_flatten(hypotheses)
+    texts, scores = pc.struct_field(flat, "text"), pc.struct_field(flat, "score").to_numpy(zero_copy_only=False)
+    ends = np.cumsum(pc.list_value_length(hypotheses).to_numpy(zero_copy_only=False), dtype=np.int64)
+    nbest = _NBest(texts.to_pylist(), scores.astype(np.float64), np.concatenate([[0], ends]))
     references = table.column("reference").to_pylist()
-    rows = zip(references, table.column("hypotheses").to_pylist(), strict=True)
-    chosen = [_choose(hypotheses, reference, config, resources) for reference, hypotheses in rows]
-    columns = {name: [row[name] for row in chosen] for name in SCHEMA.names if name != "id"}
-    arrays = [pa.array(columns[field.name], field.type) for field in SCHEMA if field.name != "id"]
-    return pa.Table.from_arrays([table.column("id"), *arrays], schema=SCHEMA)
+    metrics = [_metric(config, reference) for reference in references]
+    utility = _utilities(nbest, metrics, references, resources)
+    chosen = _best(nbest, utility)
+    columns = {
+        "id": table.column("id"),
+        "index": pa.array(chosen - nbest.ends[:-1], pa.int32()),
+        "target": texts.take(chosen),
+        "target_tokens": pc.struct_field(flat, "tokens").take(chosen),
+        "teacher_score": pa.array(scores[chosen], pa.float32()),
+        "utility": pa.ListArray.from_arrays(pa.array(nbest.ends, pa.int32()), pa.array(utility, pa.float32())),
+        "metric": pa.array(metrics, pa.string()),
+    }
+    arrays = [columns[field.name].cast(field.type) for field in SCHEMA]
+    return pa.Table.from_arrays(arrays, schema=SCHEMA)
 
 
 def count(table: pa.Table) -> dict[str, int | float]:
@@ -84,41 +107,51 @@ def count(table: pa.Table) -> dict[str, int | float]:
     return {"first": first, **{f"by_{metric}": number for metric, number in sorted(by_metric.items())}}
 
 
-def _choose(
-    hypotheses: Sequence[dict[str, Any]], reference: str | None, config: Config, resources: Resources
-) -> dict[str, Any]:
-    metric = config.fallback if config.metric in {"chrf", "bleu"} and not reference else config.metric
-    scores = [hypothesis["score"] for hypothesis in hypotheses]
-    utility = _utility(metric, [hypothesis["text"] for hypothesis in hypotheses], scores, reference or "", resources)
-    index = max(range(len(hypotheses)), key=lambda place: (utility[place], scores[place], -place))
-    return {
-        "index": index,
-        "target": hypotheses[index]["text"],
-        "target_tokens": hypotheses[index]["tokens"],
-        "teacher_score": scores[index],
-        "utility": utility,
-        "metric": metric,
-    }
+def _metric(config: Config, reference: str | None) -> Metric:
+    return config.fallback if config.metric in {"chrf", "bleu"} and not reference else config.metric
 
 
-def _utility(
-    metric: Metric, texts: Sequence[str], scores: Sequence[float], reference: str, resources: Resources
-) -> list[float]:
-    if metric == "chrf":
-        return _floats(chrf_matrix(texts, [reference])[:, 0])
+def _utilities(
+    nbest: _NBest, metrics: Sequence[Metric], references: Sequence[str | None], resources: Resources
+) -> Array:
+    """What every hypothesis of all rows is worth, [N]; under `score` its score."""
+    utility = nbest.scores.copy()
+    for metric in set(metrics) - {"score"}:
+        rows = [row for row, one in enumerate(metrics) if one == metric]
+        texts = [nbest.texts[nbest.ends[row] : nbest.ends[row + 1]] for row in rows]
+        worth = _worth(metric, texts, [references[row] or "" for row in rows], resources)
+        for row, values in zip(rows, worth, strict=True):
+            utility[nbest.ends[row] : nbest.ends[row + 1]] = values
+    return utility
+
+
+def _worth(
+    metric: Metric, rows: Sequence[Sequence[str]], references: Sequence[str], resources: Resources
+) -> list[Array]:
+    """Of each row, what its hypotheses are worth, [H]."""
     if metric == "mbr-chrf":
-        return _floats(mbr_utility(texts))
+        return mbr_utilities(rows)
     if metric == "bleu" and resources.bleu is not None:
-        return [resources.bleu.sentence_score(text, [reference]).score for text in texts]
-    return list(scores)
+        bleu = resources.bleu.sentence_score
+        pairs = zip(rows, references, strict=True)
+        return [np.array([bleu(text, [reference]).score for text in texts]) for texts, reference in pairs]
+    matrices = chrf_matrices([(texts, [reference]) for texts, reference in zip(rows, references, strict=True)])
+    return [matrix[:, 0] for matrix in matrices]
 
 
-def mbr_utility(texts: Sequence[str]) -> Array:
-    """Mean chrF of each hypothesis to all others, which stand in for references, 0..100; 0 for the only one. [H]."""
-    scores = chrf_matrix(texts, texts)
-    np.fill_diagonal(scores, 0.0)
-    return np.asarray(scores.sum(axis=1) / max(len(texts) - 1, 1))
+def mbr_utilities(rows: Sequence[Sequence[str]]) -> list[Array]:
+    """Mean chrF of each hypothesis to the others of its row, which stand in for references, 0..100; 0 for the only
+    one. [H] a row.
+    """
+    found = []
+    for scores in chrf_matrices([(texts, texts) for texts in rows]):
+        np.fill_diagonal(scores, 0.0)
+        found.append(np.asarray(scores.sum(axis=1) / max(len(scores) - 1, 1)))
+    return found
 
 
-def _floats(values: Array) -> list[float]:
-    return [float(value) for value in values]
+def _best(nbest: _NBest, utility: Array) -> npt.NDArray[np.int64]:
+    """Place of the best hypothesis of each row among all, [rows]."""
+    row = np.repeat(np.arange(len(nbest.ends) - 1), np.diff(nbest.ends))
+    order = np.lexsort((np.arange(len(row)), -nbest.scores, -utility, row))
+    return np.asarray(order[nbest.ends[:-1]])

@@ -11,7 +11,7 @@ from sacrebleu import BLEU, CHRF
 from data import schema
 from data.runtime import Runtime
 from stages import select
-from stages.chrf import chrf_matrix
+from stages.chrf import chrf_matrices, chrf_matrix
 
 TEXTS = [
     "Das Gerät {name} ist nicht erreichbar.",
@@ -55,6 +55,27 @@ def test_chrf_is_sacrebleus(hypotheses: list[str], references: list[str]) -> Non
     ours = chrf_matrix(hypotheses, references)
     theirs = [[scorer.sentence_score(one, [other]).score for other in references] for one in hypotheses]
     np.testing.assert_allclose(ours, theirs, atol=1e-9)
+
+
+def test_chrf_of_many_rows_of_all_shapes_and_of_many_letters() -> None:
+    random = np.random.default_rng(2)
+    letters = [chr(0x4E00 + number) for number in range(5000)]  # more than six of them fit into 64 bits
+
+    def made() -> list[str]:
+        counts = random.integers(0, 60, random.integers(1, 5))
+        known = random.choice([3, 5000], len(counts))
+        return [
+            "".join(letters[place] for place in random.integers(0, *one)) for one in zip(known, counts, strict=True)
+        ]
+
+    rows = [(made(), made()) for _ in range(3000)]  # more letters than are sorted at a time
+    found = chrf_matrices(rows)
+    scorer = CHRF()
+    for row in (0, 1, 2, 1500, 2998, 2999):
+        hypotheses, references = rows[row]
+        expected = [[scorer.sentence_score(one, [other]).score for other in references] for one in hypotheses]
+        np.testing.assert_allclose(found[row], expected, atol=1e-9)
+    assert [matrix.shape for matrix in found] == [(len(one), len(other)) for one, other in rows]
 
 
 def test_by_chrf_to_the_reference_all_utilities_are_kept() -> None:
