@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,7 +24,6 @@ ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "recipes" / "demo.toml"
 # Artefacts of a benchmark are named by node alone.
 FINGERPRINT = "0" * 20
-SHARD = "train-00000"
 # As many layers, heads and weights as in table 3 of https://arxiv.org/abs/1706.03762.
 BASE = ModelConfig(
     encoder_layers=6, decoder_layers=6, width=512, heads=8, feed_forward=2048, dropout=0.0, attention_dropout=0.0,
@@ -83,6 +83,7 @@ def transformer_base(
     folder: Path,
     *,
     rows: int = 400,
+    shards: int = 1,
     target_length: int = 24,
     quantization: str = "int8",
     model: ModelConfig = BASE,
@@ -98,13 +99,13 @@ def transformer_base(
     checkpoint = folder / "checkpoint.pt"
     folder.mkdir(parents=True, exist_ok=True)
     _write_checkpoint(checkpoint, words, model, seed)
-    artifacts = {"corpus": _random_corpus(folder, words, rows, target_length, seed)}
+    artifacts = {"corpus": _random_corpus(folder, _random_rows(words, rows, target_length, seed), shards)}
     artifacts["tokenizer"] = _run(folder, "tokenizer", tokenizer, tokenizer.Config(kind="none"), {})
     config = teacher.Config.model_validate({"kind": "opennmt", "path": str(checkpoint), "quantization": quantization})
     artifacts["teacher"] = _run(folder, "teacher", teacher, config, {})
     options = {"max_decoding_length": target_length}
     artifacts["calibrate"] = _calibrate(folder, artifacts, calibrate.Config.model_validate(options))
-    return Fixture("transformer-base", artifacts, (SHARD,), options)
+    return Fixture("transformer-base", artifacts, tuple(artifacts["corpus"].shard_names()), options)
 
 
 def new_artifact(folder: Path, node: str) -> Artifact:
@@ -160,11 +161,19 @@ def _write_checkpoint(path: Path, words: list[str], config: ModelConfig, seed: i
     save_model(path, model)
 
 
-def _random_corpus(folder: Path, words: list[str], rows: int, target_length: int, seed: int) -> Artifact:
+def _random_corpus(folder: Path, table: pa.Table, shards: int) -> Artifact:
+    artifact = new_artifact(folder, "corpus")
+    ends = [table.num_rows * number // shards for number in range(shards + 1)]
+    for number, (start, end) in enumerate(pairwise(ends)):
+        artifact.write_shard(f"train-{number:05}", table.slice(start, end - start))
+    return close(artifact)
+
+
+def _random_rows(words: list[str], rows: int, target_length: int, seed: int) -> pa.Table:
     random = np.random.default_rng(seed)
     lengths = np.clip(np.exp(random.normal(np.log(22), 0.5, rows)), 2, 100).astype(int)
     sources = [_sentence(random, words, length) for length in lengths]
-    table = {
+    columns = {
         "id": [row_id("en", "de", source) for source in sources],
         "source": sources,
         "reference": [_sentence(random, words, target_length) for _ in sources],
@@ -174,9 +183,7 @@ def _random_corpus(folder: Path, words: list[str], rows: int, target_length: int
         "location": [str(row) for row in range(rows)],
         "split": ["train"] * rows,
     }
-    artifact = new_artifact(folder, "corpus")
-    artifact.write_shard(SHARD, pa.table(table, schema=schema.PAIRS))
-    return close(artifact)
+    return pa.table(columns, schema=schema.PAIRS)
 
 
 def _sentence(random: np.random.Generator, words: list[str], length: int) -> str:

@@ -1,0 +1,131 @@
+"""How fast decode is: against the loop of other pipelines, and against the least that CTranslate2 needs.
+
+`python -m bench.decode` writes bench/results/decode.json; `--quick` looks at little and writes nothing.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import fixtures
+from bench.decoders import LIMIT_BATCH_TOKENS, PEER_BATCH_TOKENS, Limit, Ours, make_limit, make_peer
+from bench.fixtures import Fixture
+from bench.records import Record, median, record, save, show, side_by_side
+from stages import decode
+from stages.decoding.calibration import read_calibration
+
+PACKAGES = ("ctranslate2", "sentencepiece", "pyarrow")
+# Rows on which the best batch size of the limit is looked for.
+SAMPLE_ROWS = 600
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured."""
+
+    demo_shards: int
+    base_rows: int
+    rounds: int
+
+
+FULL, QUICK = Size(demo_shards=4, base_rows=800, rounds=5), Size(demo_shards=1, base_rows=48, rounds=1)
+
+
+def compare(fixture: Fixture, config: decode.Config, rounds: int, folder: Path, suffix: str = "") -> list[Record]:
+    """Ratios of throughput of our stage to each contender's, over the fixture's shards."""
+    threads = fixtures.cores()
+    equal = {"inter_threads": threads, "intra_threads": 1, "compute_type": "int8"}
+    peer = make_peer(fixture, config, _sub(folder, "peer"), **equal)
+    usual = make_peer(fixture, config, _sub(folder, "defaults"), compute_type="float32")
+    limit = make_limit(fixture, config, **equal)
+    best, sweep = best_batch_tokens(limit)
+    ours = Ours(fixture, config, threads, folder / "ours")
+    contenders: dict[str, Callable[[], Any]] = {
+        "ours": ours.run,
+        "peer": peer.run,
+        "limit": lambda: limit.run(best),
+        "peer_defaults": usual.run,
+    }
+    seconds = side_by_side(contenders, rounds)
+    ours.close()
+    detail = _detail(fixture, config, seconds, limit) | {"limit_batch_tokens": best, "limit_sweep_seconds": sweep}
+    return [_ratio(f"decode_vs_{name}{suffix}", name, seconds, detail, threads) for name in list(contenders)[1:]]
+
+
+def best_batch_tokens(limit: Limit) -> tuple[int, dict[str, float]]:
+    """The limit's fastest batch size, and the seconds of all on a sample."""
+    seconds = {}
+    for tokens in LIMIT_BATCH_TOKENS:
+        started = time.perf_counter()
+        limit.run(tokens, rows=SAMPLE_ROWS)
+        seconds[tokens] = time.perf_counter() - started
+    best = min(seconds, key=lambda tokens: seconds[tokens])
+    return best, {str(tokens): round(took, 3) for tokens, took in seconds.items()}
+
+
+_AGAINST = {
+    "peer": f"translate_iterable in the file's order, {PEER_BATCH_TOKENS} tokens a batch, int8, a thread a replica",
+    "peer_defaults": "the same in float32, with the threads that CTranslate2 chooses by itself",
+    "limit": "one sorted, tokenised translate_batch over everything in int8, nothing read or written",
+}
+
+
+def _ratio(name: str, other: str, seconds: Mapping[str, list[float]], detail: dict[str, Any], threads: int) -> Record:
+    ratio = median(seconds[other]) / median(seconds["ours"])
+    return record(
+        name, ratio, "ratio", threads=threads, packages=PACKAGES, compared_with=_AGAINST[other], detail=detail
+    )
+
+
+def _detail(
+    fixture: Fixture, config: decode.Config, seconds: Mapping[str, list[float]], limit: Limit
+) -> dict[str, Any]:
+    return {
+        "fixture": fixture.name,
+        "rows": len(limit.sources),
+        "source_tokens": sum(len(source) for source in limit.sources),
+        "beam_size": config.beam_size,
+        "num_hypotheses": config.num_hypotheses,
+        "our_batch_tokens": read_calibration(fixture.artifacts["calibrate"].path()).max_batch_tokens,
+        "seconds": {name: [round(one, 3) for one in all_] for name, all_ in seconds.items()},
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", ""),
+    }
+
+
+def measure(size: Size, folder: Path) -> list[Record]:
+    """All figures of the suite."""
+    demo = fixtures.demo(folder / "demo", shards=size.demo_shards)
+    records = compare(demo, decode.Config(), size.rounds, folder / "demo-runs")
+    base = fixtures.transformer_base(folder / "base", rows=size.base_rows, shards=2 * fixtures.cores())
+    config = decode.Config.model_validate(base.decode)
+    return records + compare(base, config, size.rounds, folder / "base-runs", "_transformer_base")
+
+
+def main() -> None:
+    """Runs the suite."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="measure little, write nothing")
+    quick = parser.parse_args().quick
+    with tempfile.TemporaryDirectory(prefix="potstill-bench-") as folder:
+        records = measure(QUICK if quick else FULL, Path(folder))
+    show(records)
+    if quick:
+        print(json.dumps([one.detail for one in records[::3]], indent=1))
+    else:
+        save("decode", records)
+
+
+def _sub(folder: Path, name: str) -> Path:
+    path = folder / name
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+if __name__ == "__main__":
+    main()
