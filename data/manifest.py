@@ -56,8 +56,14 @@ class Manifest(BaseModel):
 
     def content_digest(self) -> str:
         """Digest over names and digests of shards and files: equal content has equal digests, whenever it was made."""
-        shards = {f"shard:{shard.name}": shard.digest for shard in self.shards}
-        return mapping_digest(shards | {f"file:{file.name}": file.digest for file in self.files})
+        return mapping_digest(self._shard_digests() | {f"file:{file.name}": file.digest for file in self.files})
+
+    def shards_digest(self) -> str:
+        """The same over shards alone: for who reads no file beside them."""
+        return mapping_digest(self._shard_digests())
+
+    def _shard_digests(self) -> dict[str, str]:
+        return {f"shard:{shard.name}": shard.digest for shard in self.shards}
 
 
 def parse_manifest(content: bytes, where: str) -> Manifest:

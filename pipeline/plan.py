@@ -66,7 +66,7 @@ class Planner:
         inputs = {role: steps[name] for role, name in node.inputs.items()}
         if any(step.state != "done" for step in inputs.values()):
             return Step(node, "waiting", reasons=self._reasons(node, None))
-        identity = self._identity(node, {role: step.content for role, step in inputs.items()})
+        identity = self._identity(node, {role: _content(node, role, step) for role, step in inputs.items()})
         artifact = self.store.artifact(node.name, self._fingerprint(node, identity))
         if artifact.is_complete():
             return Step(node, "done", identity, artifact, content=artifact.manifest().content_digest())
@@ -124,6 +124,13 @@ def open_digest_cache() -> DigestCache:
     """Remembered digests of files outside the store: they belong to the machine, not to a recipe."""
     base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     return DigestCache(base / "potstill" / "digests.json")
+
+
+def _content(node: Node, role: str, step: Step) -> str:
+    """Digest of what a stage reads of an input: all of it, or shards alone where the stage says so."""
+    if role in getattr(node.stage(), "SHARDS_ONLY", ()) and step.artifact is not None:
+        return step.artifact.manifest().shards_digest()
+    return step.content
 
 
 def _shards(node: Node, inputs: Mapping[str, Artifact]) -> dict[str, int]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 VERSION = "1"
 LIBRARIES = ("torch", "OpenNMT-py", "sentencepiece")
 INPUTS = ("dataset", "corpus", "tokenizer", "teacher")
+# A new card beside the same rows trains no student again.
+SHARDS_ONLY = ("dataset", "corpus")
 _OF_SOFT_TARGETS = ("soft_target_weight", "cross_entropy_weight", "temperature", "missing_mass")
 
 

@@ -88,6 +88,18 @@ def test_equal_content_of_another_making_re_runs_nothing_behind_it(read_toy: Rea
     assert set(states(recipe).values()) == {"done"}
 
 
+def test_who_reads_shards_only_is_not_made_again_for_another_file(read_toy: ReadToy) -> None:
+    make(read_toy(), ["corpus", "shout", "count", "total", "base", "report"])
+    # A file beside the same rows, as a dataset's card.
+    recipe = read_toy("corpus.title=a better name")
+    make(recipe, ["corpus"])
+    assert states(recipe)["base"] == "done"
+    assert states(recipe)["shout"] == "to do"
+    rows = read_toy("corpus.rows=21")
+    make(rows, ["corpus"])
+    assert states(rows)["base"] == "to do"
+
+
 def test_versions_libraries_and_files_are_reasons(
     read_toy: ReadToy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,6 +30,7 @@ def test_a_stage_has_what_its_kind_needs(entry: StageEntry) -> None:
         assert list(inspect.signature(stage.load).parameters) == ["config", "artifacts", "runtime"]
     else:
         assert hasattr(stage, "inputs") or set(stage.INPUTS) <= NODES
+        assert set(getattr(stage, "SHARDS_ONLY", ())) <= NODES
         assert list(inspect.signature(stage.run).parameters) == ["inputs", "config", "output", "runtime"]
 
 

@@ -23,6 +23,8 @@ class Config(BaseModel):
     shard_rows: int = Field(5, ge=1)
     prefix: str = "row"
     words: str = ""
+    # Goes into a file beside the shards.
+    title: str = ""
 
 
 def faults(config: Config) -> list[str]:
@@ -40,6 +42,8 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
         sources = [f"{prefix} {n}" for n in range(first, min(config.rows, first + config.shard_rows))]
         output.write_shard(f"train-{shard:05}", make_table(sources))
     output.write_shard("valid-00000", make_table(["held out"]))
+    if config.title:
+        (output.work_path() / "README.md").write_text(config.title)
     return {"rows": config.rows}
 
 

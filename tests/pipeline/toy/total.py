@@ -12,6 +12,7 @@ from data.store import Artifact
 
 VERSION = "1"
 LIBRARIES: tuple[str, ...] = ()
+SHARDS_ONLY = ("corpus", "count")
 
 
 class Config(BaseModel):
