@@ -69,20 +69,28 @@ SELECTED = pa.schema(
     ]
 )
 
-# score: soft targets. Binary columns are packed, little-endian, row-major; see data/soft_targets.py.
+# score: soft targets. Binary columns are packed, little-endian, row-major; see data/soft_targets.py. What is said of
+# their bytes holds for the exact encoding; the compact one (data/compact.py) keeps the same facts in bytes of its own.
 SOFT_TARGETS = pa.schema(
     [
         ID,
         _field("length", pa.int32(), "T: target positions, </s> included"),
-        _field("topk_ids", pa.binary(), "[T, K] u16 or u32: vocabulary ids, most probable first"),
+        _field(
+            "topk_ids",
+            pa.binary(),
+            "[T, K] u16 or u32: vocabulary ids, most probable first; compact: u8, low bytes of their gaps",
+        ),
+        _field("topk_ids_high", pa.binary(), "compact: [T, K] u8 or u16, the gaps above 255; else null", nullable=True),
         _field(
             "topk_log_probs",
             pa.binary(),
-            "[T, K] f16: natural log-probability over the full vocabulary, at temperature 1",
+            "[T, K] f16: natural log-probability over the full vocabulary, at temperature 1; compact: u8",
         ),
-        _field("tail_log_mass", pa.binary(), "[T] f16: log of the summed probability of all entries not kept"),
-        _field("token_log_probs", pa.binary(), "[T] f16: natural log-probability of the forced token"),
-        _field("entropy", pa.binary(), "[T] f16: entropy of the full distribution, in nats"),
+        _field(
+            "tail_log_mass", pa.binary(), "[T] f16: log of the summed probability of all entries not kept; compact: u8"
+        ),
+        _field("token_log_probs", pa.binary(), "[T] f16: natural log-probability of the forced token; compact: u8"),
+        _field("entropy", pa.binary(), "[T] f16: entropy of the full distribution, in nats; compact: u8"),
     ]
 )
 

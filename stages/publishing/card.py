@@ -95,6 +95,7 @@ def _page(manifests: Mapping[str, Manifest], summary: Summary) -> dict[str, Any]
         "format": summary.target_format,
         "vocabulary_size": text.count(summary.target_format.vocabulary_size),
         "ids_dtype": {"uint16": "<u2", "uint32": "<u4"}[summary.target_format.ids_dtype],
+        "high_dtype": {"uint16": "u1", "uint32": "<u2"}[summary.target_format.ids_dtype],
         "first_file": summary.shards[0].name + SUFFIX,
         "kept_mass": _kept_mass(manifests["score"]),
         "columns": markdown_table(("Column", "Type", "Null", "Meaning"), facts.column_rows(schema.DATASET)),

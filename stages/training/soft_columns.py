@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 
 from data.errors import DataError, ModelError
 from data.model_folder import vocabulary_digest
-from data.soft_targets import SoftTargetFormat, flat, row_lengths
+from data.soft_targets import SoftTargetFormat, row_lengths, topk
 from stages.training.vocabulary import Vocabulary, student_ids
 
-COLUMNS = ("id", "length", "topk_ids", "topk_log_probs", "tail_log_mass")
+COLUMNS = ("id", "length", "topk_ids", "topk_ids_high", "topk_log_probs", "tail_log_mass")
 
 
 class SoftTargetColumns:
@@ -35,11 +35,8 @@ class SoftTargetColumns:
                 f"teacher's is {self._digest}: their ids mean other tokens; score again with this teacher"
             )
         _check_lengths(table)
-        return {
-            "kd_ids": self._ids[flat(table, "topk_ids")],
-            "kd_log_probs": flat(table, "topk_log_probs"),
-            "kd_tail": flat(table, "tail_log_mass"),
-        }
+        ids, log_probs, tail = topk(table)
+        return {"kd_ids": self._ids[ids], "kd_log_probs": log_probs, "kd_tail": tail}
 
 
 def _check_lengths(table: pa.Table) -> None:

@@ -128,7 +128,7 @@ def rendered(table: pa.Table) -> str:
     """A Markdown table: a line a field, with its type, its comment, and the value of the table's one row."""
     lines = ["| field | type | meaning | here |", "|---|---|---|---|"]
     for field in table.schema:
-        packed = pa.types.is_binary(field.type)
+        packed = pa.types.is_binary(field.type) and not table.column(field.name).null_count
         value = flat(table, field.name).tolist() if packed else table.column(field.name)[0].as_py()
         cells = [(name, kind, said, _shown(found)) for name, kind, said, found in _lines(field, value)]
         lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in cells]

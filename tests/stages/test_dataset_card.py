@@ -13,13 +13,13 @@ from pydantic import ValidationError
 from data import schema
 from data.artifact import Artifact
 from data.runtime import Runtime
-from data.soft_targets import unpack
+from data.soft_targets import SoftTargetFormat, unpack
 from stages import dataset
 from stages.publishing.card import size_category
 from stages.publishing.facts import markdown_table
 from stages.publishing.licences import front_matter_licence
 from tests.fixtures.artifacts import closed, new_artifact
-from tests.fixtures.distilled import K, made_up_inputs
+from tests.fixtures.distilled import FORMAT, K, made_up_inputs
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +28,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made(tmp_path_factory.mktemp("card")).path()
 
 
-def made(root: Path, **config: Any) -> Artifact:
+def made(root: Path, target_format: SoftTargetFormat = FORMAT, **config: Any) -> Artifact:
     output = new_artifact(root, "dataset")
-    dataset.run(made_up_inputs(root), dataset.Config(**config), output, Runtime())
+    dataset.run(made_up_inputs(root, target_format=target_format), dataset.Config(**config), output, Runtime())
     return closed(output)
 
 
@@ -109,6 +109,15 @@ def test_soft_targets_are_read_in_three_lines(folder: Path, monkeypatch: pytest.
     np.testing.assert_array_equal(names["ids"], stored.topk_ids)
     np.testing.assert_array_equal(names["log_probs"], stored.topk_log_probs)
     np.testing.assert_array_equal(names["tail_log_mass"], stored.tail_log_mass)
+
+
+def test_compact_soft_targets_are_read_by_the_cards_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = made(tmp_path, FORMAT.model_copy(update={"encoding": "compact"})).path()
+    names = run_snippet(folder, "Soft targets", monkeypatch)
+    stored = unpack(pq.read_table(folder / "train-00000.parquet"))[0]
+    np.testing.assert_array_equal(names["ids"], stored.topk_ids)
+    np.testing.assert_allclose(names["log_probs"], stored.topk_log_probs, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(names["tail_log_mass"], stored.tail_log_mass, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("title", ["a\n# b", "<b>a</b>", ""])
