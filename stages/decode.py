@@ -15,6 +15,7 @@ from stages.decoding.batches import Batches
 from stages.decoding.calibration import read_calibration
 from stages.decoding.config import Config
 from stages.decoding.search import Hypothesis, Search
+from stages.decoding.shortlist import FILE as SHORTLIST
 from stages.teacher_model import TeacherModel, check_tokenizer, load_teacher
 from stages.tokenizer import Tokenizer, load_tokenizer
 
@@ -57,7 +58,8 @@ def load(config: Config, artifacts: Mapping[str, Artifact], runtime: Runtime) ->
     tokenizer = load_tokenizer(artifacts["tokenizer"].path())
     check_tokenizer(tokenizer, folder)
     batch_tokens = config.max_batch_tokens or read_calibration(artifacts["calibrate"].path()).max_batch_tokens
-    return Resources(load_teacher(folder, runtime), tokenizer, batch_tokens)
+    shortlist = artifacts["calibrate"].path() / SHORTLIST if config.shortlist else None
+    return Resources(load_teacher(folder, runtime, shortlist=shortlist), tokenizer, batch_tokens)
 
 
 def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
@@ -130,6 +132,7 @@ def _metadata(config: Config, resources: Resources) -> dict[bytes, bytes]:
         "beam_size": config.beam_size,
         "length_penalty": config.length_penalty,
         "max_batch_tokens": resources.batch_tokens,
+        "shortlist": config.shortlist,
         "compute_type": resources.teacher.translator.compute_type,
         "teacher_digest": resources.teacher.info.digest,
     }

@@ -1,6 +1,8 @@
 """The teacher, loaded: what decode and score share."""
 
+import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 # CTranslate2 may put a mark before and one after a sentence.
 _MARKS = 2
+# The name that CTranslate2 has for it.
+_SHORTLIST = "vmap.txt"
 # Subwords that never occurred in the training data may have been left out of a model's vocabulary.
 MOST_PIECES_MISSING = 0.01
 
@@ -84,36 +88,61 @@ class TargetVocabulary:
         return [number for target in targets for number in self.ids_of([*target, self.end])]
 
 
-def load_teacher(folder: Path, runtime: Runtime, *, spread: bool = False) -> TeacherModel:
+def load_teacher(
+    folder: Path, runtime: Runtime, *, spread: bool = False, shortlist: Path | None = None
+) -> TeacherModel:
     """The model in a teacher's folder, on the device and with the arithmetic that its `potstill.json` names.
 
     `spread`: on a CPU, a batch on each of the threads, as many processes would have it, and not all threads on one.
-    Raises ModelError when it cannot be loaded.
+    `shortlist`: a `vmap.txt`, which is used only by who asks for it. Raises ModelError when it cannot be loaded.
     """
-    import ctranslate2
-
     info = load_teacher_info(folder)
     device = device_of(info, runtime)
     if device == "cuda":
         load_cuda_libraries()
     replicas = runtime.threads if spread and device == "cpu" else 1
+    with _with_shortlist(folder, shortlist) as together:
+        translator = _translator(together, folder, info, device, (replicas, runtime.threads // replicas))
+    model = read_model_file(folder / MODEL_FILE)
+    around = len(info.source_prefix) + len(info.source_suffix) + _MARKS
+    sizes = (_without(model.positions("encoder"), around), _without(model.positions("decoder"), _MARKS))
+    return TeacherModel(translator, info, *sizes)
+
+
+def _translator(
+    path: Path, folder: Path, info: TeacherInfo, device: str, threads: tuple[int, int]
+) -> "ctranslate2.Translator":
+    """The model at `path`, which is known as `folder`; batches at a time and threads of each are its `threads`."""
+    import ctranslate2
+
     try:
-        translator = ctranslate2.Translator(
-            str(folder),
+        return ctranslate2.Translator(
+            str(path),
             device=device,
             compute_type=info.quantization,
-            inter_threads=replicas,
-            intra_threads=runtime.threads // replicas,
+            inter_threads=threads[0],
+            intra_threads=threads[1],
         )
     except (RuntimeError, ValueError) as error:
         raise ModelError(
             f"{folder}: CTranslate2 cannot load this model on {device} as {info.quantization}: {error}; "
             "set teacher.quantization to a type that this machine computes, or auto"
         ) from error
-    model = read_model_file(folder / MODEL_FILE)
-    around = len(info.source_prefix) + len(info.source_suffix) + _MARKS
-    sizes = (_without(model.positions("encoder"), around), _without(model.positions("decoder"), _MARKS))
-    return TeacherModel(translator, info, *sizes)
+
+
+@contextmanager
+def _with_shortlist(folder: Path, shortlist: Path | None) -> Iterator[Path]:
+    """The folder, or one of links to its files and to the shortlist: CTranslate2 looks for it beside the model."""
+    if shortlist is None:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="potstill-shortlist-") as scratch:
+        together = Path(scratch)
+        for path in folder.iterdir():
+            if path.is_file() and path.name != _SHORTLIST:
+                (together / path.name).symlink_to(path.absolute())
+        (together / _SHORTLIST).symlink_to(shortlist.absolute())
+        yield together
 
 
 def _without(positions: int | None, taken: int) -> int | None:

@@ -21,6 +21,14 @@ class Config(BaseModel):
     )
     max_decoding_length: int = Field(256, description="tokens after which a hypothesis is cut off", ge=1, le=1000)
 
+    shortlist: int = Field(
+        0,
+        description="target subwords that a source subword may become, learned from the references: faster where the "
+        "vocabulary is large; n-best scores are then over those candidates; 0 searches the whole vocabulary",
+        ge=0,
+        le=1000,
+    )
+
     @model_validator(mode="after")
     def _hypotheses_fit_the_beam(self) -> Self:
         if self.num_hypotheses > self.beam_size:

@@ -40,6 +40,7 @@ class Search:
             max_decoding_length=self.longest_target(),
             return_scores=True,
             replace_unknowns=False,
+            use_vmap=self.config.shortlist > 0,
             asynchronous=True,
         )
         return lambda: [self._hypotheses(one.result(), len(prefix)) for one in started]
