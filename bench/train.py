@@ -1,0 +1,155 @@
+"""How fast and how lean the student trains: against stock `onmt_train`, with soft targets and without.
+
+`python -m bench.train` writes bench/results/train.json; `--quick` looks at little and writes nothing.
+"""
+
+import argparse
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bench import fixtures
+from bench.fixtures import Fixture
+from bench.loss_memory import Problem, peak_bytes
+from bench.made_up_targets import made_up_dataset
+from bench.records import Record, median, record, save, show, side_by_side
+from bench.trainers import Speed, Trainings, write_stock_options
+from stages import student
+
+PACKAGES = ("torch", "OpenNMT-py")
+K = 16
+# The student of recipes/demo.toml, its batches and its rate.
+MODEL = {"encoder_layers": 2, "decoder_layers": 1, "width": 160, "heads": 4, "feed_forward": 640}
+OPTIMISER = {"batch_tokens": 1536, "learning_rate": 0.8}
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured: reports of `report_every` steps a training, of which the first does not count."""
+
+    reports: int
+    report_every: int
+    rounds: int
+    positions: int
+    vocabulary: int
+
+
+FULL = Size(reports=4, report_every=40, rounds=5, positions=1536, vocabulary=32_000)
+QUICK = Size(reports=2, report_every=20, rounds=1, positions=512, vocabulary=32_000)
+
+
+def configured(size: Size, **changes: Any) -> student.Config:
+    """A student that is trained without a break: no validation and no checkpoint but at the end."""
+    steps = size.reports * size.report_every
+    course = {"steps": steps, "report_every": size.report_every, "validate_every": 0, "checkpoint_every": steps}
+    return student.Config.model_validate({"model": MODEL, "optimiser": OPTIMISER | course} | changes)
+
+
+def compare_with_stock(trainings: Trainings, size: Size) -> list[Record]:
+    """The baseline, so no soft targets: our trainer as it comes and in float32, theirs with and without loaders."""
+    config = configured(size, data="reference")
+    single = config.model_copy(update={"optimiser": config.optimiser.model_copy(update={"precision": "float32"})})
+    folder = trainings.folder / "onmt"
+    options = {
+        "onmt_train": write_stock_options(trainings, config, folder / "default"),
+        "onmt_train, no loaders": write_stock_options(trainings, config, folder / "single", num_workers=0),
+    }
+    contenders = {
+        "ours": partial(trainings.ours, config, "auto"),
+        "ours, float32": partial(trainings.ours, single, "float32"),
+        **{name: partial(trainings.stock, path) for name, path in options.items()},
+    }
+    speeds = _by_turns(contenders, size.rounds)
+    rates = {name: median([one.tokens_per_second for one in speeds[name]]) for name in contenders}
+    faster = max(options, key=lambda name: rates[name])
+    detail = _detail(speeds) | {"precision": "auto", "ratio_float32": round(rates["ours, float32"] / rates[faster], 3)}
+    ratio = rates["ours"] / rates[faster]
+    against = f"target tokens a second of stock {faster} (float32), the faster of it with and without loader processes"
+    return [
+        _record("train_vs_onmt_train", ratio, "ratio", trainings.threads, against, detail),
+        _record("train_tokens_per_second", rates["ours"], "target tokens/s", trainings.threads, "", detail),
+    ]
+
+
+def compare_soft_targets(trainings: Trainings, size: Size) -> list[Record]:
+    """A step with K soft targets a position, in both kinds of KL, to a step without, on the same batches."""
+    weights = {"without": {"soft_target_weight": 0.0}}
+    weights |= {kind: {"soft_target_weight": 1.0, "missing_mass": kind} for kind in ("ghost", "renormalise")}
+    contenders = {name: partial(trainings.ours, configured(size, **changes), name) for name, changes in weights.items()}
+    speeds = _by_turns(contenders, size.rounds)
+    seconds = {name: median([one.step_seconds for one in speeds[name]]) for name in contenders}
+    slower = max(("ghost", "renormalise"), key=lambda name: seconds[name])
+    detail = _detail(speeds) | {"k": K, "missing_mass": slower}
+    rate = median([one.tokens_per_second for one in speeds[slower]])
+    name = f"train_tokens_per_second_k{K}"
+    return [
+        _record(
+            f"kd_step_cost_k{K}", seconds[slower] / seconds["without"], "ratio", trainings.threads,
+            "seconds of a step of the same training without soft targets", detail,
+        ),
+        _record(name, rate, "target tokens/s", trainings.threads, "", detail),
+    ]  # fmt: skip
+
+
+def compare_memory(size: Size) -> Record:
+    """Bytes that torch holds at the peak of loss and gradient; all that was there before does not count."""
+    problem = Problem(size.positions, 512, size.vocabulary, K)
+    peaks = {name: peak_bytes(partial(problem.gradients, call)) for name, call in problem.losses().items()}
+    shape = {"positions": size.positions, "width": 512, "vocabulary": size.vocabulary, "k": K, "dtype": "float32"}
+    against = "log_softmax over all positions plus KL, differentiated by autograd"
+    detail = {"peak_bytes": peaks} | shape
+    return _record("loss_memory_ratio", peaks["ours"] / peaks["plain"], "ratio", 1, against, detail)
+
+
+def _by_turns(contenders: Mapping[str, partial[Speed]], rounds: int) -> dict[str, list[Speed]]:
+    speeds: dict[str, list[Speed]] = {name: [] for name in contenders}
+
+    def run(name: str) -> None:
+        speeds[name].append(contenders[name]())
+
+    side_by_side({name: partial(run, name) for name in contenders}, rounds)
+    return speeds
+
+
+def _detail(speeds: Mapping[str, list[Speed]]) -> dict[str, Any]:
+    return {
+        "model": MODEL,
+        "optimiser": OPTIMISER,
+        "tokens_per_second": {name: [round(one.tokens_per_second) for one in all_] for name, all_ in speeds.items()},
+        "step_seconds": {name: [round(one.step_seconds, 4) for one in all_] for name, all_ in speeds.items()},
+        "tokens_per_step": {name: round(all_[0].tokens / all_[0].steps) for name, all_ in speeds.items()},
+    }
+
+
+def _record(name: str, value: float, unit: str, threads: int, against: str, detail: dict[str, Any]) -> Record:
+    return record(name, value, unit, threads=threads, packages=PACKAGES, compared_with=against, detail=detail)
+
+
+def measure(fixture: Fixture, size: Size, threads: int, folder: Path) -> list[Record]:
+    """All figures of the suite."""
+    inputs = {**fixture.artifacts, "dataset": made_up_dataset(fixture.artifacts, folder, K)}
+    trainings = Trainings(inputs, threads, folder)
+    return [*compare_with_stock(trainings, size), *compare_soft_targets(trainings, size), compare_memory(size)]
+
+
+def main() -> None:
+    """Runs the suite."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="measure little, write nothing")
+    quick = parser.parse_args().quick
+    with tempfile.TemporaryDirectory(prefix="potstill-bench-") as name:
+        folder = Path(name)
+        records = measure(fixtures.demo(folder / "demo"), QUICK if quick else FULL, fixtures.cores(), folder)
+    show(records)
+    if quick:
+        print(json.dumps([one.detail for one in records], indent=1))
+    else:
+        save("train", records)
+
+
+if __name__ == "__main__":
+    main()
