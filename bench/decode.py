@@ -5,7 +5,6 @@
 
 import argparse
 import json
-import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -14,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from bench import fixtures
-from bench.decoders import LIMIT_BATCH_TOKENS, PEER_BATCH_TOKENS, Limit, Ours, make_limit, make_peer
+from bench.decoders import LIMIT_BATCH_TOKENS, PEER_BATCH_TOKENS, Limit, Ours, elsewhere
 from bench.fixtures import Fixture
 from bench.records import Record, median, record, save, show, side_by_side
+from pipeline.cluster import worker_environment
 from stages import decode
 from stages.decoding.calibration import read_calibration
 
@@ -38,23 +38,28 @@ FULL, QUICK = Size(demo_shards=4, base_rows=800, rounds=5), Size(demo_shards=1, 
 
 
 def compare(fixture: Fixture, config: decode.Config, rounds: int, folder: Path, suffix: str = "") -> list[Record]:
-    """Ratios of throughput of our stage to each contender's, over the fixture's shards."""
+    """Ratios of throughput of our stage to each contender's, over the fixture's shards.
+
+    The limit has our workers' environment; the peers have none of it, as when their script is started by hand.
+    """
     threads = fixtures.cores()
     equal = {"inter_threads": threads, "intra_threads": 1, "compute_type": "int8"}
-    peer = make_peer(fixture, config, _sub(folder, "peer"), **equal)
-    usual = make_peer(fixture, config, _sub(folder, "defaults"), compute_type="float32")
-    limit = make_limit(fixture, config, **equal)
-    best, sweep = best_batch_tokens(limit)
-    ours = Ours(fixture, config, threads, folder / "ours")
-    contenders: dict[str, Callable[[], Any]] = {
-        "ours": ours.run,
-        "peer": peer.run,
-        "limit": lambda: limit.run(best),
-        "peer_defaults": usual.run,
-    }
-    seconds = side_by_side(contenders, rounds)
-    ours.close()
-    detail = _detail(fixture, config, seconds, limit) | {"limit_batch_tokens": best, "limit_sweep_seconds": sweep}
+    with elsewhere({}) as plain, elsewhere({}) as other, elsewhere(worker_environment()) as same:
+        peer = plain.peer(fixture, config, _sub(folder, "peer"), equal)
+        usual = other.peer(fixture, config, _sub(folder, "defaults"), {"compute_type": "float32"})
+        limit = same.limit(fixture, config, equal)
+        best, sweep = best_batch_tokens(limit)
+        ours = Ours(fixture, config, threads, folder / "ours")
+        contenders: dict[str, Callable[[], Any]] = {
+            "ours": ours.run,
+            "peer": peer.run,
+            "limit": lambda: limit.run(best),
+            "peer_defaults": usual.run,
+        }
+        seconds = side_by_side(contenders, rounds)
+        ours.close()
+        detail = _detail(fixture, config, seconds) | limit.facts()
+    detail |= {"limit_batch_tokens": best, "limit_sweep_seconds": sweep, "our_environment": worker_environment()}
     return [_ratio(f"decode_vs_{name}{suffix}", name, seconds, detail, threads) for name in list(contenders)[1:]]
 
 
@@ -83,18 +88,13 @@ def _ratio(name: str, other: str, seconds: Mapping[str, list[float]], detail: di
     )
 
 
-def _detail(
-    fixture: Fixture, config: decode.Config, seconds: Mapping[str, list[float]], limit: Limit
-) -> dict[str, Any]:
+def _detail(fixture: Fixture, config: decode.Config, seconds: Mapping[str, list[float]]) -> dict[str, Any]:
     return {
         "fixture": fixture.name,
-        "rows": len(limit.sources),
-        "source_tokens": sum(len(source) for source in limit.sources),
         "beam_size": config.beam_size,
         "num_hypotheses": config.num_hypotheses,
         "our_batch_tokens": read_calibration(fixture.artifacts["calibrate"].path()).max_batch_tokens,
-        "seconds": {name: [round(one, 3) for one in all_] for name, all_ in seconds.items()},
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", ""),
+        "seconds": {name: [round(one, 3) for one in timings] for name, timings in seconds.items()},
     }
 
 

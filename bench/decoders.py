@@ -5,14 +5,17 @@ All get the same model, sources, beam and n-best. Models are loaded and warm bef
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.managers import BaseManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.fixtures import Fixture, close, new_artifact
 from data.artifact import Artifact
+from pipeline.cluster import worker_environment
 from pipeline.plan import Identity
 from pipeline.worker import Job, close_shards, run_shard
 from stages import decode
@@ -20,6 +23,7 @@ from stages import decode
 PEER_BATCH_TOKENS = 5000
 LIMIT_BATCH_TOKENS = (128, 256, 512, 1024, 2048)
 _WARM_UP_ROWS = 8
+_OF_SPEED = ("OMP_", "MKL_", "OPENBLAS_", "GOMP_", "MALLOC_", "CT2_")
 
 
 class Ours:
@@ -34,8 +38,9 @@ class Ours:
             initializer=_warm_up,
             initargs=(self._warm_up_job(),),
         )
-        for future in [self._pool.submit(os.getpid) for _ in range(processes)]:
-            future.result()
+        with environment(worker_environment()):
+            for future in [self._pool.submit(os.getpid) for _ in range(processes)]:
+                future.result()
 
     def run(self) -> Artifact:
         """Decodes all shards of the fixture; returns what it left."""
@@ -100,6 +105,10 @@ class Limit:
     translator: Any
     sources: list[list[str]]
 
+    def facts(self) -> dict[str, int]:
+        """How much there is."""
+        return {"rows": len(self.sources), "source_tokens": sum(len(source) for source in self.sources)}
+
     def run(self, batch_tokens: int, rows: int | None = None) -> None:
         """Decodes all rows, or an even sample of so many."""
         chosen = self.sources[:: max(len(self.sources) // rows, 1)] if rows else self.sources
@@ -108,7 +117,47 @@ class Limit:
         )
 
 
-def make_peer(fixture: Fixture, config: decode.Config, folder: Path, **options: Any) -> Peer:
+class Elsewhere(BaseManager):
+    """A process with contenders in it: CTranslate2 looks at its environment once, when it is first used."""
+
+    if TYPE_CHECKING:
+
+        def peer(self, fixture: Fixture, config: decode.Config, folder: Path, options: dict[str, Any]) -> Peer:
+            """See `make_peer`."""
+
+        def limit(self, fixture: Fixture, config: decode.Config, options: dict[str, Any]) -> Limit:
+            """See `make_limit`."""
+
+
+@contextmanager
+def elsewhere(variables: Mapping[str, str]) -> Iterator[Elsewhere]:
+    """A process with these environment variables; the caller's say nothing there of threads and instructions."""
+    Elsewhere.register("peer", make_peer)
+    Elsewhere.register("limit", make_limit)
+    manager = Elsewhere(ctx=multiprocessing.get_context("spawn"))
+    with environment(variables):
+        manager.start()
+    try:
+        yield manager
+    finally:
+        manager.shutdown()
+
+
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """These, and what was set, but for what decides how fast a library computes."""
+    before = dict(os.environ)
+    for name in [name for name in before if name.startswith(_OF_SPEED)]:
+        del os.environ[name]
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def make_peer(fixture: Fixture, config: decode.Config, folder: Path, options: dict[str, Any]) -> Peer:
     """A peer whose translator has these options, and all other options are CTranslate2's defaults."""
     lines = folder / "source.txt"
     lines.write_text("".join(f"{text}\n" for text in fixture.table()["source"].to_pylist()), encoding="utf-8")
@@ -117,7 +166,7 @@ def make_peer(fixture: Fixture, config: decode.Config, folder: Path, **options: 
     return peer
 
 
-def make_limit(fixture: Fixture, config: decode.Config, **options: Any) -> Limit:
+def make_limit(fixture: Fixture, config: decode.Config, options: dict[str, Any]) -> Limit:
     """The limit with these options of the translator."""
     encode, _ = _subwords(fixture.tokenizer())
     sources = sorted((encode(text) for text in fixture.table()["source"].to_pylist()), key=len, reverse=True)

@@ -1,6 +1,7 @@
 """The Dask cluster: one of this machine's own, or a running one by its address."""
 
 import logging
+import os
 import signal
 import threading
 import warnings
@@ -8,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.errors import ConfigError
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 15
 DASHBOARD = "127.0.0.1:8787"
+CPU_FACTS = Path("/proc/cpuinfo")
+# What CTranslate2's kernels of that name are made of.
+_AVX512 = ("avx512f", "avx512cd", "avx512vl", "avx512bw", "avx512dq")
 # How often a worker may die of a task before the task is given up.
 ALLOWED_DEATHS = 2
 
@@ -117,19 +122,37 @@ def _local_settings() -> dict[str, Any]:
         "distributed.scheduler.allowed-failures": ALLOWED_DEATHS,
         # A library that holds the interpreter's lock for minutes is at work, not dead.
         "distributed.scheduler.worker-ttl": None,
-        "distributed.nanny.pre-spawn-environ": {
-            "OMP_NUM_THREADS": "1",
-            "MKL_NUM_THREADS": "1",
-            "OPENBLAS_NUM_THREADS": "1",
-            # With glibc's defaults, and more so with Dask's own trim threshold, a training gives its tensors' memory
-            # back at every step and pays for fresh pages: a small student took two to three times as long.
-            "MALLOC_MMAP_THRESHOLD_": str(128 * 2**20),
-            "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20),
-            # How long threads of a training spin for one another. With libgomp's default of 300,000 rounds, one other
-            # busy process makes a step two to four times as long; with these it is as fast when left alone.
-            "GOMP_SPINCOUNT": "1000",
-        },
+        "distributed.nanny.pre-spawn-environ": worker_environment(),
     }
+
+
+def worker_environment(cpu_facts: Path = CPU_FACTS) -> dict[str, str]:
+    """Environment variables that a worker process of this machine starts with."""
+    environment = {
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        # With glibc's defaults, and more so with Dask's own trim threshold, a training gives its tensors' memory
+        # back at every step and pays for fresh pages: a small student took two to three times as long.
+        "MALLOC_MMAP_THRESHOLD_": str(128 * 2**20),
+        "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20),
+        # How long threads of a training spin for one another. With libgomp's default of 300,000 rounds, one other
+        # busy process makes a step two to four times as long; with these it is as fast when left alone.
+        "GOMP_SPINCOUNT": "1000",
+    }
+    if "CT2_FORCE_CPU_ISA" not in os.environ and _has_quick_avx512(cpu_facts):
+        # CTranslate2 stops at AVX2 unless it is told; a small teacher's decoding took a tenth less time so.
+        environment["CT2_FORCE_CPU_ISA"] = "AVX512"
+    return environment
+
+
+def _has_quick_avx512(facts: Path) -> bool:
+    """Whether this is an AMD processor with AVX-512. Others may lower their clock for it: there nothing is changed."""
+    try:
+        words = set(facts.read_text(encoding="utf-8").split())
+    except OSError:
+        return False
+    return {"AuthenticAMD", *_AVX512} <= words
 
 
 @contextmanager

@@ -26,7 +26,7 @@ def test_ours_and_the_peer_find_the_same(small: fixtures.Fixture, tmp_path: Path
     ours.close()
     assert left[0].manifest().content_digest() == left[1].manifest().content_digest()
     assert left[0].url != left[1].url
-    peer = decoders.make_peer(small, config, tmp_path, inter_threads=1, intra_threads=1)
+    peer = decoders.make_peer(small, config, tmp_path, {"inter_threads": 1, "intra_threads": 1})
     peer.run()
     theirs = list(decoders.read_text_nbest(peer.output))
     rows = [row for table in left[0].tables() for row in table["hypotheses"].to_pylist()]

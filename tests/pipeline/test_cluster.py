@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from data.errors import ConfigError
-from pipeline.cluster import Cluster, connect
+from pipeline.cluster import Cluster, connect, worker_environment
 
 
 def test_a_running_scheduler_is_used_and_left_running(cluster: Cluster) -> None:
@@ -45,3 +45,23 @@ def _environment() -> tuple[dict[str, str], int]:
     """The process's environment, and the signals that it ignores, as bits."""
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return dict(os.environ), int(lines["SigIgn"].strip(), 16)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "flags", "told"),
+    [
+        ("AuthenticAMD", "avx2 avx512f avx512dq avx512cd avx512bw avx512vl", True),
+        ("AuthenticAMD", "avx2 avx512f", False),
+        ("GenuineIntel", "avx2 avx512f avx512dq avx512cd avx512bw avx512vl", False),
+    ],
+)
+def test_workers_use_instructions_that_are_quick_here(
+    vendor: str, flags: str, told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CT2_FORCE_CPU_ISA", raising=False)
+    facts = tmp_path / "cpuinfo"
+    facts.write_text(f"vendor_id\t: {vendor}\nflags\t\t: fpu {flags} sha_ni\n")
+    assert ("CT2_FORCE_CPU_ISA" in worker_environment(facts)) == told
+    monkeypatch.setenv("CT2_FORCE_CPU_ISA", "GENERIC")
+    assert "CT2_FORCE_CPU_ISA" not in worker_environment(facts)
+    assert worker_environment(tmp_path / "absent")["OMP_NUM_THREADS"] == "1"
