@@ -61,10 +61,7 @@ class Artifact:
 
     def manifest(self) -> Manifest:
         """What is known of it; raises DataError when it is not complete."""
-        stamp = self._folder.stamp(MANIFEST)
-        if stamp is None:
-            raise DataError(f"{self.url} is not complete: it has no {MANIFEST}; run the stage {self.node} first")
-        return _manifest_at(self._folder, stamp)
+        return _manifest_at(self._folder, self._stamp())
 
     def is_complete(self) -> bool:
         """Whether the manifest is there, and all that it names; what is in them is checked on reading."""
@@ -81,9 +78,10 @@ class Artifact:
 
         Raises DataError naming the shard when it is not there, is not what the manifest says, or lacks a column.
         """
-        record = next((shard for shard in self.manifest().shards if shard.name == name), None)
-        if record is None:
-            raise DataError(f"{self.url} has no such shard among its {len(self.manifest().shards)}", shard=name)
+        known = self._shards()
+        if name not in known:
+            raise DataError(f"{self.url} has no such shard among its {len(known)}", shard=name)
+        record = known[name]
         file = record.name + SUFFIX
         self._check(file, record)
         return decode(self._folder.open(file), columns, f"{self.url}/{file}")
@@ -205,6 +203,15 @@ class Artifact:
 
     # Inside.
 
+    def _stamp(self) -> str:
+        stamp = self._folder.stamp(MANIFEST)
+        if stamp is None:
+            raise DataError(f"{self.url} is not complete: it has no {MANIFEST}; run the stage {self.node} first")
+        return stamp
+
+    def _shards(self) -> dict[str, ShardRecord]:
+        return _shards_at(self._folder, self._stamp())
+
     def _check(self, name: str, record: ShardRecord | FileRecord) -> None:
         where, found = f"{self.url}/{name}", known_digest(self._folder, name)
         if found is None:
@@ -282,6 +289,12 @@ def _files(manifest: Manifest) -> list[tuple[str, ShardRecord | FileRecord]]:
     """All that a manifest names, by name of file."""
     shards: list[tuple[str, ShardRecord | FileRecord]] = [(shard.name + SUFFIX, shard) for shard in manifest.shards]
     return sorted(shards + [(file.name, file) for file in manifest.files], key=lambda pair: pair[0])
+
+
+@lru_cache(maxsize=64)
+def _shards_at(folder: Folder, stamp: str) -> dict[str, ShardRecord]:
+    """By name: of a hundred thousand shards, one is not looked for in a row."""
+    return {shard.name: shard for shard in _manifest_at(folder, stamp).shards}
 
 
 @lru_cache(maxsize=64)
