@@ -46,7 +46,8 @@ def encode_entries(ids: Array, log_probs: Array) -> tuple[Array, Array, Bytes]:
     if codes.shape[1] > 1:
         codes[:, 0] -= (codes[:, 0] > 0) & (codes[:, 1:].min(axis=1) == codes[:, 0])
     keys = np.sort((ids.astype(np.uint64) << 8) | codes, axis=1)
-    gaps = np.diff((keys >> 8).astype(np.int64), axis=1, prepend=-1) - 1
+    ordered = (keys >> 8).astype(np.int64)
+    gaps = np.concatenate([ordered[:, :1], ordered[:, 1:] - ordered[:, :-1] - 1], axis=1)
     if (gaps < 0).any():
         raise DataError(f"an id occurs twice in the position {int((gaps < 0).any(axis=1).argmax())} of topk_ids")
     return (gaps & 255).astype(np.uint8), gaps >> 8, (keys & 255).astype(np.uint8)

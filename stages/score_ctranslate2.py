@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data.errors import ModelError
-from stages.soft_distribution import Kept, keep
+from stages.soft_distribution import Kept, keep, put, room, rows_at_once
 from stages.teacher_model import TargetVocabulary, TeacherModel
 
 if TYPE_CHECKING:
-    import torch
     from ctranslate2 import StorageView, TranslationResult
 
 
@@ -47,22 +46,32 @@ class CTranslate2Scorer:
             return_logits_vocab=True,
         )
         pairs = zip(results, targets, strict=True)
-        logits = torch.cat([self._positions(result, len(target) + 1) for result, target in pairs])
-        return keep(logits, torch.tensor(self._vocabulary.forced_ids(targets)), k)
+        steps = [step for result, target in pairs for step in self._steps(result, len(target) + 1)]
+        forced = torch.tensor(self._vocabulary.forced_ids(targets))
+        kept = room(len(steps), k)
+        # As they are, rows lie apart; a few at a time are put side by side, and not those of the whole batch.
+        rows = rows_at_once(self._vocabulary.size)
+        for start in range(0, len(steps), rows):
+            span = slice(start, min(start + rows, len(steps)))
+            put(keep(torch.from_numpy(self._matrix(steps[span])), forced[span], k), kept, span)
+        return kept
 
-    def _positions(self, result: "TranslationResult", length: int) -> "torch.Tensor":
-        """Logits [T, V] of a row: those of the language tags before, and of what it made up after, are left out."""
-        import torch
+    def _steps(self, result: "TranslationResult", length: int) -> "list[StorageView]":
+        """Logits of a row's T positions: those of the language tags before, and of what it made up after, left out."""
+        steps: list[StorageView] = result.logits[0][len(self._prefix) : len(self._prefix) + length]
+        if len(steps) < length:
+            raise self._unusable(f"{len(steps)} rows of logits; expected {length}")
+        return steps
 
-        steps = result.logits[0][len(self._prefix) : len(self._prefix) + length]
-        logits = np.stack([_on_host(step) for step in steps]) if steps else np.empty((0, 0), np.float32)
-        if len(logits) < length or logits.shape[1] < self._vocabulary.size:
-            raise ModelError(
-                f"CTranslate2 returned logits of shape {list(logits.shape)}; expected [{length}, "
-                f"{self._vocabulary.size}]: this model cannot be scored with score.backend = ctranslate2"
-            )
-        # A GPU may pad the vocabulary to a multiple of 8.
-        return torch.from_numpy(logits[:, : self._vocabulary.size])
+    def _matrix(self, steps: "Sequence[StorageView]") -> "np.ndarray[tuple[int, int], np.dtype[np.float32]]":
+        """Logits of some positions, [N, V]; a GPU may pad the vocabulary to a multiple of 8."""
+        rows = [_on_host(step) for step in steps]
+        if shorter := [len(row) for row in rows if len(row) < self._vocabulary.size]:
+            raise self._unusable(f"rows of {shorter[0]} logits; expected {self._vocabulary.size}")
+        return np.stack([row[: self._vocabulary.size] for row in rows])
+
+    def _unusable(self, found: str) -> ModelError:
+        return ModelError(f"CTranslate2 returned {found}: this model cannot be scored with score.backend = ctranslate2")
 
 
 def _on_host(row: "StorageView") -> "np.ndarray[tuple[int], np.dtype[np.float32]]":

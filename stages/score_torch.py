@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # Of OpenNMT-py's vocabularies.
 UNKNOWN, PADDING = "<unk>", "<blank>"
 Precision = Literal["float32", "bfloat16"]
-# Logits that are in memory at once, on whatever device: 64 MiB of them, and as much again to work on.
+# Logits that are in memory at once, on whatever device: 32 MiB of them in bfloat16.
 _LOGITS_AT_ONCE = 1 << 24
 
 
@@ -40,6 +40,7 @@ class TorchScorer:
         self._source_ids = {token: number for number, token in enumerate(model.source_vocabulary.tokens)}
         self._start = special_token(folder, "decoder_start_token")
         self.compute_type: str = precision
+        self._bfloat16 = precision == "bfloat16"
 
     def score(self, sources: Sequence[Sequence[str]], targets: Sequence[Sequence[str]], k: int) -> Kept:
         """What is kept of all positions of a batch, row by row; a row has one more than its target has tokens."""
@@ -49,11 +50,10 @@ class TorchScorer:
         target, scored = self._target(targets)
         forced = torch.tensor(self._vocabulary.forced_ids(targets), device=self._device)
         kept = room(len(forced), k)
-        with torch.inference_mode():
-            with torch.autocast(self._device, torch.bfloat16, enabled=self.compute_type == "bfloat16"):
-                states, _ = self._module(source, target, lengths)
+        with torch.inference_mode(), torch.autocast(self._device, torch.bfloat16, enabled=self._bfloat16):
+            states, _ = self._module(source, target, lengths)
             # Position by position from here: logits of a whole batch, [B, T, V], would be gigabytes.
-            states = states[scored].float()
+            states = states[scored]
             step = max(_LOGITS_AT_ONCE // self._vocabulary.size, 1)
             for start in range(0, len(states), step):
                 span = slice(start, min(start + step, len(states)))

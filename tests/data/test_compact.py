@@ -15,7 +15,7 @@ from data.parquet import decode, encode
 from data.soft_targets import SoftTargetFormat, flat, pack, topk, unpack
 
 
-def soft_targets(full: Any, k: int, lengths: list[int], encoding: str, vocabulary: int = 0) -> pa.Table:
+def soft_targets(full: Any, k: int, lengths: list[int], encoding: Any, vocabulary: int = 0) -> pa.Table:
     """Of distributions [N, V] in float64, the K largest entries; the second most probable token is forced."""
     ids = np.argsort(-full, axis=1, kind="stable")[:, :k]
     kept = np.take_along_axis(full, ids, axis=1)
@@ -41,7 +41,7 @@ def soft_targets(full: Any, k: int, lengths: list[int], encoding: str, vocabular
             conditioning="hypothesis",
             compute_type="int8",
             backend="ctranslate2",
-            encoding=encoding,  # type: ignore[arg-type]
+            encoding=encoding,
         ),
     )
 
