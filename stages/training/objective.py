@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 MissingMass = Literal["ghost", "renormalise", "gold"]
-# Logits at a time: large enough for the matrix product, small enough for the cache; measured at V = 8,000 and 32,000.
-_CHUNK_ELEMENTS = 1 << 21
+# Logits at a time: enough rows for the matrix product, few enough for the cache; measured at V = 4,000 and 32,000.
+_CHUNK_ELEMENTS = 1 << 19
 _CHUNK_ROWS = 128
 
 
@@ -139,13 +139,11 @@ class _ChunkedLoss(torch.autograd.Function):
                 gradients.bias.add_(gradient.sum(0))
                 to_logits = gradient.to(dtype)
                 gradients.hidden[rows] = to_logits @ output
-                gradients.weight.add_(to_logits.t() @ factors[rows])
+                _add_product(gradients.weight, to_logits.t(), factors[rows])
         uniform = objective.cross_entropy_weight * objective.label_smoothing / len(weight)
         if uniform:
             sums[0] -= uniform * _sum_of_logits(hidden, weight, bias, uniform, gradients)
-        if gradients is not None:
-            ctx.save_for_backward(*gradients)
-            ctx.dtypes = [part.dtype for part in layer]
+        ctx.gradients, ctx.dtypes = gradients, [part.dtype for part in layer]
         # Own tensors, not views of one: the Trainer divides the loss in place.
         loss, *others = (value.clone() for value in sums)
         ctx.mark_non_differentiable(*others)
@@ -153,9 +151,18 @@ class _ChunkedLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        """The gradients that are there already, times the one of the loss."""
-        pairs = zip(ctx.saved_tensors, ctx.dtypes, strict=True)
-        return (*((gradient * grad_outputs[0]).to(dtype) for gradient, dtype in pairs), None, None, None, None)
+        """The gradients that are there already, times the one of the loss; in place, so it can be asked for once."""
+        pairs = zip(ctx.gradients, ctx.dtypes, strict=True)
+        ctx.gradients = None
+        return (*(gradient.mul_(grad_outputs[0]).to(dtype) for gradient, dtype in pairs), None, None, None, None)
+
+
+def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """total += left @ right, without a second tensor of that size where their precision is one."""
+    if total.dtype == left.dtype:
+        total.addmm_(left, right)
+    else:
+        total.add_(left @ right)
 
 
 def _sum_of_logits(
