@@ -16,6 +16,7 @@ from bench import fixtures
 from bench.decoders import LIMIT_BATCH_TOKENS, PEER_BATCH_TOKENS, Limit, Ours, elsewhere
 from bench.fixtures import Fixture
 from bench.records import Record, median, record, save, show, side_by_side
+from bench.shortlists import compare_shortlist
 from pipeline.cluster import worker_environment
 from stages import decode
 from stages.decoding.calibration import read_calibration
@@ -101,10 +102,14 @@ def _detail(fixture: Fixture, config: decode.Config, seconds: Mapping[str, list[
 def measure(size: Size, folder: Path) -> list[Record]:
     """All figures of the suite."""
     demo = fixtures.demo(folder / "demo", shards=size.demo_shards)
-    records = compare(demo, decode.Config(), size.rounds, folder / "demo-runs")
     base = fixtures.transformer_base(folder / "base", rows=size.base_rows, shards=2 * fixtures.cores())
-    config = decode.Config.model_validate(base.decode)
-    return records + compare(base, config, size.rounds, folder / "base-runs", "_transformer_base")
+    base_config = decode.Config.model_validate(base.decode)
+    records: list[Record] = []
+    for fixture, config, suffix in ((demo, decode.Config(), ""), (base, base_config, "_transformer_base")):
+        runs = folder / f"{fixture.name}-runs"
+        records += compare(fixture, config, size.rounds, runs, suffix)
+        records += compare_shortlist(fixture, config, size.rounds, runs / "shortlist", suffix)
+    return records
 
 
 def main() -> None:
@@ -116,7 +121,7 @@ def main() -> None:
         records = measure(QUICK if quick else FULL, Path(folder))
     show(records)
     if quick:
-        print(json.dumps([one.detail for one in records[::3]], indent=1))
+        print(json.dumps({one.name: one.detail for one in records}, indent=1))
     else:
         save("decode", records)
 

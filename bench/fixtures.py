@@ -75,7 +75,7 @@ def demo(folder: Path, *, shards: int = 3) -> Fixture:
     for name in ("corpus", "teacher", "tokenizer"):
         node = graph[name]
         artifacts[name] = _run(folder, name, node.stage(), node.config, artifacts)
-    artifacts["calibrate"] = _calibrate(folder, artifacts, graph["decode"].config)
+    artifacts["calibrate"] = calibrated(folder, artifacts, graph["decode"].config)
     return Fixture("demo", artifacts, tuple(artifacts["corpus"].shard_names("train-")[:shards]))
 
 
@@ -104,7 +104,7 @@ def transformer_base(
     config = teacher.Config.model_validate({"kind": "opennmt", "path": str(checkpoint), "quantization": quantization})
     artifacts["teacher"] = _run(folder, "teacher", teacher, config, {})
     options = {"max_decoding_length": target_length}
-    artifacts["calibrate"] = _calibrate(folder, artifacts, calibrate.Config.model_validate(options))
+    artifacts["calibrate"] = calibrated(folder, artifacts, calibrate.Config.model_validate(options))
     return Fixture("transformer-base", artifacts, tuple(artifacts["corpus"].shard_names()), options)
 
 
@@ -126,8 +126,8 @@ def _run(folder: Path, node: str, stage: ModuleType, config: BaseModel, inputs: 
     return close(output)
 
 
-def _calibrate(folder: Path, artifacts: Mapping[str, Artifact], config: BaseModel) -> Artifact:
-    """Found with as many batches at a time as there are cores, as in a run."""
+def calibrated(folder: Path, artifacts: Mapping[str, Artifact], config: BaseModel) -> Artifact:
+    """Batches for this config, found with as many at a time as there are cores, as in a run."""
     output = new_artifact(folder, "calibrate")
     calibrate.run(artifacts, calibrate.Config.model_validate(config.model_dump()), output, Runtime(cores()))
     return close(output)

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
-from bench import decode, decoders, fixtures
+from bench import decode, decoders, fixtures, shortlists
 from stages.decode import Config
 from stages.training.config import ModelConfig
 
@@ -50,3 +51,21 @@ def test_every_ratio_carries_all_timings(
     slow, quick = sum(detail["seconds"]["peer"]) / 2, sum(detail["seconds"]["ours"]) / 2
     # The median of two is their mean.
     assert records["decode_vs_peer_x"].value == pytest.approx(slow / quick, rel=0.1)
+
+
+def test_a_shortlist_is_measured_for_speed_and_quality(
+    small: fixtures.Fixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fixtures, "cores", lambda: 1)
+    config = Config.model_validate({**small.decode, "max_batch_tokens": 64})
+    records = shortlists.compare_shortlist(small, config, 1, tmp_path)
+    assert [one.name for one in records] == ["shortlist_speed"], "there is no test split"
+    assert records[0].detail["batch_tokens"]["listed"] == 64
+    best = shortlists.chrf(small, config, list(small.shards))
+    assert 0 <= best < 40
+    monkeypatch.setattr(shortlists.decode, "run", lambda table, *_: _nbest(table["reference"].to_pylist()))
+    assert shortlists.chrf(small, config, list(small.shards)) == pytest.approx(100)
+
+
+def _nbest(texts: list[str]) -> pa.Table:
+    return pa.table({"hypotheses": [[{"text": text}] for text in texts]})

@@ -1,6 +1,5 @@
 """The random fixture: hypotheses have the length that was asked for, and both formats hold the same weights."""
 
-
 import numpy as np
 import pytest
 
