@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 something failed, 2 the recipe or the command is wrong, 12
 """
 
 import io
+import json
 import logging
 import os
 import signal
@@ -21,12 +22,13 @@ import typer
 
 from data.errors import ConfigError, DataError, PotstillError
 from data.store import Artifact
+from pipeline.estimating.record import read as read_estimate
 from pipeline.graph import STAGES, StageEntry
 from pipeline.launch import ClusterOptions, open_planner, run_recipe, select_graph
 from pipeline.plan import has_manifest, newest_manifest
 from pipeline.progress import BarDisplay, Display, PlainDisplay, clock_text
 from pipeline.recipe import Recipe, read_recipe
-from pipeline.tables import plan_table, size_text, status_table, total_bytes
+from pipeline.tables import estimate_table, plan_table, size_text, status_table, total_bytes
 
 ONE_WISH_SECONDS = 1.0
 OWN_LOGGERS = ("data", "stages", "pipeline", "onmt")
@@ -43,6 +45,14 @@ SetOption = Annotated[
 UntilOption = Annotated[
     str | None, typer.Option(metavar="STAGE", help="Stop after this stage; only what it needs is run.")
 ]
+
+SchedulerOption = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Run on this Dask scheduler, not on a cluster of our own.")
+]
+WorkersOption = Annotated[
+    int | None, typer.Option(min=1, help="Worker processes of our own cluster; one a core when not given.")
+]
+PlainOption = Annotated[bool, typer.Option("--plain", help="Lines in place of bars, as in a log.")]
 
 
 @dataclass
@@ -86,7 +96,7 @@ def build_app() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_common)
-    for command in (run, plan, status, verify, metrics, translate):
+    for command in (run, plan, estimate, status, verify, metrics, translate):
         app.command()(command)
     app.command("export-text")(export_text)
     app.command("export-teacher")(export_teacher)
@@ -115,14 +125,10 @@ def run(
     only: Annotated[
         str | None, typer.Option(metavar="STAGE", help="Run this stage alone; all it needs must be done.")
     ] = None,
-    scheduler: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Run on this Dask scheduler, not on a cluster of our own.")
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Worker processes of our own cluster; one a core when not given.")
-    ] = None,
+    scheduler: SchedulerOption = None,
+    workers: WorkersOption = None,
     overrides: SetOption = None,
-    plain: Annotated[bool, typer.Option("--plain", help="Lines in place of bars, as in a log.")] = False,
+    plain: PlainOption = False,
     dashboard: Annotated[bool, typer.Option(help="Serve Dask's dashboard on this machine.")] = True,
 ) -> None:
     """Run all stages of a recipe that are not done yet.
@@ -149,10 +155,44 @@ def plan(context: typer.Context, recipe: RecipePath, until: UntilOption = None, 
     typer.echo(plan_table(open_planner(read).plan(graph)))
 
 
-def status(context: typer.Context, recipe: RecipePath, overrides: SetOption = None) -> None:
-    """Show what is there: rows, size and seconds of each stage."""
+def estimate(
+    context: typer.Context,
+    recipe: RecipePath,
+    price_per_hour: Annotated[
+        float | None, typer.Option(min=0, help="What an hour of this machine, or of the whole cluster, costs.")
+    ] = None,
+    currency: Annotated[str, typer.Option(help="Of that price; only shown.")] = "",
+    rows: Annotated[int, typer.Option(min=8, help="Rows of the sample; more take longer and tell more.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the sample and of the intervals.")] = 1,
+    scheduler: SchedulerOption = None,
+    workers: WorkersOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, to standard output.")] = False,
+    overrides: SetOption = None,
+    plain: PlainOption = False,
+) -> None:
+    """Say what a run will take: rows, tokens, hours, disk and money of each stage.
+
+    What decode needs (corpus, tokenizer, teacher and what is quickly made of them) is made for real, and the run will
+    use it. All else is tried on a sample, on as many threads as it will have, and nothing of that is kept but
+    estimate.json; status then shows estimate against truth. A teacher that is to be trained must be there first.
+    """
+    from pipeline.estimate import Price, estimate_recipe
+    from pipeline.estimating.rehearsal import Sampling
+
     read = _read(context, recipe, overrides)
-    typer.echo(status_table(open_planner(read).plan(read.graph)))
+    options = ClusterOptions(scheduler, workers, dashboard=False)
+    with _stoppable():
+        found = estimate_recipe(
+            read, lambda: _told_apart(plain, as_json), options, Sampling(rows, seed), Price(price_per_hour, currency)
+        )
+    typer.echo(json.dumps(found.as_json(), indent=1) if as_json else estimate_table(found))
+
+
+def status(context: typer.Context, recipe: RecipePath, overrides: SetOption = None) -> None:
+    """Show what is there: rows, size and seconds of each stage, and what was estimated of it."""
+    read = _read(context, recipe, overrides)
+    planner = open_planner(read)
+    typer.echo(status_table(planner.plan(read.graph), read_estimate(planner.store)))
 
 
 def verify(context: typer.Context, recipe: RecipePath, overrides: SetOption = None) -> None:
@@ -257,6 +297,11 @@ def _display(plain: bool) -> Display:
     if plain or not sys.stdout.isatty():
         return PlainDisplay(lambda line: print(line, flush=True))  # noqa: T201
     return BarDisplay()
+
+
+def _told_apart(plain: bool, as_json: bool) -> Display:
+    """A display that leaves standard output alone where JSON goes there."""
+    return PlainDisplay(_tell) if as_json else _display(plain)
 
 
 @contextmanager

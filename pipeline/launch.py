@@ -71,7 +71,7 @@ def run_recipe(
         raise ConfigError([f"--only {only}: it needs {', '.join(missing)}, not done yet; try --until {only}"])
     if not to_do:
         return Outcome((), steps)
-    with _locked(recipe), contextlib.closing(open_display()) as display:
+    with locked(recipe), contextlib.closing(open_display()) as display:
         _run(recipe, planner, graph, steps, display, options)
     return Outcome(tuple(step.node.name for step in to_do), planner.plan(needed))
 
@@ -83,8 +83,7 @@ def _run(
     from pipeline.cluster import connect
     from pipeline.runner import Runner
 
-    libraries = sorted({name for node in graph.nodes for name in node.stage().LIBRARIES})
-    with connect(options.scheduler, options.workers, tuple(libraries), dashboard=options.dashboard) as cluster:
+    with connect(options.scheduler, options.workers, libraries_of(graph), dashboard=options.dashboard) as cluster:
         where = f"{cluster.workers} worker threads on {options.scheduler or 'this machine'} ({cluster.device})"
         display.note(f"{where}{'; dashboard: ' + cluster.dashboard if cluster.dashboard else ''}")
         runner = Runner(
@@ -97,8 +96,13 @@ def _run(
         runner.run(graph, steps)
 
 
+def libraries_of(graph: Graph) -> tuple[str, ...]:
+    """All that change results of a stage in it, sorted."""
+    return tuple(sorted({name for node in graph.nodes for name in node.stage().LIBRARIES}))
+
+
 @contextlib.contextmanager
-def _locked(recipe: Recipe) -> Iterator[None]:
+def locked(recipe: Recipe) -> Iterator[None]:
     """One run at a time in a local folder: two would write the same unfinished files. A kill lets go of it."""
     url = recipe.run.store_url()
     if "://" in url:

@@ -1,8 +1,9 @@
 """What `plan` and `status` print: columns of text, aligned."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from data.store import Manifest
+from pipeline.estimating.record import SECONDS_AN_HOUR, Estimate, Interval
 from pipeline.plan import Step
 
 
@@ -16,19 +17,90 @@ def plan_table(steps: Sequence[Step]) -> str:
     return aligned(rows)
 
 
-def status_table(steps: Sequence[Step]) -> str:
-    """A line a stage: its state, and rows, bytes and seconds of what is there."""
-    rows = [["stage", "state", "rows", "size", "seconds", "folder"]]
+def status_table(steps: Sequence[Step], estimate: Estimate | None = None) -> str:
+    """A line a stage: its state, and rows, bytes and seconds of what is there; where it was estimated, its error."""
+    if estimate and not estimate.fits({step.node.name: step for step in steps}):
+        estimate = None
+    rows = [["stage", "state", "rows", "size", "seconds", *(["estimated", "error"] if estimate else []), "folder"]]
     for step in steps:
-        row = [step.node.name, step.state, "", "", "", step.artifact.url if step.artifact else ""]
+        row = [step.node.name, step.state, "", "", ""]
         if step.artifact and step.state == "done":
             manifest = step.artifact.manifest()
             count = sum(shard.rows for shard in manifest.shards)
             row[2:5] = [f"{count:,}" if count else "", size_text(total_bytes(manifest)), f"{manifest.seconds:,.1f}"]
         elif step.finished:
             row[2] = f"{sum(step.finished.values()):,} of {sum(step.shards.values()):,}"
-        rows.append(row)
-    return aligned(rows, right={2, 3, 4})
+        rows.append([*row, *(_against(step, estimate) if estimate else []), step.artifact.url if step.artifact else ""])
+    return "\n".join([aligned(rows, right={2, 3, 4, 5, 6} if estimate else {2, 3, 4}), *_total_error(steps, estimate)])
+
+
+def estimate_table(estimate: Estimate) -> str:
+    """A line a stage: rows, target tokens, hours, bytes and money, each with its interval; totals; how it was got."""
+    priced = estimate.price_per_hour is not None
+    money = f"{estimate.currency or 'money'} a million"
+    rows = [["stage", "state", "rows", "target tokens", "hours", "size", *([money] if priced else [])]]
+    for stage in estimate.stages:
+        cells = [_counts(stage.rows), _counts(stage.tokens), _hours(stage.seconds), _sizes(stage.bytes)]
+        rows.append([stage.stage, stage.state, *cells, *_money(estimate, stage.seconds, priced)])
+    rows.append(
+        ["all stages", "", "", "", _hours(estimate.total_seconds()), _sizes(estimate.total_bytes())] + [""] * priced
+    )
+    rows.append(["by the clock", "", "", "", _hours(estimate.clock), "", *_money(estimate, estimate.clock, priced)])
+    return "\n".join([aligned(rows, right={2, 3, 4, 5, 6}), "", *_told(estimate)])
+
+
+def _told(estimate: Estimate) -> list[str]:
+    machine = f"{estimate.workers} worker threads, {estimate.cores} cores, {estimate.device}"
+    return [
+        f"Value (low to high), for {estimate.rows:,} rows on {machine}; tried on {estimate.sample_rows:,} rows in "
+        f"{estimate.took_seconds:,.0f} s.",
+        "Stages overlap: by the clock is what a run of all that is not done takes from beginning to end.",
+    ]
+
+
+def _counts(found: Interval) -> str:
+    return _interval(found, lambda value: f"{value:,.0f}") if found.high else ""
+
+
+def _hours(seconds: Interval) -> str:
+    return _interval(
+        seconds.times(1 / SECONDS_AN_HOUR), lambda value: f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+    )
+
+
+def _sizes(found: Interval) -> str:
+    return _interval(found, size_text)
+
+
+def _money(estimate: Estimate, seconds: Interval, priced: bool) -> list[str]:
+    found = estimate.money_per_million(seconds)
+    return [_interval(found, lambda value: f"{value:,.2f}") if found else ""] if priced else []
+
+
+def _interval(found: Interval, text: Callable[[float], str]) -> str:
+    low, value, high = text(found.low), text(found.value), text(found.high)
+    return value if low == high else f"{value} ({low} to {high})"
+
+
+def _against(step: Step, estimate: Estimate) -> list[str]:
+    """Estimated seconds, and by how much they missed what it took."""
+    found = estimate.of(step)
+    if found is None:
+        return ["", ""]
+    expected = found.seconds.value
+    if step.state != "done" or step.artifact is None:
+        return [f"{expected:,.1f}", ""]
+    truth = step.artifact.manifest().seconds
+    return [f"{expected:,.1f}", f"{expected / truth - 1:+.0%}" if truth else ""]
+
+
+def _total_error(steps: Sequence[Step], estimate: Estimate | None) -> list[str]:
+    pairs = [(step, estimate.of(step)) for step in steps if estimate and step.state == "done" and step.artifact]
+    both = [(found.seconds.value, step.artifact.manifest().seconds) for step, found in pairs if found and step.artifact]
+    expected, truth = sum(pair[0] for pair in both), sum(pair[1] for pair in both)
+    if not truth:
+        return []
+    return [f"{len(both)} stages: estimated {expected:,.1f} s, took {truth:,.1f} s, {expected / truth - 1:+.0%}"]
 
 
 def total_bytes(manifest: Manifest) -> int:

@@ -69,6 +69,12 @@ def run_shard(job: Job, shard: str) -> ShardRecord:
         return job.output.write_shard(shard, without_notes(result), counters)
 
 
+def load_resources(job: Job) -> None:
+    """Loads what a shard stage needs, ahead of its first shard; raises TaskError."""
+    with _told(), _in_folder(job.folder):
+        _resources(job)
+
+
 def run_whole(job: Job) -> None:
     """Runs a whole stage and closes its artefact; raises TaskError."""
     with _told(), _in_folder(job.folder):

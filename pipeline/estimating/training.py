@@ -1,0 +1,70 @@
+"""What a training of a few dozen steps says about one of many thousands."""
+
+import itertools
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from pipeline.estimating.trial import Trial
+from pipeline.graph import Node
+
+CURVES = "training.jsonl"
+# The first steps are slow: memory is fetched, kernels are chosen, the first batches are made.
+WARM_UP_STEPS = 20
+TIMED_STEPS = 80
+BLOCK_STEPS = 5
+
+
+@dataclass(frozen=True)
+class TrainingTimes:
+    """Seconds of a step, block by block, of a validation, and of all that is done once."""
+
+    steps: tuple[float, ...]
+    validation: float
+    once: float
+
+
+def is_training(node: Node) -> bool:
+    """Whether the stage trains a model: it has an optimiser, and does not take a model that is there."""
+    return hasattr(node.config, "optimiser") and getattr(node.config, "kind", "train") == "train"
+
+
+def short_training(config: BaseModel) -> BaseModel:
+    """The config of a training to be timed: few steps, reported in blocks, one validation at the end."""
+    optimiser: BaseModel = config.optimiser  # type: ignore[attr-defined]
+    steps = WARM_UP_STEPS + TIMED_STEPS
+    few: dict[str, Any] = {
+        "steps": steps,
+        "report_every": BLOCK_STEPS,
+        "validate_every": 0,
+        "checkpoint_every": steps,
+    }
+    return config.model_copy(update={"optimiser": optimiser.model_copy(update=few)})
+
+
+def read_times(trial: Trial) -> TrainingTimes:
+    """From what a short training left."""
+    if trial.step.artifact is None:
+        raise ValueError(f"{trial.step.node.name} was not run")
+    text = (trial.step.artifact.path() / CURVES).read_text(encoding="utf-8")
+    lines = [json.loads(line) for line in text.splitlines()]
+    trained = [line for line in lines if "loss" in line]
+    validated = [line for line in lines if "valid_cross_entropy" in line]
+    timed = [line for line in trained if line["step"] >= WARM_UP_STEPS]
+    blocks = tuple(
+        (after["seconds"] - before["seconds"]) / (after["step"] - before["step"])
+        for before, after in itertools.pairwise(timed)
+    )
+    validation = validated[-1]["seconds"] - trained[-1]["seconds"] if validated else 0.0
+    steps = sum(blocks) / len(blocks) * trained[-1]["step"]
+    return TrainingTimes(blocks, validation, max(trial.seconds - validation - steps, 0.0))
+
+
+def validations(config: BaseModel) -> int:
+    """How often a whole training validates: every so many steps, and at its end."""
+    optimiser: Any = config.optimiser  # type: ignore[attr-defined]
+    steps, every = int(optimiser.steps), int(optimiser.validate_every)
+    return math.ceil(steps / every) if every else 1
