@@ -18,10 +18,10 @@ ARGS ?=
 STAGES := corpus tokenizer teacher decode select score measure filter dataset student export evaluate report
 
 RUNTIME_LOCK := requirements/runtime.txt requirements/onmt.txt requirements/torch.txt pyproject.toml
-BENCHES := bench-decode bench-score bench-store bench-train bench-scale
+BENCHES := bench-decode bench-score bench-store bench-train bench-scale bench-estimate
 SETUP := $(VENV)/.setup$(if $(GPU),-gpu)
 
-.PHONY: help setup setup-dev demo demo-teacher run plan status verify metrics $(STAGES) \
+.PHONY: help setup setup-dev demo demo-teacher run plan estimate status verify metrics $(STAGES) \
 	bench $(BENCHES) test test-fast lint types format lock docs clean
 
 help:  ## List the targets.
@@ -74,7 +74,7 @@ demo-teacher: $(SETUP)  ## Train the demo's teacher anew from recipes/demo-teach
 run: $(SETUP)  ## Run RECIPE to its report.
 	$(BIN)/potstill run $(RECIPE) $(ARGS)
 
-plan status verify metrics: $(SETUP)  ## Ask about RECIPE: what would run, what is there, is it intact, how good.
+plan estimate status verify metrics: $(SETUP)  ## Ask about RECIPE: what would run, what it takes, what is there.
 	$(BIN)/potstill $@ $(RECIPE) $(ARGS)
 
 $(STAGES): $(SETUP)
