@@ -60,12 +60,22 @@ NBEST = pa.schema([ID, _field("hypotheses", pa.list_(HYPOTHESIS), "n-best, best 
 SELECTED = pa.schema(
     [
         ID,
-        _field("index", pa.int32(), "position of the chosen hypothesis in the n-best, from 0"),
-        _field("target", pa.string(), "text of the chosen hypothesis"),
+        _field(
+            "index",
+            pa.int32(),
+            "position of the chosen hypothesis in the n-best, from 0; null where the reference is the target",
+            nullable=True,
+        ),
+        _field("target", pa.string(), "text of the chosen hypothesis, or the reference where `metric` says so"),
         _field("target_tokens", pa.list_(pa.string()), "its subwords, without </s>; length T - 1"),
-        _field("teacher_score", pa.float32(), "its score, as in hypotheses.score"),
+        _field("teacher_score", pa.float32(), "its score, as in hypotheses.score; null for a reference", nullable=True),
         _field("utility", pa.list_(pa.float32()), "what each hypothesis was worth under `metric`; one a hypothesis"),
-        _field("metric", pa.string(), "score, chrf, bleu or mbr-chrf: what `utility` holds and the choice followed"),
+        _field(
+            "metric",
+            pa.string(),
+            "score, chrf, bleu or mbr-chrf: what `utility` holds and the choice followed; reference: the target is the "
+            "reference, and `utility` is chrF to it",
+        ),
     ]
 )
 

@@ -15,17 +15,19 @@ from data import schema
 from data.artifact import Artifact
 from data.runtime import Runtime
 from stages.chrf import chrf_matrices
+from stages.tokenizer import Tokenizer, load_tokenizer
 
 if TYPE_CHECKING:
     from sacrebleu import BLEU
 
-VERSION = "1"
+VERSION = "2"
 READS = {"corpus": ("reference",), "decode": ("hypotheses",)}
-RESOURCES = ()
-LIBRARIES = ("sacrebleu",)
+RESOURCES = ("tokenizer",)
+LIBRARIES = ("sacrebleu", "sentencepiece")
 SCHEMA = schema.SELECTED
 
-Metric = Literal["score", "chrf", "bleu", "mbr-chrf"]
+Metric = Literal["score", "chrf", "bleu", "mbr-chrf", "reference"]
+_NEED_A_REFERENCE = {"chrf", "bleu", "reference"}
 Array = npt.NDArray[np.float64]
 
 
@@ -36,10 +38,11 @@ class Config(BaseModel):
 
     metric: Metric = Field(
         "chrf",
-        description="score: the teacher's; chrf, bleu: likeness to the reference; mbr-chrf: to the other hypotheses",
+        description="score: the teacher's; chrf, bleu: likeness to the reference; mbr-chrf: to the other hypotheses; "
+        "reference: none of them but the reference itself, for word-level distillation",
     )
     fallback: Literal["score", "mbr-chrf"] = Field(
-        "mbr-chrf", description="for rows without reference, where metric is chrf or bleu"
+        "mbr-chrf", description="for rows without reference, where metric needs one"
     )
     bleu_tokenizer: Literal["13a", "intl", "zh", "char", "none"] = Field(
         "13a", description="how bleu cuts the target into words: zh for Chinese, char for scripts without spaces"
@@ -48,9 +51,10 @@ class Config(BaseModel):
 
 @dataclass(frozen=True)
 class Resources:
-    """sacrebleu's sentence BLEU, when it is asked for."""
+    """What the metric needs: sacrebleu's sentence BLEU, or the tokenizer for references."""
 
-    bleu: "BLEU | None"
+    bleu: "BLEU | None" = None
+    tokenizer: Tokenizer | None = None
 
 
 @dataclass(frozen=True)
@@ -64,11 +68,13 @@ class _NBest:
 
 def load(config: Config, artifacts: Mapping[str, Artifact], runtime: Runtime) -> Resources:
     """What the metric needs."""
+    if config.metric == "reference":
+        return Resources(tokenizer=load_tokenizer(artifacts["tokenizer"].path()))
     if config.metric != "bleu":
-        return Resources(None)
+        return Resources()
     from sacrebleu import BLEU
 
-    return Resources(BLEU(tokenize=config.bleu_tokenizer, effective_order=True))
+    return Resources(bleu=BLEU(tokenize=config.bleu_tokenizer, effective_order=True))
 
 
 def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
@@ -76,7 +82,7 @@ def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
 
     Sequence-level interpolation, https://aclanthology.org/D16-1139, where the metric is chrf or bleu; minimum
     Bayes risk, https://aclanthology.org/N04-1022, where it is mbr-chrf. On a tie the higher teacher's score wins,
-    then the earlier hypothesis.
+    then the earlier hypothesis. Where it is reference, the target is the reference: it has no index and no score.
     """
     hypotheses = table.column("hypotheses").combine_chunks()
     flat = pc.list_flatten(hypotheses)
@@ -96,6 +102,8 @@ def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
         "utility": pa.ListArray.from_arrays(pa.array(nbest.ends, pa.int32()), pa.array(utility, pa.float32())),
         "metric": pa.array(metrics, pa.string()),
     }
+    if resources.tokenizer is not None:
+        columns |= _with_references(columns, references, metrics, resources.tokenizer)
     arrays = [columns[field.name].cast(field.type) for field in SCHEMA]
     return pa.Table.from_arrays(arrays, schema=SCHEMA)
 
@@ -107,8 +115,20 @@ def count(table: pa.Table) -> dict[str, int | float]:
     return {"first": first, **{f"by_{metric}": number for metric, number in sorted(by_metric.items())}}
 
 
+def _with_references(
+    columns: Mapping[str, pa.Array], references: Sequence[str | None], metrics: Sequence[Metric], tokenizer: Tokenizer
+) -> dict[str, pa.Array]:
+    """The columns that are others where the reference is the target."""
+    is_reference = pa.array([metric == "reference" for metric in metrics])
+    tokens = tokenizer.encode_target([reference or "" for reference in references])
+    texts = {"target": pa.array(references, pa.string()), "target_tokens": pa.array(tokens, pa.list_(pa.string()))}
+    changed = {name: pc.if_else(is_reference, text, columns[name].cast(text.type)) for name, text in texts.items()}
+    nulls = {name: pc.if_else(is_reference, None, columns[name]) for name in ("index", "teacher_score")}
+    return {**changed, **nulls}
+
+
 def _metric(config: Config, reference: str | None) -> Metric:
-    return config.fallback if config.metric in {"chrf", "bleu"} and not reference else config.metric
+    return config.fallback if config.metric in _NEED_A_REFERENCE and not reference else config.metric
 
 
 def _utilities(

@@ -1,5 +1,7 @@
 """Selection, against sacrebleu pair by pair."""
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -12,6 +14,7 @@ from data import schema
 from data.runtime import Runtime
 from stages import select
 from stages.chrf import chrf_matrices, chrf_matrix
+from tests.fixtures.artifacts import words_tokenizer
 
 TEXTS = [
     "Das Gerät {name} ist nicht erreichbar.",
@@ -144,3 +147,18 @@ def test_counters_tell_what_chose() -> None:
 def test_the_fallback_cannot_need_a_reference() -> None:
     with pytest.raises(ValidationError):
         select.Config(fallback="bleu")  # type: ignore[arg-type]
+
+
+def test_the_reference_itself_can_be_the_target(tmp_path: Path) -> None:
+    settings = select.Config(metric="reference", fallback="score")
+    rows = nbest([("a b", -1.0), ("a c", -2.0)], [("d", -2.0), ("e", -1.0)])
+    resources = select.load(settings, {"tokenizer": words_tokenizer(tmp_path)}, Runtime())
+    given, bare = select.run(table(rows, ["a c d", None]), settings, resources).to_pylist()
+    assert (given["target"], given["target_tokens"], given["metric"]) == ("a c d", ["a", "c", "d"], "reference")
+    assert given["index"] is given["teacher_score"] is None
+    scorer = CHRF()
+    np.testing.assert_allclose(
+        given["utility"], [scorer.sentence_score(one, ["a c d"]).score for one in ("a b", "a c")], rtol=1e-6
+    )
+    assert (bare["target"], bare["target_tokens"], bare["metric"]) == ("e", ["e"], "score")
+    assert (bare["index"], bare["teacher_score"]) == (1, -1.0)
