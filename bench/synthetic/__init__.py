@@ -1,0 +1,1 @@
+"""Stand-ins for the stages that need a model, as fast as arithmetic allows, for measuring all the others."""

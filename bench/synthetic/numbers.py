@@ -1,0 +1,43 @@
+"""corpus, of nothing but shards: as many as are asked for, of one row each, all the same file."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+from data import schema
+from data.artifact import Artifact
+from data.ids import row_id
+from data.parquet import SUFFIX
+from data.runtime import Runtime
+
+VERSION = "1"
+INPUTS: tuple[str, ...] = ()
+LIBRARIES: tuple[str, ...] = ()
+
+
+class Config(BaseModel):
+    """How many."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    shards: int = Field(1000, description="shards of one row", ge=1, le=10_000_000)
+
+
+def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtime: Runtime) -> dict[str, Any]:
+    """Writes one shard, and its file and its record again under all other names; local stores only."""
+    row = {"id": row_id("en", "de", "one"), "source": "one", "reference": "eins", "origin": "made", "location": "1"}
+    languages = {"source_language": "en", "target_language": "de", "split": "train"}
+    table = pa.Table.from_pylist([row | languages], schema=schema.PAIRS)
+    first = "train-000000"
+    record = output.write_shard(first, table)
+    folder = Path(output.url)
+    for number in range(1, config.shards):
+        name = f"train-{number:06d}"
+        os.link(folder / f"{first}{SUFFIX}", folder / f"{name}{SUFFIX}")
+        note = folder / ".records" / f"{name}{SUFFIX}.json"
+        note.write_text(record.model_copy(update={"name": name}).model_dump_json())
+    return {}
