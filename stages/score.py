@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -83,6 +84,8 @@ class Resources:
     unknown: str
     tokenizer: Tokenizer
     batch_tokens: int
+    # Batches at a time.
+    workers: int = 1
 
 
 def load(config: Config, artifacts: Mapping[str, Artifact], runtime: Runtime) -> Resources:
@@ -96,15 +99,16 @@ def load(config: Config, artifacts: Mapping[str, Artifact], runtime: Runtime) ->
     device = device_of(info, runtime)
     batch_tokens = config.max_batch_tokens or _BATCH_TOKENS[device]
     if uses_torch(config, folder, info, device):
-        import torch
-
-        torch.set_num_threads(runtime.threads)
+        _limit_torch(runtime.threads)
         precision: Precision = "bfloat16" if _bfloat16(config, device) else "float32"
         scorer: Scorer = TorchScorer(folder, info, vocabulary, device, precision)
         return Resources(scorer, "torch", info, vocabulary.unknown, tokenizer, batch_tokens)
-    scorer = CTranslate2Scorer(load_teacher(folder, runtime), vocabulary)
-    batch_tokens = max(min(batch_tokens, _LOGITS_OF_A_BATCH // vocabulary.size), 1)
-    return Resources(scorer, "ctranslate2", info, vocabulary.unknown, tokenizer, batch_tokens)
+    # A batch on each of a CPU's threads: two threads on one batch take longer than one.
+    workers = runtime.threads if device == "cpu" else 1
+    _limit_torch(1)
+    scorer = CTranslate2Scorer(load_teacher(folder, runtime, spread=True), vocabulary)
+    batch_tokens = max(min(batch_tokens, _LOGITS_OF_A_BATCH // (vocabulary.size * workers)), 1)
+    return Resources(scorer, "ctranslate2", info, vocabulary.unknown, tokenizer, batch_tokens, workers)
 
 
 def uses_torch(config: Config, folder: Path, info: TeacherInfo, device: str) -> bool:
@@ -124,6 +128,12 @@ def uses_torch(config: Config, folder: Path, info: TeacherInfo, device: str) -> 
         return config.backend == "torch"
     chosen = device == "cuda" or config.precision != "auto" or not info.quantization.startswith("int8")
     return chosen or _bfloat16(config, device)
+
+
+def _limit_torch(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
 
 
 def _bfloat16(config: Config, device: str) -> bool:
@@ -208,9 +218,14 @@ def _score(
     starts = np.cumsum(lengths) - lengths
     # Target first: a row that is shorter than its batch's longest is searched on for nothing.
     sizes = [(int(length), len(source)) for length, source in zip(lengths, sources, strict=True)]
-    for rows in token_batches(range(len(sources)), sizes, resources.batch_tokens):
-        part = resources.scorer.score([sources[row] for row in rows], [targets[row] for row in rows], k)
-        put(part, kept, np.concatenate([np.arange(starts[row], starts[row] + lengths[row]) for row in rows]))
+    batches = list(token_batches(range(len(sources)), sizes, resources.batch_tokens))
+
+    def score(rows: list[int]) -> Kept:
+        return resources.scorer.score([sources[row] for row in rows], [targets[row] for row in rows], k)
+
+    with ThreadPoolExecutor(resources.workers) as pool:
+        for rows, part in zip(batches, pool.map(score, batches), strict=True):
+            put(part, kept, np.concatenate([np.arange(starts[row], starts[row] + lengths[row]) for row in rows]))
     return kept
 
 
