@@ -1,0 +1,130 @@
+"""What score costs beside decode, and how near its log-probabilities are to those of float64.
+
+`python -m bench.score` writes bench/results/score.json; `--quick` looks at little and writes nothing.
+"""
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from bench import fixtures, scored
+from bench.fixtures import Fixture
+from bench.nearness import nearness
+from bench.records import Record, median, record, save, show, side_by_side
+from data.model_folder import CHECKPOINT_FILE
+from data.runtime import Runtime
+from data.soft_targets import row_lengths
+from stages import decode, score
+
+PACKAGES = ("torch", "ctranslate2")
+K = 16
+# What is measured beside the default; the second name is of an option.
+WAYS: dict[str, dict[str, str]] = {
+    "default": {},
+    "torch_bfloat16": {"backend": "torch", "precision": "bfloat16"},
+    "torch_float32": {"backend": "torch", "precision": "float32"},
+    "ctranslate2": {"backend": "ctranslate2"},
+}
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured. `rows_checked` are compared with float64."""
+
+    demo_shards: int
+    base_rows: int
+    rounds: int
+    rows_checked: int
+
+
+FULL = Size(demo_shards=2, base_rows=400, rounds=5, rows_checked=60)
+QUICK = Size(demo_shards=1, base_rows=48, rounds=1, rows_checked=8)
+
+
+def compare(fixture: Fixture, size: Size) -> list[Record]:
+    """Time of every way to score over the time of a beam-5 decode of the same rows, each with its accuracy."""
+    threads = fixtures.cores()
+    runtime = Runtime(threads)
+    table = scored.with_targets(fixture)
+    config = decode.Config.model_validate(dict(fixture.decode) | {"beam_size": 5})
+    decoder = decode.load(config, fixture.artifacts, runtime)
+    ways = {name: score.Config.model_validate({"k": K, **options}) for name, options in ways_of(fixture).items()}
+    loaded = {name: score.load(way, fixture.artifacts, runtime) for name, way in ways.items()}
+    contenders: dict[str, Callable[[], Any]] = {"decode": partial(decode.run, table, config, decoder)}
+    contenders |= {name: partial(_score, table, ways[name], loaded[name], threads) for name in ways}
+    seconds = side_by_side(contenders, size.rounds)
+    few = table.slice(0, size.rows_checked)
+    near = {name: nearness(fixture, few, score.run(few, ways[name], loaded[name])) for name in ways}
+    made_by = {name: {"backend": one.backend, "compute_type": one.scorer.compute_type} for name, one in loaded.items()}
+    detail = _detail(fixture, score.run(few, ways["default"], loaded["default"]), table, seconds)
+    return [
+        _record(_named(name, fixture), seconds, name, threads, detail | made_by[name] | near[name]) for name in ways
+    ]
+
+
+def ways_of(fixture: Fixture) -> dict[str, dict[str, str]]:
+    """Those that the fixture's teacher can be scored in."""
+    has_checkpoint = (fixture.teacher() / CHECKPOINT_FILE).is_file()
+    return {name: way for name, way in WAYS.items() if has_checkpoint or way.get("backend") != "torch"}
+
+
+def _score(table: pa.Table, config: score.Config, resources: score.Resources, threads: int) -> pa.Table:
+    """With as many threads of torch as a process would have that loaded this way alone."""
+    import torch
+
+    torch.set_num_threads(threads if resources.backend == "torch" else 1)
+    return score.run(table, config, resources)
+
+
+def _named(way: str, fixture: Fixture) -> str:
+    """The figure that is asked for is that of the transformer-base's default."""
+    suffix = "" if fixture.name == "transformer-base" else f"_{fixture.name}"
+    return f"score_vs_decode_cpu{suffix}" + ("" if way == "default" else f"_{way}")
+
+
+def _detail(fixture: Fixture, few: pa.Table, table: pa.Table, seconds: Mapping[str, list[float]]) -> dict[str, Any]:
+    return {
+        "fixture": fixture.name,
+        "rows": table.num_rows,
+        "k": K,
+        "positions_checked": int(row_lengths(few).sum()),
+        "seconds": {name: [round(one, 3) for one in all_] for name, all_ in seconds.items()},
+    }
+
+
+def _record(name: str, seconds: Mapping[str, list[float]], way: str, threads: int, detail: dict[str, Any]) -> Record:
+    ratio = median(seconds[way]) / median(seconds["decode"])
+    against = "beam-5 int8 decode of the same rows, both stages in memory"
+    return record(name, ratio, "ratio", threads=threads, packages=PACKAGES, compared_with=against, detail=detail)
+
+
+def measure(size: Size, folder: Path) -> list[Record]:
+    """All figures of the suite."""
+    base = fixtures.transformer_base(folder / "base", rows=size.base_rows)
+    demo = fixtures.demo(folder / "demo", shards=size.demo_shards)
+    return compare(base, size) + compare(demo, size)
+
+
+def main() -> None:
+    """Runs the suite."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="measure little, write nothing")
+    quick = parser.parse_args().quick
+    with tempfile.TemporaryDirectory(prefix="potstill-bench-") as folder:
+        records = measure(QUICK if quick else FULL, Path(folder))
+    show(records)
+    if quick:
+        print(json.dumps({one.name: one.detail for one in records}, indent=1))
+    else:
+        save("score", records)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""What decode and score leave of a fixture, in memory: for figures that need real hypotheses and soft targets."""
+
+import numpy as np
+import pyarrow as pa
+
+from bench import fixtures
+from bench.fixtures import Fixture
+from data.runtime import Runtime
+from data.soft_targets import SoftTargetFormat, flat, pack, row_lengths, topk
+from stages import decode, score
+
+
+def with_targets(fixture: Fixture) -> pa.Table:
+    """The fixture's rows with the teacher's first hypothesis as `target_tokens`."""
+    config = decode.Config.model_validate(dict(fixture.decode) | {"num_hypotheses": 1})
+    resources = decode.load(config, fixture.artifacts, Runtime(fixtures.cores()))
+    table = fixture.table()
+    hypotheses = decode.run(table, config, resources).column("hypotheses").to_pylist()
+    tokens = pa.array([nbest[0]["tokens"] for nbest in hypotheses], pa.list_(pa.string()))
+    return table.append_column("target_tokens", tokens)
+
+
+def soft_targets(fixture: Fixture, table: pa.Table, k: int) -> pa.Table:
+    """Exact soft targets of K entries for rows with `target_tokens`."""
+    config = score.Config(k=k)
+    return score.run(table, config, score.load(config, fixture.artifacts, Runtime(fixtures.cores())))
+
+
+def cut(table: pa.Table, k: int, encoding: str) -> pa.Table:
+    """Exact soft targets with the first k of their entries, and the others' mass in the tail."""
+    ids, log_probs, tail = topk(table)
+    others = np.exp(log_probs[:, k:].astype(np.float64)).sum(axis=1) + np.exp(tail.astype(np.float64))
+    changes = {"k": k, "encoding": encoding}
+    return pack(
+        row_ids=table.column("id").to_pylist(),
+        lengths=row_lengths(table).tolist(),
+        topk_ids=ids[:, :k],
+        topk_log_probs=log_probs[:, :k],
+        tail_log_mass=np.minimum(np.log(np.maximum(others, 1e-30)), 0.0),
+        token_log_probs=flat(table, "token_log_probs"),
+        entropy=flat(table, "entropy"),
+        target_format=SoftTargetFormat.of(table.schema).model_copy(update=changes),
+    )
