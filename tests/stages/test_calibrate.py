@@ -72,6 +72,28 @@ def test_a_candidate_that_does_not_fit_into_memory_is_not_chosen() -> None:
     assert machine.tried.count(512) == 1
 
 
+def test_only_places_that_all_were_tried_at_count() -> None:
+    """Time is up in the middle of the second place, where all is ten times as dear."""
+    now, costs = [0.0], iter([2.0, 2.1, 20.0])
+
+    def cost(candidate: int, place: float) -> float:
+        now[0] += 1
+        return next(costs)
+
+    assert compare((64, 128), cost, 3.0, lambda: now[0]) == {64: 2.0, 128: 2.1}
+
+
+def test_memory_that_runs_out_later_takes_the_larger_ones_out() -> None:
+    tried: list[int] = []
+
+    def cost(candidate: int, place: float) -> float | None:
+        tried.append(candidate)
+        return None if candidate == 128 and place != 0.5 else 1.0
+
+    assert set(compare((64, 128, 256), cost, 1e9)) == {64}
+    assert (tried.count(128), tried.count(256)) == (2, 1)
+
+
 @pytest.fixture(scope="module")
 def inputs(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
     store = tmp_path_factory.mktemp("store")
