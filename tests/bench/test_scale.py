@@ -13,7 +13,7 @@ from bench.one_stage import Took, peak_memory
 from bench.plan_size import run_plan
 from bench.scale import size_records, with_kept
 from bench.scaling import MEASURED, Size, run_size, wrong_rows
-from bench.synthetic import decode, measure, score
+from bench.synthetic import decode, measure, numbers, score
 from data import schema
 from data.ids import row_id
 from data.runtime import Runtime
@@ -82,6 +82,15 @@ def test_synthetic_stages_keep_the_contract() -> None:
     soft = check_result(chosen, score.run(chosen, config, score.load(config, {}, Runtime())), schema.SOFT_TARGETS)
     assert soft.column("length").to_pylist() == [2, 1, 3]
     check_result(table, measure.run(table, measure.Config(), None), schema.MEASURES)
+
+
+def test_as_many_shards_as_are_asked_for_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numbers, "MOST_LINKS", 3)
+    output = new_artifact(tmp_path, "corpus")
+    numbers.run({}, numbers.Config(shards=8), output, Runtime())
+    closed(output)
+    assert [table.num_rows for table in output.tables("train-")] == [1] * 8
+    assert output.verify() == []
 
 
 def took(stage: str, seconds: float, peak: int) -> Took:
