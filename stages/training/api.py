@@ -12,6 +12,7 @@ from data.errors import DataError
 from data.local import write_atomically
 from data.runtime import Runtime
 from stages.training import checkpoint
+from stages.training.allocator import freed_memory_kept
 from stages.training.batches import BatchSource, Counts, Encoder, Position, Shard, SoftTargetReader
 from stages.training.config import ModelConfig, OptimiserConfig
 from stages.training.journal import Journal
@@ -68,7 +69,7 @@ def train_transformer(
     threads = torch.get_num_threads()
     torch.set_num_threads(runtime.threads)
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(), freed_memory_kept():
             torch.manual_seed(optimiser.seed)
             network = build_transformer(model, source_vocabulary, target_vocabulary, runtime.device)
             goal = objective or Objective(label_smoothing=optimiser.label_smoothing)
