@@ -53,4 +53,5 @@ def _made_up_soft_targets(ids: list[str], tokens: list[list[str]], vocabulary: S
 def _distinct(first: npt.NDArray[np.int64], size: int, k: int) -> npt.NDArray[np.int64]:
     """[N, K] ids below `size`, no two of a row the same, scattered over the vocabulary."""
     steps = np.random.default_rng(1).permutation(size - 1)[: k - 1] + 1
-    return (first[:, None] + np.concatenate([[0], steps])[None, :]) % size
+    ids: npt.NDArray[np.int64] = (first[:, None] + np.concatenate([[0], steps])[None, :]) % size
+    return ids

@@ -77,7 +77,7 @@ def compare_with_stock(trainings: Trainings, size: Size) -> list[Record]:
 
 def compare_soft_targets(trainings: Trainings, size: Size) -> list[Record]:
     """A step with K soft targets a position, in both kinds of KL, to a step without, on the same batches."""
-    weights = {"without": {"soft_target_weight": 0.0}}
+    weights: dict[str, dict[str, Any]] = {"without": {"soft_target_weight": 0.0}}
     weights |= {kind: {"soft_target_weight": 1.0, "missing_mass": kind} for kind in ("ghost", "renormalise")}
     contenders = {name: partial(trainings.ours, configured(size, **changes), name) for name, changes in weights.items()}
     speeds = _by_turns(contenders, size.rounds)
