@@ -76,6 +76,7 @@ def demo(folder: Path, *, shards: int = 3) -> Fixture:
         node = graph[name]
         artifacts[name] = _run(folder, name, node.stage(), node.config, artifacts)
     artifacts["calibrate"] = calibrated(folder, artifacts, graph["decode"].config)
+    artifacts["select"] = close(new_artifact(folder, "select"))
     return Fixture("demo", artifacts, tuple(artifacts["corpus"].shard_names("train-")[:shards]))
 
 
@@ -105,6 +106,7 @@ def transformer_base(
     artifacts["teacher"] = _run(folder, "teacher", teacher, config, {})
     options = {"max_decoding_length": target_length}
     artifacts["calibrate"] = calibrated(folder, artifacts, calibrate.Config.model_validate(options))
+    artifacts["select"] = close(new_artifact(folder, "select"))
     return Fixture("transformer-base", artifacts, tuple(artifacts["corpus"].shard_names()), options)
 
 

@@ -33,6 +33,9 @@ _OF_ENTRIES = ("topk_ids", "topk_ids_high", "topk_log_probs")
 Array = npt.NDArray[Any]
 
 
+Conditioning = Literal["hypothesis", "reference"]
+
+
 class SoftTargetFormat(BaseModel):
     """How soft targets were made and how to read them; kept in the schema's metadata as JSON."""
 
@@ -43,7 +46,9 @@ class SoftTargetFormat(BaseModel):
     ids_dtype: Literal["uint16", "uint32"] = Field(description="type of the ids; exact: as they are in topk_ids")
     vocabulary_digest: str = Field(description="digest of the teacher's target vocabulary, in order")
     teacher_digest: str = Field(description="digest of the teacher's files")
-    conditioning: Literal["hypothesis", "reference"] = Field(description="what was forced as the target prefix")
+    conditioning: Conditioning = Field(
+        description="what was forced as the target prefix: the chosen hypothesis, or the reference where a row has one"
+    )
     compute_type: str = Field(description="the teacher's arithmetic: int8, float32, ...")
     backend: str = Field(description="what computed them: ctranslate2 or torch")
     encoding: Literal["exact", "compact"] = Field("exact", description="exact: arrays; compact: see data/compact.py")

@@ -12,7 +12,7 @@ WITH_CHECKPOINT = {"train", "opennmt"}
 def cross_faults(configs: Mapping[str, BaseModel]) -> list[str]:
     """Faults between sections, by node; stages that are not there, or had faults of their own, are left out."""
     options = {name: config.model_dump() for name, config in configs.items()}
-    return [*_torch_needs_a_checkpoint(options), *_soft_targets_fit_what_is_trained_on(options)]
+    return [*_torch_needs_a_checkpoint(options)]
 
 
 def _torch_needs_a_checkpoint(options: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
@@ -21,14 +21,4 @@ def _torch_needs_a_checkpoint(options: Mapping[str, Mapping[str, Any]]) -> Itera
         yield (
             f"score.backend: 'torch' needs a teacher with an OpenNMT-py checkpoint, but teacher.kind is {kind!r}; "
             "set it to 'ctranslate2' or 'auto'"
-        )
-
-
-def _soft_targets_fit_what_is_trained_on(options: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    student = options.get("student", {})
-    uses_them = student.get("data") == "hypothesis" and student.get("soft_target_weight", 0) > 0
-    if uses_them and options.get("score", {}).get("conditioning") == "reference":
-        yield (
-            "score.conditioning: 'reference' makes soft targets that do not fit the hypotheses a student trains on; "
-            "set it to 'hypothesis', or student.soft_target_weight to 0"
         )

@@ -14,10 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from data import schema
 from data.artifact import Artifact
-from data.errors import DataError, ModelError
+from data.errors import ModelError
 from data.model_folder import CHECKPOINT_FILE, TeacherInfo, load_teacher_info
 from data.runtime import Runtime
-from data.soft_targets import SoftTargetFormat, pack, smallest_ids_dtype
+from data.soft_targets import Conditioning, SoftTargetFormat, pack, smallest_ids_dtype
 from stages.score_ctranslate2 import CTranslate2Scorer
 from stages.score_torch import Precision, TorchScorer
 from stages.soft_distribution import Kept, put, room
@@ -25,8 +25,8 @@ from stages.teacher_model import TargetVocabulary, check_tokenizer, device_of, l
 from stages.tokenizer import Tokenizer, load_tokenizer
 
 VERSION = "2"
-READS = {"corpus": ("source", "reference"), "select": ("target_tokens",)}
-RESOURCES = ("teacher", "tokenizer")
+READS = {"corpus": ("source",), "select": ("target_tokens",)}
+RESOURCES = ("teacher", "tokenizer", "select")
 LIBRARIES = ("ctranslate2", "sentencepiece", "torch", "OpenNMT-py")
 SCHEMA = schema.SOFT_TARGETS
 
@@ -44,9 +44,6 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     k: int = Field(16, description="K: most probable entries kept at every position", ge=1, le=1024)
-    conditioning: Literal["hypothesis", "reference"] = Field(
-        "hypothesis", description="what is forced: the selected hypothesis, or the reference, which all rows must have"
-    )
     backend: Literal["auto", "ctranslate2", "torch"] = Field(
         "auto",
         description="ctranslate2: any teacher; torch: one with an OpenNMT-py checkpoint; auto: the faster one, that is "
@@ -83,6 +80,7 @@ class Resources:
     info: TeacherInfo
     unknown: str
     tokenizer: Tokenizer
+    conditioning: Conditioning
     batch_tokens: int
     # Batches at a time.
     workers: int = 1
@@ -96,19 +94,20 @@ def load(config: Config, artifacts: Mapping[str, Artifact], runtime: Runtime) ->
         raise ModelError(f"score.k is {config.k}, but the teacher's vocabulary has {vocabulary.size} entries; lower it")
     tokenizer = load_tokenizer(artifacts["tokenizer"].path())
     check_tokenizer(tokenizer, folder)
+    conditioning = _conditioning(artifacts["select"])
     device = device_of(info, runtime)
     batch_tokens = config.max_batch_tokens or _BATCH_TOKENS[device]
     if uses_torch(config, folder, info, device):
         _limit_torch(runtime.threads)
         precision: Precision = "bfloat16" if _bfloat16(config, device) else "float32"
         scorer: Scorer = TorchScorer(folder, info, vocabulary, device, precision)
-        return Resources(scorer, "torch", info, vocabulary.unknown, tokenizer, batch_tokens)
+        return Resources(scorer, "torch", info, vocabulary.unknown, tokenizer, conditioning, batch_tokens)
     # A batch on each of a CPU's threads: two threads on one batch take longer than one.
     workers = runtime.threads if device == "cpu" else 1
     _limit_torch(1)
     scorer = CTranslate2Scorer(load_teacher(folder, runtime, spread=True), vocabulary)
     batch_tokens = max(min(batch_tokens, _LOGITS_OF_A_BATCH // (vocabulary.size * workers)), 1)
-    return Resources(scorer, "ctranslate2", info, vocabulary.unknown, tokenizer, batch_tokens, workers)
+    return Resources(scorer, "ctranslate2", info, vocabulary.unknown, tokenizer, conditioning, batch_tokens, workers)
 
 
 def uses_torch(config: Config, folder: Path, info: TeacherInfo, device: str) -> bool:
@@ -130,6 +129,11 @@ def uses_torch(config: Config, folder: Path, info: TeacherInfo, device: str) -> 
     return chosen or _bfloat16(config, device)
 
 
+def _conditioning(selected: Artifact) -> Conditioning:
+    """What select made the target, which is what is forced."""
+    return "reference" if selected.manifest().config.get("metric") == "reference" else "hypothesis"
+
+
 def _limit_torch(threads: int) -> None:
     import torch
 
@@ -143,12 +147,12 @@ def _bfloat16(config: Config, device: str) -> bool:
 
 
 def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
-    """SOFT_TARGETS for a table with `id`, `source`, `reference` and `target_tokens`, row by row.
+    """SOFT_TARGETS for a table with `id`, `source` and `target_tokens`, row by row.
 
     T is the number of target tokens and one for </s>. A row whose target is empty has T = 1: the distribution over
-    how to begin. Raises DataError when the reference is to be forced and a row has none.
+    how to begin.
     """
-    targets = _targets(table, config, resources.tokenizer)
+    targets: list[list[str]] = table.column("target_tokens").to_pylist()
     sources = _sources(table, targets, resources)
     lengths = np.array([len(target) + 1 for target in targets], dtype=np.int64)
     kept = _score(sources, targets, lengths, config.k, resources)
@@ -180,21 +184,6 @@ def _sums(kept: Kept) -> dict[str, int | float]:
         "entropy": float(kept.entropy.astype(np.float64).sum()),
         "top1": int((kept.token_log_probs >= kept.topk_log_probs[:, 0]).sum()),
     }
-
-
-def _targets(table: pa.Table, config: Config, tokenizer: Tokenizer) -> list[list[str]]:
-    if config.conditioning == "hypothesis":
-        tokens: list[list[str]] = table.column("target_tokens").to_pylist()
-        return tokens
-    references = table.column("reference").to_pylist()
-    for row, reference in enumerate(references):
-        if reference is None:
-            raise DataError(
-                "score.conditioning is reference, but this row has none; leave monolingual sources out, or force the "
-                "hypothesis",
-                row_id=table.column("id")[row].as_py(),
-            )
-    return tokenizer.encode_target(references)
 
 
 def _sources(table: pa.Table, targets: Sequence[Sequence[str]], resources: Resources) -> list[list[str]]:
@@ -237,7 +226,7 @@ def _format(config: Config, resources: Resources) -> SoftTargetFormat:
         ids_dtype=smallest_ids_dtype(size),
         vocabulary_digest=resources.info.vocabulary_digest,
         teacher_digest=resources.info.digest,
-        conditioning=config.conditioning,
+        conditioning=resources.conditioning,
         compute_type=resources.scorer.compute_type,
         backend=resources.backend,
         encoding=config.encoding,

@@ -10,12 +10,12 @@ import pyarrow as pa
 import pytest
 
 from data.artifact import Artifact
-from data.errors import DataError, ModelError
+from data.errors import ModelError
 from data.model_folder import describe_model, load_teacher_info, save_teacher_info
 from data.runtime import Runtime
 from data.soft_targets import SoftTargetFormat, SoftTargets, unpack
 from stages import score
-from tests.fixtures.artifacts import artifact_of_folder, words_tokenizer
+from tests.fixtures.artifacts import artifact_of_folder, chosen_by, words_tokenizer
 from tests.fixtures.oracle import forced_log_probs
 from tests.fixtures.tiny_teacher import TinyShape
 
@@ -42,7 +42,6 @@ def table(sources: Sequence[Sequence[str]], targets: Sequence[Sequence[str]]) ->
         {
             "id": [f"{number:032x}" for number in range(len(sources))],
             "source": [" ".join(source) for source in sources],
-            "reference": pa.array([" ".join(target[::-1]) for target in targets], pa.string()),
             "target_tokens": pa.array(targets, pa.list_(pa.string())),
         }
     )
@@ -55,7 +54,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def artifacts(tiny_teacher: Path, store: Path) -> dict[str, Artifact]:
-    return {"teacher": artifact_of_folder(store, "teacher", tiny_teacher), "tokenizer": words_tokenizer(store)}
+    teacher = artifact_of_folder(store, "teacher", tiny_teacher)
+    return {"teacher": teacher, "tokenizer": words_tokenizer(store), "select": chosen_by(store, "chrf")}
 
 
 def run(artifacts: dict[str, Artifact], data: pa.Table, **options: object) -> pa.Table:
@@ -171,7 +171,11 @@ def test_the_faster_backend_is_taken(
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": hardware})
     folder = shutil.copytree(tiny_teacher, tmp_path / "teacher")
     save_teacher_info(folder, load_teacher_info(folder).model_copy(update={"quantization": quantization}))
-    inputs = {"teacher": artifact_of_folder(tmp_path, "teacher", folder), "tokenizer": words_tokenizer(tmp_path)}
+    inputs = {
+        "teacher": artifact_of_folder(tmp_path, "teacher", folder),
+        "tokenizer": words_tokenizer(tmp_path),
+        "select": chosen_by(tmp_path, "chrf"),
+    }
     told = SoftTargetFormat.of(run(inputs, table(*rows()), precision=precision).schema)
     assert (told.backend, told.compute_type) == expected
 
@@ -185,17 +189,11 @@ def test_bfloat16_is_near(artifacts: dict[str, Artifact]) -> None:
     assert 0 < np.mean(differences) < 0.1
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_the_reference_can_be_forced(artifacts: dict[str, Artifact], backend: str) -> None:
-    sources, targets = rows()
-    result = run(artifacts, table(sources, targets), backend=backend, conditioning="reference")
-    checkpoint = artifacts["teacher"].path() / "checkpoint.pt"
-    for source, target, row in zip(sources, targets, unpack(result), strict=True):
-        check(row, forced_log_probs(checkpoint, source, target[::-1]), target[::-1], tolerance=2e-4)
-    assert SoftTargetFormat.of(result.schema).conditioning == "reference"
-    data = table(sources, targets).set_column(2, "reference", pa.array([None] * len(sources), pa.string()))
-    with pytest.raises(DataError, match=r"0{32}.*this row has none"):
-        run(artifacts, data, backend=backend, conditioning="reference")
+def test_it_is_told_whether_references_were_forced(artifacts: dict[str, Artifact], tmp_path: Path) -> None:
+    data = table(*rows())
+    assert SoftTargetFormat.of(run(artifacts, data).schema).conditioning == "hypothesis"
+    of_references = {**artifacts, "select": chosen_by(tmp_path, "reference")}
+    assert SoftTargetFormat.of(run(of_references, data).schema).conditioning == "reference"
 
 
 def test_faults_between_teacher_and_options(artifacts: dict[str, Artifact], tiny_teacher: Path, tmp_path: Path) -> None:

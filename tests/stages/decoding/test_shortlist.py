@@ -15,7 +15,14 @@ from data.runtime import Runtime
 from data.soft_targets import flat
 from stages import calibrate, decode, score
 from stages.decoding.shortlist import FREQUENT, learn_shortlist
-from tests.fixtures.artifacts import artifact_of_folder, artifact_of_tables, closed, new_artifact, words_tokenizer
+from tests.fixtures.artifacts import (
+    artifact_of_folder,
+    artifact_of_tables,
+    chosen_by,
+    closed,
+    new_artifact,
+    words_tokenizer,
+)
 
 WORDS = 200
 DICTIONARY = {f"s{number}": f"t{(7 * number) % WORDS}" for number in range(WORDS)}
@@ -102,16 +109,16 @@ def test_soft_targets_never_use_a_shortlist(
 ) -> None:
     folder = shutil.copytree(tiny_teacher, tmp_path / "with")
     (folder / "vmap.txt").write_text("\ta1 a2 a3 a4 a5 a6 a7\n")
-    listed = {**inputs, "teacher": artifact_of_folder(tmp_path, "teacher", folder)}
+    plain = {**inputs, "select": chosen_by(tmp_path, "chrf")}
+    listed = {**plain, "teacher": artifact_of_folder(tmp_path, "teacher", folder)}
     columns = {
         "id": ["0" * 32],
         "source": ["a1 a2 a3"],
-        "reference": ["a9"],
         "target_tokens": [["a9", "a1", "a20"]],
     }
     config = score.Config.model_validate({"k": 40, "backend": backend})
     tables = [
-        score.run(pa.table(columns), config, score.load(config, artifacts, Runtime())) for artifacts in (inputs, listed)
+        score.run(pa.table(columns), config, score.load(config, artifacts, Runtime())) for artifacts in (plain, listed)
     ]
     ids = flat(tables[1], "topk_ids")
     assert [len(set(row)) for row in ids.tolist()] == [40] * 4
