@@ -17,7 +17,7 @@ from data.store import Manifest
 from pipeline.estimating.record import Interval, tokens_of
 from pipeline.estimating.sample import split_of
 from pipeline.estimating.schedule import Work
-from pipeline.estimating.training import TrainingTimes, read_times, validations
+from pipeline.estimating.training import TrainingTimes, validations
 from pipeline.estimating.trial import Trial
 
 DRIFT = 0.05
@@ -78,9 +78,8 @@ def whole_work(trials: Trials) -> Works:
     return works(at_least(Interval(low=value - wrong, value=value, high=value + wrong)))
 
 
-def training_work(trial: Trial, config: Any, sample_valid: int, valid: int, seed: int) -> Works:
+def training_work(times: TrainingTimes, config: Any, sample_valid: int, valid: int, seed: int) -> Works:
     """Of a training: all its steps, its validations, and what is done once. `config` is that of the recipe."""
-    times: TrainingTimes = read_times(trial)
     step = bootstrap(times.steps, [1.0] * len(times.steps), seed)
     validating = times.validation * validations(config) * valid / max(sample_valid, 1)
     seconds = step.times(config.optimiser.steps)
@@ -153,11 +152,11 @@ def contents(trials: Trials, base: Mapping[str, int], whole: Whole, seed: int) -
     )
 
 
-def training_contents(trial: Trial, config: Any) -> Contents:
+def training_contents(manifest: Manifest, config: Any) -> Contents:
     """Of a training: the tokens of all its steps, and files as large as they are."""
-    steps = trial.manifest.metrics.get("steps", 0)
-    tokens = tokens_of(trial.manifest) * config.optimiser.steps / max(steps, 1)
-    size = float(sum(file.bytes for file in trial.manifest.files))
+    steps = manifest.metrics.get("steps", 0)
+    tokens = tokens_of(manifest) * config.optimiser.steps / max(steps, 1)
+    size = float(sum(file.bytes for file in manifest.files))
     return Contents(Interval.exactly(0), at_least(Interval.exactly(tokens)), at_least(Interval.exactly(size)))
 
 

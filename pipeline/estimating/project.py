@@ -18,6 +18,7 @@ from pipeline.estimating.extrapolate import (
 from pipeline.estimating.record import Interval, StageEstimate
 from pipeline.estimating.sample import Sample
 from pipeline.estimating.schedule import Machine, Slot, Work, simulate
+from pipeline.estimating.training import ShortTraining
 from pipeline.estimating.trial import Trial
 from pipeline.graph import Graph, Node
 from pipeline.plan import Step
@@ -31,7 +32,7 @@ class Findings:
     whole: Whole
     seed: int
     samples: Sequence[Sample] = ()
-    trained: dict[str, Trial] = field(default_factory=dict)
+    trained: dict[str, ShortTraining] = field(default_factory=dict)
     tried: dict[str, Trials] = field(default_factory=dict)
     most: dict[str, int | None] = field(default_factory=dict)
 
@@ -102,9 +103,9 @@ class Projection:
 
     def _works(self, name: str) -> Works:
         node, findings = self._findings.steps[name].node, self._findings
-        if trial := findings.trained.get(name):
+        if short := findings.trained.get(name):
             valid = (findings.samples[-1].rows["valid"], findings.whole.rows["valid"])
-            return training_work(trial, node.config, *valid, findings.seed)
+            return training_work(short.times, node.config, *valid, findings.seed)
         trials = findings.tried[name]
         if node.kind == "shard":
             return shard_work(trials, findings.whole, findings.most[name], findings.seed)
@@ -112,8 +113,8 @@ class Projection:
 
     def _contents(self, name: str) -> Contents:
         findings = self._findings
-        if trial := findings.trained.get(name):
-            return training_contents(trial, findings.steps[name].node.config)
+        if short := findings.trained.get(name):
+            return training_contents(short.manifest, findings.steps[name].node.config)
         return contents(findings.tried[name], findings.samples[-1].shards, findings.whole, findings.seed)
 
 

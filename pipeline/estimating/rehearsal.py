@@ -13,7 +13,7 @@ from pipeline.estimating import stand_in
 from pipeline.estimating.project import Findings
 from pipeline.estimating.sample import Sample, draw, write_sample
 from pipeline.estimating.schedule import Machine, Slot, Work, simulate
-from pipeline.estimating.training import is_training, short_training
+from pipeline.estimating.training import ShortTraining, is_training, read_times, short_training
 from pipeline.estimating.trial import Trial, Trials
 from pipeline.graph import Graph, Node
 from pipeline.plan import Step
@@ -105,7 +105,8 @@ class Rehearsal:
             trained = sample.planner.step(node, done[-1])
             for steps in done:
                 steps[node.name] = trained
-            self._findings.trained[node.name] = trials[node.name]
+            trial = trials[node.name]
+            self._findings.trained[node.name] = ShortTraining(trial.manifest, read_times(trial))
 
     def _sample(self, url: str, wanted: dict[str, int]) -> Sample:
         tables = draw(self._corpus, wanted, self._sampling.seed)

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from data.store import Manifest
 from pipeline.estimating.trial import Trial
 from pipeline.graph import Node
 
@@ -25,6 +26,14 @@ class TrainingTimes:
     steps: tuple[float, ...]
     validation: float
     once: float
+
+
+@dataclass(frozen=True)
+class ShortTraining:
+    """A training of a few steps: what it left, and its times, read before its folder goes."""
+
+    manifest: Manifest
+    times: TrainingTimes
 
 
 def is_training(node: Node) -> bool:

@@ -21,6 +21,7 @@ from pipeline.estimating.record import Interval, read
 from pipeline.estimating.rehearsal import Sampling
 from pipeline.estimating.sample import draw, write_sample
 from pipeline.estimating.schedule import Machine, Work, simulate
+from pipeline.estimating.training import read_times
 from pipeline.estimating.trial import TimedShard, Trial
 from pipeline.graph import Node
 from pipeline.launch import ClusterOptions, open_planner, run_recipe
@@ -130,7 +131,7 @@ def test_a_training_is_its_steps_its_validations_and_what_is_done_once(tmp_path:
     step = SimpleNamespace(artifact=SimpleNamespace(path=lambda: tmp_path))
     config = SimpleNamespace(optimiser=SimpleNamespace(steps=6000, validate_every=1000))
     short = Trial(step, 23.0, manifest())  # type: ignore[arg-type]
-    found = training_work(short, config, sample_valid=100, valid=500, seed=1)
+    found = training_work(read_times(short), config, sample_valid=100, valid=500, seed=1)
     assert found.value.seconds == pytest.approx(6000 * 0.1 + 6 * 2.0 * 5 + 11)
 
 

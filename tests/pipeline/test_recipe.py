@@ -94,7 +94,7 @@ def test_an_override_reaches_into_lists(tmp_path: Path) -> None:
     )
     assert faults[1:] == [
         "--set corpus.sources[1]=2: there is no such table or list to set it in",
-        "corpus.sources: unknown key; known: prefix, rows, shard_rows, words",
+        "corpus.sources: unknown key; known: prefix, rows, shard_rows, title, words",
     ]
 
 
