@@ -21,7 +21,7 @@ from stages.tokenizer import load_tokenizer
 from stages.training.config import OptimiserConfig
 
 # What is told of the peer's progress: "bsz: source/target/sentences a batch; source/target tok/s".
-_REPORT = re.compile(r"Step (\d+)/.*bsz: +\d+/ *(\d+)/.*; *\d+/ *(\d+) tok/s")
+_REPORT = re.compile(r"Step +(\d+)/.*bsz: +\d+/ *(\d+)/.*; *\d+/ *(\d+) tok/s")
 
 
 class Speed(NamedTuple):
@@ -74,6 +74,9 @@ class Trainings:
 def speed_of_log(log: str) -> Speed:
     """Speed over all reports of onmt_train's log but the first."""
     reports = sorted({tuple(map(int, found.groups())) for found in _REPORT.finditer(log)})
+    if len(reports) < 2:
+        shown = "\n".join(line for line in log.splitlines() if "Step" in line)
+        raise RuntimeError(f"expected two reports or more of onmt_train, found {len(reports)}:\n{shown}")
     tokens = seconds = 0.0
     for (before, *_), (step, batch_tokens, per_second) in itertools.pairwise(reports):
         tokens += batch_tokens * (step - before)
