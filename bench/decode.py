@@ -3,9 +3,6 @@
 `python -m bench.decode` writes bench/results/decode.json; `--quick` looks at little and writes nothing.
 """
 
-import argparse
-import json
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +12,7 @@ from typing import Any
 from bench import fixtures
 from bench.decoders import LIMIT_BATCH_TOKENS, PEER_BATCH_TOKENS, Limit, Ours, elsewhere
 from bench.fixtures import Fixture
-from bench.records import Record, median, record, save, show, side_by_side
+from bench.records import Record, median, record, run_suite, side_by_side
 from bench.shortlists import compare_shortlist
 from pipeline.cluster import worker_environment
 from stages import decode
@@ -114,16 +111,7 @@ def measure(size: Size, folder: Path) -> list[Record]:
 
 def main() -> None:
     """Runs the suite."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="measure little, write nothing")
-    quick = parser.parse_args().quick
-    with tempfile.TemporaryDirectory(prefix="potstill-bench-") as folder:
-        records = measure(QUICK if quick else FULL, Path(folder))
-    show(records)
-    if quick:
-        print(json.dumps({one.name: one.detail for one in records}, indent=1))
-    else:
-        save("decode", records)
+    run_suite("decode", __doc__, lambda quick, folder: measure(QUICK if quick else FULL, folder))
 
 
 def _sub(folder: Path, name: str) -> Path:

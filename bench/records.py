@@ -1,8 +1,10 @@
 """What a figure is: a value that never travels without what it was compared with, on which machine, and when."""
 
+import argparse
 import json
 import platform
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -84,6 +86,20 @@ def show(records: Sequence[Record]) -> None:
     for one in sorted(records, key=lambda one: one.name):
         table.add_row(one.name, f"{one.value:.6g}", one.unit, one.compared_with, str(one.threads))
     Console().print(table)
+
+
+def run_suite(suite: str, description: str | None, measure: Callable[[bool, Path], Sequence[Record]]) -> None:
+    """The command line of a suite. `measure` gets whether to be quick, and a folder that goes when it has ended."""
+    parser = argparse.ArgumentParser(prog=f"python -m bench.{suite}", description=description)
+    parser.add_argument("--quick", action="store_true", help="measure little, write nothing")
+    quick = bool(parser.parse_args().quick)
+    with tempfile.TemporaryDirectory(prefix="potstill-bench-") as folder:
+        records = measure(quick, Path(folder))
+    show(records)
+    if quick:
+        print(json.dumps({one.name: one.detail for one in records}, indent=1))
+    else:
+        save(suite, records)
 
 
 def side_by_side(contenders: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:

@@ -3,9 +3,6 @@
 `python -m bench.score` writes bench/results/score.json; `--quick` looks at little and writes nothing.
 """
 
-import argparse
-import json
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +14,7 @@ import pyarrow as pa
 from bench import fixtures, scored
 from bench.fixtures import Fixture
 from bench.nearness import nearness
-from bench.records import Record, median, record, save, show, side_by_side
+from bench.records import Record, median, record, run_suite, side_by_side
 from data.model_folder import CHECKPOINT_FILE
 from data.runtime import Runtime
 from data.soft_targets import row_lengths
@@ -114,16 +111,7 @@ def measure(size: Size, folder: Path) -> list[Record]:
 
 def main() -> None:
     """Runs the suite."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="measure little, write nothing")
-    quick = parser.parse_args().quick
-    with tempfile.TemporaryDirectory(prefix="potstill-bench-") as folder:
-        records = measure(QUICK if quick else FULL, Path(folder))
-    show(records)
-    if quick:
-        print(json.dumps({one.name: one.detail for one in records}, indent=1))
-    else:
-        save("score", records)
+    run_suite("score", __doc__, lambda quick, folder: measure(QUICK if quick else FULL, folder))
 
 
 if __name__ == "__main__":

@@ -3,10 +3,7 @@
 `python -m bench.store` writes bench/results/store.json; `--quick` looks at little and writes nothing.
 """
 
-import argparse
 import io
-import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +18,7 @@ import pyarrow.parquet as pq
 from bench import fixtures, scored
 from bench.fixtures import Fixture
 from bench.readers import read_epoch, training_speed
-from bench.records import Record, median, record, save, show
+from bench.records import Record, median, record, run_suite
 from data.parquet import encode
 from data.soft_targets import SoftTargetFormat, row_lengths, topk
 
@@ -237,16 +234,7 @@ def measure(size: Size, folder: Path) -> list[Record]:
 
 def main() -> None:
     """Runs the suite."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="measure little, write nothing")
-    quick = parser.parse_args().quick
-    with tempfile.TemporaryDirectory(prefix="potstill-bench-") as folder:
-        records = measure(QUICK if quick else FULL, Path(folder))
-    show(records)
-    if quick:
-        print(json.dumps({one.name: one.detail for one in records}, indent=1))
-    else:
-        save("store", records)
+    run_suite("store", __doc__, lambda quick, folder: measure(QUICK if quick else FULL, folder))
 
 
 if __name__ == "__main__":

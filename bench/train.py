@@ -3,9 +3,6 @@
 `python -m bench.train` writes bench/results/train.json; `--quick` looks at little and writes nothing.
 """
 
-import argparse
-import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +13,7 @@ from bench import fixtures
 from bench.fixtures import Fixture
 from bench.loss_memory import Problem, peak_bytes
 from bench.made_up_targets import made_up_dataset
-from bench.records import Record, median, record, save, show, side_by_side
+from bench.records import Record, median, record, run_suite, side_by_side
 from bench.trainers import Speed, Trainings, write_stock_options
 from stages import student
 
@@ -138,17 +135,11 @@ def measure(fixture: Fixture, size: Size, threads: int, folder: Path) -> list[Re
 
 def main() -> None:
     """Runs the suite."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="measure little, write nothing")
-    quick = parser.parse_args().quick
-    with tempfile.TemporaryDirectory(prefix="potstill-bench-") as name:
-        folder = Path(name)
-        records = measure(fixtures.demo(folder / "demo"), QUICK if quick else FULL, fixtures.cores(), folder)
-    show(records)
-    if quick:
-        print(json.dumps([one.detail for one in records], indent=1))
-    else:
-        save("train", records)
+    run_suite("train", __doc__, _measure)
+
+
+def _measure(quick: bool, folder: Path) -> list[Record]:
+    return measure(fixtures.demo(folder / "demo"), QUICK if quick else FULL, fixtures.cores(), folder)
 
 
 if __name__ == "__main__":
