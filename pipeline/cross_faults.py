@@ -12,7 +12,7 @@ WITH_CHECKPOINT = {"train", "opennmt"}
 def cross_faults(configs: Mapping[str, BaseModel]) -> list[str]:
     """Faults between sections, by node; stages that are not there, or had faults of their own, are left out."""
     options = {name: config.model_dump() for name, config in configs.items()}
-    return [*_torch_needs_a_checkpoint(options)]
+    return list(_torch_needs_a_checkpoint(options))
 
 
 def _torch_needs_a_checkpoint(options: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""score: soft targets of the selected hypothesis by teacher forcing, with all of the vocabulary accounted for."""
+"""score: soft targets of the selected target by teacher forcing, with all of the vocabulary accounted for."""
 
 import json
 from collections.abc import Mapping, Sequence
