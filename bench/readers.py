@@ -20,15 +20,15 @@ BATCH_TOKENS = 1536
 
 def read_epoch(fixture: Fixture, opened: Callable[[], Any], epochs: int) -> float:
     """Target tokens a second, </s> counted: one process reads a Parquet file and makes padded batches of it."""
-    from stages.training.batches import BatchSource, Position
+    from stages.training.batches import BatchSource, Position, Stream
     from stages.training.soft_columns import COLUMNS, SoftTargetColumns
     from stages.training.vocabulary import Vocabulary
 
     target_tokens = read_vocabulary(fixture.teacher(), "target")
     target = Vocabulary.from_tokens(target_tokens)
+    read = lambda: decode(opened(), ("source", "target_tokens", *COLUMNS), "bench")  # noqa: E731
     source = BatchSource(
-        shards=[lambda: decode(opened(), ("source", "target_tokens", *COLUMNS), "bench")],
-        target_column="target_tokens",
+        stream=Stream("dataset", [read], "target_tokens", SoftTargetColumns(target_tokens, target)),
         encoder=load_tokenizer(fixture.tokenizer()),
         source_vocabulary=Vocabulary.from_tokens(read_vocabulary(fixture.teacher(), "source")),
         target_vocabulary=target,
@@ -36,7 +36,6 @@ def read_epoch(fixture: Fixture, opened: Callable[[], Any], epochs: int) -> floa
         max_tokens=256,
         shuffle_rows=1 << 16,
         seed=1,
-        soft_targets=SoftTargetColumns(target_tokens, target),
     )
     started = time.perf_counter()
     tokens = sum(batch.target_tokens for batch in source.batches(Position(), epochs))

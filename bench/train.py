@@ -74,9 +74,10 @@ def compare_with_stock(trainings: Trainings, size: Size) -> list[Record]:
 
 def compare_soft_targets(trainings: Trainings, size: Size) -> list[Record]:
     """A step with K soft targets a position, in both kinds of KL, to a step without, on the same batches."""
-    weights: dict[str, dict[str, Any]] = {"without": {"soft_target_weight": 0.0}}
-    weights |= {kind: {"soft_target_weight": 1.0, "missing_mass": kind} for kind in ("ghost", "renormalise")}
-    contenders = {name: partial(trainings.ours, configured(size, **changes), name) for name, changes in weights.items()}
+    terms: dict[str, dict[str, Any]] = {"without": {"weight": 0.0}}
+    terms |= {kind: {"weight": 1.0, "missing_mass": kind} for kind in ("ghost", "renormalise")}
+    configs = {name: configured(size, objective={"soft_targets": term}) for name, term in terms.items()}
+    contenders = {name: partial(trainings.ours, config, name) for name, config in configs.items()}
     speeds = _by_turns(contenders, size.rounds)
     seconds = {name: median([one.step_seconds for one in speeds[name]]) for name in contenders}
     slower = max(("ghost", "renormalise"), key=lambda name: seconds[name])

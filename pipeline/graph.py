@@ -24,6 +24,8 @@ class StageEntry:
     # The node is there only when the recipe has a section of this name.
     only_with: str = ""
     required: bool = False
+    # Keys of a section that is another node's first, which this one does not take over.
+    drops: tuple[str, ...] = ()
     # Keys laid over the section, whatever the recipe says.
     fixed: Mapping[str, Any] = field(default_factory=dict)
     # Which node stands in for an input of the module.
@@ -43,7 +45,14 @@ STAGES: tuple[StageEntry, ...] = (
     StageEntry("filter", "stages.filter"),
     StageEntry("dataset", "stages.dataset"),
     StageEntry("student", "stages.student"),
-    StageEntry("baseline", "stages.student", "student", only_with="baseline", fixed={"data": "reference"}),
+    StageEntry(
+        "baseline",
+        "stages.student",
+        "student",
+        "baseline",
+        drops=("objective", "phases"),
+        fixed={"data": "reference"},
+    ),
     StageEntry("export", "stages.export"),
     StageEntry("export_baseline", "stages.export", "export", only_with="baseline", instead={"student": "baseline"}),
     StageEntry("evaluate", "stages.evaluate"),

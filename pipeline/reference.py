@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined
 
 from pipeline.graph import STAGES
 from pipeline.recipe import RunConfig
+from stages.training.schedules import Schedule
 
 _HEAD = """# Recipe keys
 
@@ -29,22 +30,35 @@ _BOUNDS = {Ge: (">=", "ge"), Gt: (">", "gt"), Le: ("<=", "le"), Lt: ("<", "lt")}
 
 def reference() -> str:
     """The page, in Markdown: a table of keys for every section and every table below it."""
-    parts = [_HEAD, *_section("run", RunConfig)]
+    parts = [_HEAD, *_section("run", RunConfig, {})]
     for entry in STAGES:
         if not entry.section:
-            parts += _section(entry.node, importlib.import_module(entry.module).Config)
+            parts += _section(entry.node, importlib.import_module(entry.module).Config, {})
+    parts += [f"\n## Schedules\n\n{_first_line(Schedule)}\n", *_keys(Schedule)]
     return "\n".join(parts)
 
 
-def _section(name: str, model: type[BaseModel], brackets: str = "[{}]") -> Iterator[str]:
-    yield f"\n## `{brackets.format(name)}`\n\n{_first_line(model)}\n"
-    yield "| key | value | default | meaning |\n|---|---|---|---|"
-    for key, field in model.model_fields.items():
-        yield f"| `{key}` | {_cell(_kind(field))} | {_cell(_default(field))} | {_cell(field.description or '')} |"
+def _section(
+    name: str, model: type[BaseModel], shown: dict[type[BaseModel], str], *, many: bool = False
+) -> Iterator[str]:
+    heading = f"[[{name}]]" if many else f"[{name}]"
+    yield f"\n## `{heading}`\n"
+    if model in shown:
+        yield f"The keys of `{shown[model]}`."
+        return
+    shown[model] = heading
+    yield f"{_first_line(model)}\n"
+    yield from _keys(model)
     for key, field in model.model_fields.items():
         below, repeated = _models(field.annotation)
         for each in below:
-            yield from _section(f"{name}.{key}", each, "[[{}]]" if repeated else "[{}]")
+            yield from _section(f"{name}.{key}", each, shown, many=repeated)
+
+
+def _keys(model: type[BaseModel]) -> Iterator[str]:
+    yield "| key | value | default | meaning |\n|---|---|---|---|"
+    for key, field in model.model_fields.items():
+        yield f"| `{key}` | {_cell(_kind(field))} | {_cell(_default(field))} | {_cell(field.description or '')} |"
 
 
 def _first_line(model: type[BaseModel]) -> str:
@@ -52,11 +66,13 @@ def _first_line(model: type[BaseModel]) -> str:
 
 
 def _models(annotation: Any) -> tuple[list[type[BaseModel]], bool]:
-    """The models that a value of this type is made of, and whether there may be many."""
+    """The models that a value of this type is made of, and whether there may be many; a schedule stands apart."""
+    if annotation is Schedule:
+        return [], False
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation], False
     found: list[type[BaseModel]] = []
-    repeated = typing.get_origin(annotation) in (list, dict)
+    repeated = typing.get_origin(annotation) in (list, tuple, dict)
     for argument in typing.get_args(annotation):
         models, deeper = _models(argument)
         found += [model for model in models if model not in found]
@@ -83,7 +99,9 @@ def _type_name(annotation: Any) -> str:
     if origin in (Union, types.UnionType):
         names = [_type_name(argument) for argument in arguments if argument is not type(None)]
         return " or ".join(dict.fromkeys(names))
-    if origin is list:
+    if annotation is Schedule:
+        return "[schedule](#schedules)"
+    if origin in (list, tuple):
         return f"list of {_type_name(arguments[0])}"
     if origin is dict:
         return f"table of {_type_name(arguments[1])}"

@@ -85,7 +85,8 @@ def _check_variant(
         if own.get(key, value) != value
     ]
     inherited = check_section(model, section, entry.node)[1]
-    config, faults = check_section(model, _merge(_merge(section, own), entry.fixed), entry.node)
+    base = {key: value for key, value in section.items() if key not in entry.drops}
+    config, faults = check_section(model, _merge(_merge(base, own), entry.fixed), entry.node)
     return config, clashes + [fault for fault in faults if fault not in inherited]
 
 

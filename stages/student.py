@@ -1,71 +1,93 @@
 """student: a small transformer trained on the distilled dataset, or, as the baseline, on the references alone."""
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from data.artifact import Artifact
-from data.errors import DataError
 from data.model_folder import read_vocabulary
 from data.runtime import Runtime
 from stages.tokenizer import load_tokenizer
 from stages.training.config import ModelConfig, OptimiserConfig
+from stages.training.data_config import Data, kinds_of, shares_of
+from stages.training.objective_config import ObjectiveConfig
 
 if TYPE_CHECKING:
-    from stages.training.api import TrainingData
-    from stages.training.objective import Objective
-    from stages.training.vocabulary import Vocabulary
+    from stages.training.phases import Phase
 
-VERSION = "1"
+VERSION = "2"
 LIBRARIES = ("torch", "OpenNMT-py", "sentencepiece")
 INPUTS = ("dataset", "corpus", "tokenizer", "teacher")
 # A new card beside the same rows trains no student again.
 SHARDS_ONLY = ("dataset", "corpus")
-_OF_SOFT_TARGETS = ("soft_target_weight", "cross_entropy_weight", "temperature", "missing_mass")
 
 
-class Config(BaseModel):
-    """Options of the student. loss = cross_entropy_weight * CE + soft_target_weight * temperature ** 2 * KL."""
+class PhaseConfig(BaseModel):
+    """A later part of the training; what it leaves out stays as the student's section has it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    data: Literal["hypothesis", "reference"] = Field(
-        "hypothesis", description="train on the dataset's hypotheses, or on the corpus's references as a baseline"
+    begin: int = Field(description="step after which this holds, until the next phase begins", ge=1)
+    data: Data | None = Field(None, description="what is trained on from here on")
+    objective: ObjectiveConfig | None = Field(None, description="the whole objective from here on")
+
+
+class Config(BaseModel):
+    """Options of the student."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: Data = Field(
+        "hypothesis",
+        description="hypothesis: the dataset's targets; reference: the corpus's references; or a table of both with "
+        "the share of each, e.g. {hypothesis = 0.8, reference = 0.2}",
     )
-    soft_target_weight: float = Field(
-        0.5, description="weight of KL(teacher || student) to the soft targets; 0 leaves them unread", ge=0
-    )
-    cross_entropy_weight: float = Field(1.0, description="weight of the cross-entropy on the hypothesis", ge=0)
-    temperature: float = Field(1.0, description="divides both log-probabilities before KL", gt=0)
-    missing_mass: Literal["ghost", "renormalise", "gold"] = Field(
-        "ghost",
-        description="what becomes of the probability that soft targets do not hold: one more bucket, scaled away, "
-        "or given to the target's token",
+    objective: ObjectiveConfig = Field(default_factory=ObjectiveConfig, description="what the loss is made of")
+    phases: list[PhaseConfig] = Field(
+        default_factory=list, description="later parts of the training, in the order of their beginning"
     )
     model: ModelConfig = Field(default_factory=ModelConfig, description="shape of the student")
     optimiser: OptimiserConfig = Field(default_factory=OptimiserConfig, description="how it is trained")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _baseline_has_no_soft_targets(cls, values: Any) -> Any:
-        # The baseline shares the student's section; with these dropped, a new weight leaves its fingerprint alone.
-        if isinstance(values, dict) and values.get("data") == "reference":
-            return {name: value for name, value in values.items() if name not in _OF_SOFT_TARGETS}
-        return values
+    @model_validator(mode="after")
+    def _phases_in_order(self) -> Self:
+        begins = [0, *(phase.begin for phase in self.phases), self.optimiser.steps]
+        if begins != sorted(set(begins)):
+            raise ValueError(
+                f"phases begin after {begins[1:-1]} steps of {self.optimiser.steps}: expected later and later, and "
+                "before the last step"
+            )
+        return self
 
     @model_validator(mode="after")
-    def _has_a_loss(self) -> "Config":
-        if self.data == "hypothesis" and self.soft_target_weight == self.cross_entropy_weight == 0:
-            raise ValueError("soft_target_weight and cross_entropy_weight are both 0: there is nothing to learn from")
+    def _learns_something(self) -> Self:
+        courses = [(kinds_of(data), objective) for _, data, objective in self.course()]
+        for kinds, objective in courses:
+            if objective.is_empty(soft_targets="hypothesis" in kinds):
+                raise ValueError("objective: every weight is 0 in a phase: there is nothing to learn from")
+        asked = {"soft_targets", "weight"} <= _set_names(self.objective)
+        if asked and self.objective.reads_soft_targets() and not any("hypothesis" in kinds for kinds, _ in courses):
+            raise ValueError(
+                "objective.soft_targets.weight: soft targets belong to the dataset's targets, and data = 'reference' "
+                "reads none; for those of the references set select.metric = 'reference' and data = 'hypothesis'"
+            )
         return self
+
+    def course(self) -> list[tuple[int, Data, ObjectiveConfig]]:
+        """Of every phase the step after which it begins, its data and its objective."""
+        parts: list[tuple[int, Data, ObjectiveConfig]] = [(0, self.data, self.objective)]
+        for phase in self.phases:
+            _, data, objective = parts[-1]
+            parts.append((phase.begin, phase.data or data, phase.objective or objective))
+        return parts
 
 
 def inputs(config: Config) -> tuple[str, ...]:
     """The nodes that are read: the baseline needs no dataset."""
-    return INPUTS if config.data == "hypothesis" else INPUTS[1:]
+    kinds = {kind for _, data, _ in config.course() for kind in kinds_of(data)}
+    return INPUTS[1:] if kinds == {"reference"} else INPUTS
 
 
 def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtime: Runtime) -> dict[str, Any]:
@@ -74,55 +96,31 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
     Raises DataError when there is nothing to train on, ModelError when vocabularies do not belong together.
     """
     from stages.training.api import train_transformer
+    from stages.training.streams import training_data
     from stages.training.vocabulary import Vocabulary
 
     teacher = inputs["teacher"].path()
     tokens = read_vocabulary(teacher, "target")
-    source = Vocabulary.from_tokens(read_vocabulary(teacher, "source"))
     target = Vocabulary.from_tokens(tokens)
     return train_transformer(
-        data=_training_data(inputs, config, tokens, target),
+        data=training_data(inputs, config.course(), tokens, target),
         tokenizer=load_tokenizer(inputs["tokenizer"].path()),
-        source_vocabulary=source,
+        source_vocabulary=Vocabulary.from_tokens(read_vocabulary(teacher, "source")),
         target_vocabulary=target,
         model=config.model,
         optimiser=config.optimiser,
-        objective=_objective(config),
+        phases=_phases(config),
         work_dir=Path(output.work_path()),
         runtime=runtime,
     )
 
 
-def _training_data(
-    inputs: Mapping[str, Artifact], config: Config, teacher_tokens: Sequence[str], vocabulary: "Vocabulary"
-) -> "TrainingData":
-    from stages.training.api import TrainingData
-    from stages.training.soft_columns import COLUMNS, SoftTargetColumns
+def _phases(config: Config) -> "list[Phase]":
+    from stages.training.phases import Phase
 
-    valid = _shards(inputs["corpus"], "valid-", ("source", "reference"))
-    if config.data == "reference":
-        return TrainingData(_shards(inputs["corpus"], "train-", ("source", "reference")), "reference", valid)
-    with_soft_targets = config.soft_target_weight > 0
-    columns = ("source", "target_tokens", *(COLUMNS if with_soft_targets else ()))
-    reader = SoftTargetColumns(teacher_tokens, vocabulary) if with_soft_targets else None
-    return TrainingData(_shards(inputs["dataset"], "", columns), "target_tokens", valid, soft_targets=reader)
+    return [Phase(begin, objective, shares_of(data)) for begin, data, objective in config.course()]
 
 
-def _shards(artifact: Artifact, prefix: str, columns: Sequence[str]) -> "list[partial[Any]]":
-    names = artifact.shard_names(prefix)
-    if not names and prefix != "valid-":
-        raise DataError(f"{artifact.url} has no shards named {prefix}*: there is nothing to train on")
-    return [partial(artifact.read_shard, name, columns) for name in names]
-
-
-def _objective(config: Config) -> "Objective":
-    from stages.training.objective import Objective
-
-    reference = config.data == "reference"
-    return Objective(
-        label_smoothing=config.optimiser.label_smoothing,
-        cross_entropy_weight=1.0 if reference else config.cross_entropy_weight,
-        soft_target_weight=0.0 if reference else config.soft_target_weight,
-        temperature=config.temperature,
-        missing_mass=config.missing_mass,
-    )
+def _set_names(objective: ObjectiveConfig) -> set[str]:
+    """What a recipe says itself of the objective and of its soft targets."""
+    return objective.model_fields_set | objective.soft_targets.model_fields_set

@@ -77,15 +77,17 @@ def convert_opennmt(checkpoint: Path, folder: Path, quantization: str) -> None:
 
 def _training_data(corpus: Artifact) -> "TrainingData":
     from stages.training.api import TrainingData
+    from stages.training.batches import Stream
 
     train, valid = corpus.shard_names("train-"), corpus.shard_names("valid-")
     if not train:
         raise DataError(f"{corpus.url} has no shards named train-*: there is nothing to train on")
-    return TrainingData(
-        [partial(corpus.read_shard, name, _COLUMNS) for name in train],
-        "reference",
-        [partial(corpus.read_shard, name, _COLUMNS) for name in valid],
-    )
+    shards = {
+        "reference": [partial(corpus.read_shard, name, _COLUMNS) for name in train],
+        "valid": [partial(corpus.read_shard, name, _COLUMNS) for name in valid],
+    }
+    streams = {name: [Stream(name, each, "reference")] if each else [] for name, each in shards.items()}
+    return TrainingData(streams["reference"], streams["valid"])
 
 
 def _vocabularies(tokenizer: Tokenizer, corpus: Artifact, words: int) -> "tuple[Vocabulary, Vocabulary]":

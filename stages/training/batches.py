@@ -47,16 +47,36 @@ class Position:
 
 
 @dataclass(frozen=True)
+class Stream:
+    """Rows to train on. A shard is a function that reads a table with `source` and the target column.
+
+    The target column holds text, which is tokenised here, or lists of tokens; rows where it is null are passed over.
+    """
+
+    name: str
+    shards: Sequence[Shard]
+    target_column: str
+    soft_targets: SoftTargetReader | None = None
+    # Tokens before every source, such as a language tag.
+    source_prefix: tuple[str, ...] = ()
+    # Column of float32 with a weight for each row.
+    weight_column: str | None = None
+
+
+@dataclass(frozen=True)
 class Batch:
     """Padded rows: src [B, S], tgt [B, 1 + T] (<s> first), srclen [B].
 
-    `soft` holds soft targets [n, ...] of the n target positions that are not padding, in the order of the rows.
+    `soft` holds soft targets [n, ...] of the n target positions that are not padding, in the order of the rows;
+    `weights` [n] float32 the weight of each of them, where the stream has weights.
     """
 
+    stream: str
     src: npt.NDArray[np.int32]
     tgt: npt.NDArray[np.int32]
     srclen: npt.NDArray[np.int64]
     soft: dict[str, Array]
+    weights: npt.NDArray[np.float32] | None
     target_tokens: int  # n: padding and <s> not counted, </s> counted
     following: Position  # of the batch after this one
 
@@ -71,14 +91,12 @@ class Counts:
 
 @dataclass(frozen=True)
 class BatchSource:
-    """All that decides the batches of a training; see `batches`.
+    """All that decides the batches of one stream; see `batches`.
 
-    `target_column` is text (tokenised here) or a list of tokens. Rows without a target are passed over;
-    rows with more than `max_tokens` tokens on a side, or with an empty side, are counted as skipped.
+    Rows with more than `max_tokens` tokens on a side, tags included, or with an empty side, are counted as skipped.
     """
 
-    shards: Sequence[Shard]
-    target_column: str
+    stream: Stream
     encoder: Encoder
     source_vocabulary: Vocabulary
     target_vocabulary: Vocabulary
@@ -87,7 +105,6 @@ class BatchSource:
     shuffle_rows: int
     seed: int
     shuffled: bool = True
-    soft_targets: SoftTargetReader | None = None
     counts: dict[int, Counts] = field(default_factory=dict)  # by epoch, as far as it was read
 
     def batches(self, position: Position, epochs: int | None = None) -> Iterator[Batch]:
@@ -103,6 +120,10 @@ class BatchSource:
                 return
             epoch += 1
 
+    def fullest_epoch(self) -> Counts:
+        """Rows of the epoch of which the most was read."""
+        return max(self.counts.values(), key=lambda counts: counts.rows + counts.skipped, default=Counts())
+
     def _epoch(self, first: Position) -> Iterator[Batch]:
         self.counts.setdefault(first.epoch, Counts())
         for index, tables in enumerate(self._pools(first.epoch)):
@@ -115,13 +136,13 @@ class BatchSource:
                 yield self._batch(pool, plan[number], Position(first.epoch, index, number + 1))
 
     def _pools(self, epoch: int) -> Iterator[list[pa.Table]]:
-        order = np.arange(len(self.shards))
+        order = np.arange(len(self.stream.shards))
         if self.shuffled:
             order = np.random.default_rng([self.seed, epoch]).permutation(order)
         held: list[pa.Table] = []
         rows = 0
         for shard in order.tolist():
-            table = self.shards[shard]()
+            table = self.stream.shards[shard]()
             while table.num_rows:
                 part = table.slice(0, self.shuffle_rows - rows)
                 table = table.slice(part.num_rows)
@@ -134,18 +155,27 @@ class BatchSource:
             yield held
 
     def _encode(self, table: pa.Table, epoch: int) -> "_Pool":
-        with_target = table[self.target_column].is_valid()
-        table = table.filter(with_target)
-        source = Ragged.of(self.encoder.encode_source(table["source"].to_pylist()), self.source_vocabulary)
-        column = table[self.target_column]
+        stream = self.stream
+        table = table.filter(table[stream.target_column].is_valid())
+        source = Ragged.of(self._sources(table), self.source_vocabulary)
+        column = table[stream.target_column]
         tokens = column if pa.types.is_list(column.type) else self.encoder.encode_target(column.to_pylist())
         target = Ragged.of(tokens, self.target_vocabulary).with_end(END_ID)
-        usable = (source.lengths > 0) & (target.lengths > 1)
+        usable = (source.lengths > len(stream.source_prefix)) & (target.lengths > 1)
         usable &= (source.lengths < self.max_tokens) & (target.lengths <= self.max_tokens)
         self.counts[epoch].rows += int(usable.sum())
         self.counts[epoch].skipped += int((~usable).sum())
-        soft = self.soft_targets.read(table) if self.soft_targets else {}
-        return _Pool(source, target, soft, np.flatnonzero(usable))
+        soft = stream.soft_targets.read(table) if stream.soft_targets else {}
+        weights = None
+        if stream.weight_column:
+            by_row = np.asarray(table[stream.weight_column].to_numpy(), dtype=np.float32)
+            weights = np.repeat(by_row, target.lengths)
+        return _Pool(source, target, soft, weights, np.flatnonzero(usable))
+
+    def _sources(self, table: pa.Table) -> list[list[str]]:
+        prefix = self.stream.source_prefix
+        subwords = self.encoder.encode_source(table["source"].to_pylist())
+        return [[*prefix, *row] for row in subwords] if prefix else subwords
 
     def _plan(self, pool: "_Pool", random: np.random.Generator) -> list[npt.NDArray[np.intp]]:
         rows = random.permutation(pool.usable) if self.shuffled else pool.usable
@@ -160,10 +190,12 @@ class BatchSource:
         target = pool.target.padded(rows, PADDING_ID)
         begin = np.full((len(rows), 1), BEGIN_ID, dtype=target.dtype)
         return Batch(
+            stream=self.stream.name,
             src=pool.source.padded(rows, PADDING_ID),
             tgt=np.concatenate([begin, target], axis=1),
             srclen=pool.source.lengths[rows],
             soft={name: pool.target.gathered(values, rows) for name, values in pool.soft.items()},
+            weights=None if pool.weights is None else pool.target.gathered(pool.weights, rows).astype(np.float32),
             target_tokens=int(pool.target.lengths[rows].sum()),
             following=following,
         )
@@ -174,6 +206,7 @@ class _Pool:
     source: Ragged
     target: Ragged
     soft: dict[str, Array]
+    weights: npt.NDArray[np.float32] | None
     usable: npt.NDArray[np.intp]
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,13 @@ class Journal:
     """Sums what happens between two reports and writes a JSON line for each; goes on where a killed one stopped.
 
     Lines have `step`, `seconds` and `tokens` (target tokens trained on so far), and either the means over the
-    steps since the line before (`loss`, `cross_entropy`, `divergence`, `accuracy`, ...) or the same of the
-    validation set under names that begin with `valid_`.
+    steps since the line before (`loss`, `cross_entropy`, `divergence`, `accuracy`, online terms, ...) or the same of
+    the validation set under names that begin with `valid_`.
     """
 
     def __init__(self, path: Path, steps: int, report_every: int, progress: Progress) -> None:
         self._path, self._steps, self._report_every, self._progress = path, steps, report_every, progress
-        self._sums: Tensor | None = None
+        self._sums: dict[str, Tensor] = {}
         self._pending = 0
         self._reported = self._started = self._shown = time.monotonic()
         self._earlier = 0.0
@@ -46,13 +47,14 @@ class Journal:
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
         self._path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
-    def trained(self, step: int, learning_rate: float, tokens: int, sums: Tensor) -> None:
+    def trained(self, step: int, learning_rate: float, tokens: int, sums: Mapping[str, Tensor]) -> None:
         """Takes the sums of one step; every `report_every` steps and at the last they become a line.
 
         Progress is told then, and every second; between lines the sums are not looked at, which on a GPU would
         wait for the step.
         """
-        self._sums = sums if self._sums is None else self._sums + sums
+        for name, value in sums.items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
         self._pending += tokens
         self.tokens += tokens
         now = time.monotonic()
@@ -61,28 +63,23 @@ class Journal:
             return
         speed = self._pending / max(now - self._reported, 1e-9)
         if due:
-            loss, *means = self._means(self._pending, self._sums)
-            self.last = {"loss": loss, **_named(means), "learning_rate": learning_rate, "tokens_per_second": speed}
+            means = _means(self._pending, self._sums)
+            self.last = {**means, "learning_rate": learning_rate, "tokens_per_second": speed}
             self._write(step, self.last)
-            self._sums, self._pending, self._reported = None, 0, now
+            self._sums, self._pending, self._reported = {}, 0, now
         self._shown = now
         extras = {"tokens_per_second": speed}
         extras.update((name, self.last[name]) for name in ("loss", "perplexity") if name in self.last)
         self._progress(step, self._steps, extras)
 
-    def validated(self, step: int, tokens: int, sums: Tensor) -> None:
+    def validated(self, step: int, tokens: int, sums: Mapping[str, Tensor]) -> None:
         """Writes a line on the validation set; the time it took does not count against the training's speed."""
-        _, *means = self._means(tokens, sums)
-        self.last_valid = {f"valid_{name}": value for name, value in _named(means).items() if name != "divergence"}
+        means = _means(tokens, sums)
+        self.last_valid = {f"valid_{name}": means[name] for name in ("cross_entropy", "perplexity", "accuracy")}
         self._write(step, self.last_valid)
         self.validated_at = step
         if not self._pending:
             self._reported = time.monotonic()
-
-    @staticmethod
-    def _means(tokens: int, sums: Tensor) -> list[float]:
-        means: list[float] = (sums.to(torch.float64) / max(tokens, 1)).tolist()
-        return means
 
     def _write(self, step: int, values: dict[str, float]) -> None:
         line: dict[str, Any] = {"step": step, "seconds": round(self.seconds, 3), "tokens": self.tokens}
@@ -91,11 +88,9 @@ class Journal:
             file.write(json.dumps(line) + "\n")
 
 
-def _named(means: list[float]) -> dict[str, float]:
-    cross_entropy, divergence, accuracy = means
-    return {
-        "cross_entropy": cross_entropy,
-        "divergence": divergence,
-        "perplexity": math.exp(min(cross_entropy, 100.0)),
-        "accuracy": accuracy,
-    }
+def _means(tokens: int, sums: Mapping[str, Tensor]) -> dict[str, float]:
+    """Of each sum its mean over the positions, the loss first; a share of correct positions is the accuracy."""
+    means = {name: float(value.to(torch.float64)) / max(tokens, 1) for name, value in sums.items()}
+    accuracy = means.pop("correct", 0.0)
+    cross_entropy = means.setdefault("cross_entropy", 0.0)
+    return {**means, "perplexity": math.exp(min(cross_entropy, 100.0)), "accuracy": accuracy}

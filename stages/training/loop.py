@@ -2,7 +2,7 @@
 
 import argparse
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -11,8 +11,11 @@ from torch import Tensor
 from stages.training.batches import Batch
 from stages.training.config import OptimiserConfig
 from stages.training.dropout import Noise, replace_dropout
+from stages.training.mixture import Place
 from stages.training.model import Transformer
-from stages.training.objective import LossSums, Objective, SoftTargets, loss_sums
+from stages.training.objective import SoftTargets, loss_sums
+from stages.training.objective_config import ObjectiveConfig
+from stages.training.phases import Course, one_phase
 from stages.training.vocabulary import PADDING_ID
 
 with warnings.catch_warnings():
@@ -23,22 +26,43 @@ with warnings.catch_warnings():
     from onmt.utils.optimizers import Optimizer, make_learning_rate_decay_fn
 
 TorchBatch = dict[str, Any]
+# What a journal is told of a loss: the sums of LossSums by their names, and of every online term.
+Sums = Mapping[str, Tensor]
+
+
+class OnlineTerms(Protocol):
+    """Terms of the loss that need more than the output layer; a torch.nn.Module of what is learned for them alone."""
+
+    def terms(self, batch: "TorchBatch", objective: ObjectiveConfig, step: int) -> dict[str, Tensor]:
+        """Of each term its mean over its own positions times its weight, with gradient; called after the forward pass.
+
+        What weighs nothing in this step is left out and costs nothing.
+        """
+
+    def parameters(self) -> Iterator[torch.nn.Parameter]:
+        """What is learned beside the model, and thrown away with it."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Of the same, to go on from."""
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:
+        """Goes back to it."""
 
 
 class Watcher(Protocol):
     """What a training tells to the outside."""
 
-    def trained(self, step: int, learning_rate: float, tokens: int, sums: Tensor) -> None:
-        """After every step; `sums` [4] as in LossSums, over `tokens` target positions."""
+    def trained(self, step: int, learning_rate: float, tokens: int, sums: Sums) -> None:
+        """After every step; sums over `tokens` target positions."""
 
-    def validated(self, step: int, tokens: int, sums: Tensor) -> None:
+    def validated(self, step: int, tokens: int, sums: Sums) -> None:
         """After every validation."""
 
     def checkpoint(self, training: "Training") -> None:
         """When a checkpoint is due, and at the end."""
 
 
-def to_torch(batch: Batch, device: str) -> TorchBatch:
+def to_torch(batch: Batch, following: Place | None, device: str) -> TorchBatch:
     """A batch as the Trainer wants it, with what our loss reads beside it; [B, S, 1], [B, 1 + T, 1], [B]."""
     flat = batch.tgt[:, 1:].ravel()
     places = (flat != PADDING_ID).nonzero()[0]
@@ -52,20 +76,28 @@ def to_torch(batch: Batch, device: str) -> TorchBatch:
     tensors |= {name: torch.from_numpy(values) for name, values in batch.soft.items()}
     if "kd_ids" in tensors:
         tensors["kd_ids"] = tensors["kd_ids"].long()
+    if batch.weights is not None:
+        tensors["weights"] = torch.from_numpy(batch.weights)
     if device != "cpu":
         tensors = {name: value.pin_memory().to(device, non_blocking=True) for name, value in tensors.items()}
-    return {**tensors, "tokens": batch.target_tokens, "following": batch.following}
+    return {**tensors, "stream": batch.stream, "tokens": batch.target_tokens, "following": following}
 
 
 class DistillationLoss(LossCompute):  # type: ignore[misc]
-    """Our objective in the place where the Trainer expects its own; keeps running sums until `take`."""
+    """Our objectives in the place where the Trainer expects its own; keeps running sums until `take`."""
 
-    def __init__(self, generator: Any, objective: Objective, dtype: torch.dtype) -> None:
+    def __init__(self, generator: Any, course: Course, dtype: torch.dtype, online: OnlineTerms | None = None) -> None:
         super().__init__(torch.nn.CrossEntropyLoss(ignore_index=PADDING_ID, reduction="sum"), generator)
-        self._objective = objective
-        self._dtype = dtype
-        self._sums: Tensor | None = None
+        self._course, self._dtype = course, dtype
+        # In a tuple, so that it is no submodule: its parameters are not the loss's, nor the model's.
+        self._online = (online,)
+        self._sums: dict[str, Tensor] = {}
         self._tokens = 0
+        self.begin(1)
+
+    def begin(self, step: int) -> None:
+        """What holds from now on."""
+        self._step, self._objective = step, self._course.objective(step)
 
     def forward(
         self, batch: TorchBatch, output: Tensor, attns: object, trunc_start: int = 0, trunc_size: int | None = None
@@ -76,19 +108,30 @@ class DistillationLoss(LossCompute):  # type: ignore[misc]
         sums = loss_sums(
             hidden, self.generator.weight, self.generator.bias, batch["targets"], soft, self._objective, self._dtype
         )
-        self._add(sums, batch["tokens"])
+        terms = self._terms(batch)
+        loss = sums.loss + sum(terms.values())
+        self._add({**sums._asdict(), "loss": loss, **terms}, batch["tokens"])
         rows = len(batch["srclen"])
-        return sums.loss, onmt.utils.Statistics(sums.cross_entropy, 1, rows, batch["tokens"], sums.correct)
+        return loss, onmt.utils.Statistics(sums.cross_entropy, 1, rows, batch["tokens"], sums.correct)
 
-    def take(self) -> tuple[int, Tensor]:
-        """Target positions and sums [4] (as in LossSums) since the last call."""
+    def take(self) -> tuple[int, Sums]:
+        """Target positions and sums since the last call."""
         tokens, sums = self._tokens, self._sums
-        self._tokens, self._sums = 0, None
-        return tokens, torch.zeros(4) if sums is None else sums
+        self._tokens, self._sums = 0, {}
+        return tokens, sums
 
-    def _add(self, sums: LossSums, tokens: int) -> None:
-        values = torch.stack([value.detach() for value in sums])
-        self._sums = values if self._sums is None else self._sums + values
+    def _terms(self, batch: TorchBatch) -> dict[str, Tensor]:
+        """Online terms as sums, so that the Trainer's one division by target tokens makes means of them all."""
+        (online,) = self._online
+        if online is None:
+            return {}
+        means = online.terms(batch, self._course.phase(self._step).objective, self._step)
+        return {name: mean * batch["tokens"] for name, mean in means.items()}
+
+    def _add(self, sums: Sums, tokens: int) -> None:
+        for name, value in sums.items():
+            earlier = self._sums.get(name)
+            self._sums[name] = value.detach() if earlier is None else earlier + value.detach()
         self._tokens += tokens
 
 
@@ -140,6 +183,7 @@ class _Trainer(onmt.trainer.Trainer):  # type: ignore[misc]
             # No random state to keep: a resumed training draws what the unbroken one would have drawn.
             torch.manual_seed(self.seed * 1_000_003 + self.optim.training_step)
             self.noise.begin(self.optim.training_step)
+            self.train_loss.begin(self.optim.training_step)
             yield batches, sum(each["tokens"] for each in batches)
             batches = []
 
@@ -156,18 +200,24 @@ class Training:
     """A model on its way: steps, state to save, state to load."""
 
     def __init__(
-        self, model: Transformer, config: OptimiserConfig, objective: Objective, device: str, watcher: Watcher
+        self,
+        model: Transformer,
+        config: OptimiserConfig,
+        course: Course,
+        device: str,
+        watcher: Watcher,
+        online: OnlineTerms | None = None,
     ) -> None:
-        self.model = model
+        self.model, self._online = model, online
         self._config = config
         dtype = torch.bfloat16 if use_bfloat16(config.precision, device) else torch.float32
         self.precision = str(dtype).removeprefix("torch.")
         if dtype == torch.bfloat16:
             model.module.forward = torch.autocast(device, dtype=dtype)(model.module.forward)
         generator = model.module.generator
-        self._train_loss = DistillationLoss(generator, objective, dtype)
-        self._valid_loss = DistillationLoss(generator, Objective(), dtype)
-        self._optimiser = build_optimiser(model, config)
+        self._train_loss = DistillationLoss(generator, course, dtype, online)
+        self._valid_loss = DistillationLoss(generator, one_phase((), label_smoothing=0.0), dtype)
+        self._optimiser = build_optimiser(model, config, [] if online is None else list(online.parameters()))
         self._trainer = _Trainer(
             model.module,
             self._train_loss,
@@ -229,6 +279,7 @@ class Training:
             "model": self.model.module.state_dict(),
             "optimiser": self._optimiser.state_dict(),
             "average": self.average,
+            "online": None if self._online is None else self._online.state_dict(),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -236,12 +287,17 @@ class Training:
         torch.nn.Module.load_state_dict(self.model.module, state["model"])
         self._optimiser.load_state_dict(state["optimiser"])
         self._trainer.moving_average = state["average"]
+        if self._online is not None:
+            self._online.load_state_dict(state["online"])
 
 
-def build_optimiser(model: Transformer, config: OptimiserConfig) -> Any:
-    """OpenNMT-py's optimiser around torch's fused Adam (its own builder takes the slower loop over tensors)."""
+def build_optimiser(model: Transformer, config: OptimiserConfig, others: Sequence[torch.nn.Parameter] = ()) -> Any:
+    """OpenNMT-py's optimiser around torch's fused Adam (its own builder takes the slower loop over tensors).
+
+    `others` are learned beside the model's parameters.
+    """
     adam = torch.optim.Adam(
-        model.module.parameters(),
+        [*model.module.parameters(), *others],
         lr=config.learning_rate,
         betas=(config.adam_beta1, config.adam_beta2),
         eps=1e-8,

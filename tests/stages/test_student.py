@@ -120,7 +120,7 @@ def test_it_learns_from_hypotheses_and_soft_targets(tmp_path: Path, tiny_teacher
 
 def test_soft_targets_are_left_unread_with_weight_0(tmp_path: Path, tiny_teacher: Path, vocabulary: list[str]) -> None:
     table = dataset_table(vocabulary).select(["id", "source", "target_tokens"])
-    folder, _ = run(tmp_path, artifacts(tmp_path, tiny_teacher, table), soft_target_weight=0.0)
+    folder, _ = run(tmp_path, artifacts(tmp_path, tiny_teacher, table), objective={"soft_targets": {"weight": 0.0}})
     assert all(line["divergence"] == 0 for line in curve(folder) if "divergence" in line)
 
 
@@ -170,19 +170,40 @@ def test_a_dataset_without_soft_targets_says_so(tmp_path: Path, tiny_teacher: Pa
         run(tmp_path, artifacts(tmp_path, tiny_teacher, table))
 
 
-def test_the_baseline_does_not_hang_on_soft_target_options() -> None:
-    one = Config.model_validate({"data": "reference", "soft_target_weight": 0.7, "temperature": 3.0})
-    other = Config.model_validate({"data": "reference", "missing_mass": "gold"})
-    assert one == other
-    assert student.inputs(one) == ("corpus", "tokenizer", "teacher")
+def test_references_alone_need_no_dataset() -> None:
+    assert student.inputs(Config(data="reference")) == ("corpus", "tokenizer", "teacher")
+    later = {"data": "reference", "phases": [{"begin": 10, "data": {"hypothesis": 0.5, "reference": 0.5}}]}
+    assert student.inputs(Config.model_validate(later)) == student.INPUTS
+
+
+def test_a_mixture_trains_on_every_kind(tmp_path: Path, tiny_teacher: Path, vocabulary: list[str]) -> None:
+    inputs = artifacts(tmp_path, tiny_teacher, dataset_table(vocabulary))
+    _, metrics = run(
+        tmp_path, inputs, data={"hypothesis": 1, "reference": 1}, phases=[{"begin": 3, "data": "reference"}]
+    )
+    assert metrics["steps"] == 6
+    assert {name: each["rows"] for name, each in metrics["streams"].items()} == {"hypothesis": ROWS, "reference": ROWS}
+
+
+def test_a_phase_changes_the_objective(tmp_path: Path, tiny_teacher: Path, vocabulary: list[str]) -> None:
+    later = {"begin": 3, "objective": {"soft_targets": {"weight": 0}}}
+    folder, _ = run(tmp_path, artifacts(tmp_path, tiny_teacher, dataset_table(vocabulary)), phases=[later])
+    divergence = {line["step"]: line["divergence"] for line in curve(folder) if "divergence" in line}
+    assert divergence[3] > 0 and divergence[6] == 0
 
 
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
-        ({"soft_target_weight": 0, "cross_entropy_weight": 0}, "nothing to learn from"),
-        ({"temperature": 0}, "greater than 0"),
-        ({"missing_mass": "drop"}, "'ghost', 'renormalise' or 'gold'"),
+        ({"objective": {"soft_targets": {"weight": 0}, "cross_entropy": 0}}, "nothing to learn from"),
+        ({"data": "reference", "objective": {"cross_entropy": 0}}, "nothing to learn from"),
+        ({"data": "reference", "objective": {"soft_targets": {"weight": 1}}}, "belong to the dataset"),
+        ({"data": {"hypothesis": 0}}, "nothing to train on"),
+        ({"phases": [{"begin": 9}, {"begin": 5}]}, "later and later"),
+        ({"phases": [{"begin": 4000}]}, "before the last step"),
+        ({"objective": {"soft_targets": {"temperature": 0}}}, "greater than 0"),
+        ({"objective": {"cross_entropy": {"start": 1, "end": -1, "until": 5}}}, "at least 0 in every step"),
+        ({"objective": {"soft_targets": {"missing_mass": "drop"}}}, "'ghost', 'renormalise' or 'gold'"),
         ({"model": {"width": 130, "heads": 4}}, "multiple of heads"),
         ({"optimiser": {"stepz": 3}}, "Extra inputs"),
     ],

@@ -18,7 +18,8 @@ import torch
 from data.errors import DataError, ModelError, PotstillError
 from stages.training import checkpoint
 from stages.training.config import OptimiserConfig
-from tests.stages.training.toy import MODEL, OPTIMISER, WORDS, shards, train, training_data
+from stages.training.schedules import Schedule
+from tests.stages.training.toy import MODEL, OPTIMISER, WORDS, pairs, stream, train, training_data
 
 
 class StopError(Exception):
@@ -78,6 +79,26 @@ def test_accumulated_batches_resume_too(tmp_path: Path) -> None:
         train(tmp_path / "broken", optimiser=optimiser, progress=stop_at(8))
     train(tmp_path / "broken", optimiser=optimiser)
     assert_same_model(tmp_path / "whole", tmp_path / "broken")
+
+
+def test_a_mixture_in_phases_goes_on_where_it_stood(tmp_path: Path) -> None:
+    from stages.training.objective_config import plain_cross_entropy
+    from stages.training.phases import Phase
+
+    data = training_data(streams=[stream("one"), stream("two", pairs(30, 9))])
+    shares = Schedule(start=1.0, end=0.2, until=10)
+    phases = [
+        Phase(0, plain_cross_entropy(), {"one": 1.0}),
+        Phase(3, plain_cross_entropy(), {"one": 0.5, "two": shares}),
+    ]
+    optimiser = OPTIMISER.model_copy(update={"accumulate": 2})
+    whole = train(tmp_path / "whole", data=data, phases=phases, optimiser=optimiser)
+    for step in (4, 8):
+        with pytest.raises(StopError):
+            train(tmp_path / "broken", data=data, phases=phases, optimiser=optimiser, progress=stop_at(step))
+    broken = train(tmp_path / "broken", data=data, phases=phases, optimiser=optimiser)
+    assert_same_model(tmp_path / "whole", tmp_path / "broken")
+    assert whole["tokens"] == broken["tokens"]
 
 
 @pytest.mark.slow
@@ -147,7 +168,7 @@ def test_validation_is_cross_entropy_of_the_saved_weights(tmp_path: Path, valida
     network = checkpoint.load_model(tmp_path / "checkpoint.pt", "cpu")
     index = {token: number for number, token in enumerate(network.target_vocabulary.tokens)}
     total, tokens = 0.0, 0
-    for row in training_data().valid_shards[0]().to_pylist():
+    for row in training_data().valid[0].shards[0]().to_pylist():
         source = torch.tensor([[[index[word]] for word in row["source"].split()]])
         target = [index[word] for word in ["<s>", *row["reference"].split(), "</s>"]]
         with torch.no_grad():
@@ -185,7 +206,7 @@ def test_tied_weights_are_kept_once(unbroken: Path) -> None:
 def test_nothing_to_train_on_is_an_error_that_says_why(tmp_path: Path) -> None:
     table = pa.table({"source": ["a1 " * 300, "a2"], "reference": ["a1", None]})
     with pytest.raises(DataError, match=r"nothing to train on.*1 rows are empty or longer than 200 tokens"):
-        train(tmp_path, data=training_data(shards=shards(table)))
+        train(tmp_path, data=training_data(streams=[stream("reference", table)]))
 
 
 def test_an_error_while_reading_reaches_the_caller(tmp_path: Path) -> None:
@@ -193,7 +214,7 @@ def test_an_error_while_reading_reaches_the_caller(tmp_path: Path) -> None:
         raise DataError("digest differs", shard="train-00001")
 
     with pytest.raises(DataError, match="train-00001: digest differs"):
-        train(tmp_path, data=training_data(shards=[*training_data().shards, broken]))
+        train(tmp_path, data=training_data(streams=[stream(shards=[*stream().shards, broken])]))
 
 
 def test_a_damaged_state_is_an_error(tmp_path: Path) -> None:

@@ -10,13 +10,12 @@ import pytest
 
 from stages.training.batches import Batch, BatchSource, Position
 from stages.training.vocabulary import Vocabulary
-from tests.stages.training.toy import WORDS, Spaces, pairs, shards
+from tests.stages.training.toy import WORDS, Spaces, pairs, stream
 
 VOCABULARY = Vocabulary.from_tokens(WORDS)
 TABLES = (pairs(70, 1), pairs(40, 2), pairs(25, 3))
 SOURCE = BatchSource(
-    shards=shards(*TABLES),
-    target_column="reference",
+    stream=stream("reference", *TABLES),
     encoder=Spaces(),
     source_vocabulary=VOCABULARY,
     target_vocabulary=VOCABULARY,
@@ -55,7 +54,7 @@ def test_epochs_differ_in_order_and_seeds_too() -> None:
 
 
 def test_epochs_of_one_shard_differ_too() -> None:
-    batches = source(shards=shards(TABLES[0]), shuffle_rows=1000)
+    batches = source(stream=stream("reference", TABLES[0]), shuffle_rows=1000)
     assert sorted(content(epoch(batches))) == sorted(content(epoch(batches, 1)))
     assert content(epoch(batches)) != content(epoch(batches, 1))
 
@@ -78,14 +77,16 @@ def test_rows_are_padded_at_the_end_and_counted() -> None:
 def test_batches_stay_within_their_tokens_and_are_well_filled() -> None:
     # Sources and references of lengths that have nothing to do with each other.
     table = pa.table({"source": pairs(300, 4, 12)["source"], "reference": pairs(300, 5, 12)["reference"]})
-    batches = epoch(source(shards=shards(table)))
+    batches = epoch(source(stream=stream("reference", table)))
     sizes = [len(batch.src) * max(batch.src.shape[1], batch.tgt.shape[1] - 1) for batch in batches]
     assert max(sizes) <= 60
     assert sum(sizes) / len(sizes) > 30
 
 
 def test_a_row_larger_than_a_batch_is_a_batch() -> None:
-    batches = epoch(source(batch_tokens=16, shards=shards(pa.table({"source": ["a0 " * 40], "reference": ["a1"]}))))
+    batches = epoch(
+        source(batch_tokens=16, stream=stream("reference", pa.table({"source": ["a0 " * 40], "reference": ["a1"]})))
+    )
     assert [batch.src.shape for batch in batches] == [(1, 40)]
 
 
@@ -112,9 +113,8 @@ def test_shards_are_read_one_after_another_and_not_tokenised_before_the_position
         reads.append(number)
         return TABLES[number]
 
-    batches = source(
-        shards=[lambda number=number: shard(number) for number in range(3)], encoder=Counting(), shuffle_rows=25
-    )
+    read = [lambda number=number: shard(number) for number in range(3)]
+    batches = source(stream=stream(shards=read), encoder=Counting(), shuffle_rows=25)
     next(batches.batches(Position()))
     assert (len(reads), encoded) == (1, [25])
     reads.clear(), encoded.clear()
@@ -129,20 +129,20 @@ def test_rows_too_long_or_empty_are_counted_and_rows_without_target_passed_over(
             "reference": ["a1", "a2", None, "a4 a4 a4 a4", "a5", ""],
         }
     )
-    batches = source(shards=shards(table), max_tokens=4)
+    batches = source(stream=stream("reference", table), max_tokens=4)
     assert content(epoch(batches)) == [("a1", "a1")]
     assert (batches.counts[0].rows, batches.counts[0].skipped) == (1, 4)
 
 
 def test_without_usable_rows_it_ends() -> None:
     empty = pa.table({"source": ["a1"], "reference": pa.array([None], pa.string())})
-    assert list(source(shards=shards(empty)).batches(Position())) == []
-    assert list(source(shards=[]).batches(Position())) == []
+    assert list(source(stream=stream("reference", empty)).batches(Position())) == []
+    assert list(source(stream=stream(shards=[])).batches(Position())) == []
 
 
 def test_tokens_are_taken_as_they_are() -> None:
     table = pa.table({"source": ["a1 a2"], "target_tokens": [["a3", "unknown word", "a4"]]})
-    (batch,) = epoch(source(shards=shards(table), target_column="target_tokens"))
+    (batch,) = epoch(source(stream=stream("hypothesis", table, target_column="target_tokens")))
     assert sentences(batch.tgt, drop=()) == ["<s> a3 <unk> a4 </s>"]
 
 
@@ -156,7 +156,7 @@ def test_soft_targets_follow_their_positions() -> None:
             places = np.concatenate([np.arange(length) for length in lengths])
             return {"marks": np.stack([np.repeat(rows, lengths), places], 1)}
 
-    for batch in epoch(source(soft_targets=Marked())):
+    for batch in epoch(source(stream=stream("reference", *TABLES, soft_targets=Marked()))):
         target = batch.tgt[:, 1:]
         inside = target != 1
         expected = np.stack([np.broadcast_to(target[:, :1], target.shape)[inside], np.nonzero(inside)[1]], 1)
@@ -167,3 +167,24 @@ def test_unshuffled_batches_hold_rows_by_length_and_in_order() -> None:
     rows = content(epoch(source(shuffled=False, shuffle_rows=1000)))
     lengths = [len(target.split()) for _, target in rows]
     assert lengths == sorted(lengths)
+
+
+def test_a_prefix_stands_before_every_source_and_counts_for_its_length() -> None:
+    table = pa.table({"source": ["a1 a2", "", "a3 a4 a5"], "reference": ["a1", "a2", "a3"]})
+    batches = source(stream=stream("tagged", table, source_prefix=("a9",)), max_tokens=4)
+    (batch,) = epoch(batches)
+    assert sentences(batch.src) == ["a9 a1 a2"]
+    assert (batch.stream, batches.fullest_epoch().skipped) == ("tagged", 2)
+
+
+def test_a_row_s_weight_is_that_of_each_of_its_positions() -> None:
+    table = pa.table(
+        {"source": ["a1", "a2", "a3"], "reference": ["a4 a4", "a5", "a6 a6 a6"], "worth": pa.array([0.5, 2, 1], "f4")}
+    )
+    found = {}
+    for batch in epoch(source(stream=stream("weighted", table, weight_column="worth"))):
+        assert batch.weights is not None
+        inside = batch.tgt[:, 1:] != 1
+        for row, tokens in enumerate(sentences(batch.tgt)):
+            found[tokens] = batch.weights[np.nonzero(inside)[0] == row].tolist()
+    assert found == {"a4 a4": [0.5] * 3, "a5": [2.0] * 2, "a6 a6 a6": [1.0] * 4}

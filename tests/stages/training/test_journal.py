@@ -20,13 +20,15 @@ def test_a_line_holds_means_over_tokens_since_the_line_before(tmp_path: Path) ->
     journal = Journal(path, 5, 2, silent)
     journal.begin(0, 0, 0.0)
     for step in range(1, 6):
-        journal.trained(step, 0.1 * step, 10 * step, torch.tensor([2.0, 1.0, 0.5, 4.0]) * step)
+        sums = {"loss": 2.0, "cross_entropy": 1.0, "divergence": 0.5, "correct": 4.0, "features": 3.0}
+        journal.trained(step, 0.1 * step, 10 * step, {name: torch.tensor(step * each) for name, each in sums.items()})
     assert [(line["step"], line["tokens"]) for line in lines(path)] == [(2, 30), (4, 100), (5, 150)]
     second = lines(path)[1]
     assert second["loss"] == pytest.approx(14 / 70)
     assert second["cross_entropy"] == pytest.approx(7 / 70)
     assert second["divergence"] == pytest.approx(3.5 / 70)
     assert second["accuracy"] == pytest.approx(28 / 70)
+    assert second["features"] == pytest.approx(21 / 70)
     assert second["learning_rate"] == pytest.approx(0.4)
 
 
@@ -36,7 +38,7 @@ def test_a_resumed_journal_drops_later_and_torn_lines(tmp_path: Path) -> None:
     journal = Journal(path, 5, 2, silent)
     journal.begin(3, 70, 100.0)
     assert [line["step"] for line in lines(path)] == [2]
-    journal.trained(4, 0.1, 30, torch.ones(4))
+    journal.trained(4, 0.1, 30, {"loss": torch.ones(())})
     assert lines(path)[-1]["tokens"] == 100
     assert lines(path)[-1]["seconds"] >= 100
 
@@ -49,7 +51,7 @@ def test_progress_is_told_between_lines(tmp_path: Path, monkeypatch: pytest.Monk
     journal.begin(0, 0, 0.0)
     for step in range(1, 61):
         now += 0.4
-        journal.trained(step, 0.1, 10, torch.ones(4))
+        journal.trained(step, 0.1, 10, {"loss": torch.ones(())})
     assert [done for done, _ in told][:3] == [3, 6, 9]
     assert (50, {"tokens_per_second", "loss", "perplexity"}) in told
     assert told[0][1] == {"tokens_per_second"}

@@ -8,20 +8,20 @@ from torch import Tensor
 
 from stages.training.batches import Batch, BatchSource, Position
 from stages.training.config import OptimiserConfig
-from stages.training.loop import Training, build_optimiser, to_torch, use_bfloat16
+from stages.training.loop import Sums, Training, build_optimiser, to_torch, use_bfloat16
 from stages.training.model import Transformer, build_transformer
-from stages.training.objective import Objective
+from stages.training.phases import one_phase
 from stages.training.vocabulary import Vocabulary
-from tests.stages.training.toy import MODEL, WORDS, Spaces, pairs, shards
+from tests.stages.training.toy import MODEL, WORDS, Spaces, pairs, stream
 
 VOCABULARY = Vocabulary.from_tokens(WORDS)
 PLAIN = MODEL.model_copy(update={"dropout": 0.0, "attention_dropout": 0.0})
 
 
 class Silent:
-    def trained(self, step: int, learning_rate: float, tokens: int, sums: Tensor) -> None: ...
+    def trained(self, step: int, learning_rate: float, tokens: int, sums: Sums) -> None: ...
 
-    def validated(self, step: int, tokens: int, sums: Tensor) -> None: ...
+    def validated(self, step: int, tokens: int, sums: Sums) -> None: ...
 
     def checkpoint(self, training: Training) -> None: ...
 
@@ -33,7 +33,7 @@ def new_network() -> Transformer:
 
 
 def two_batches() -> list[Batch]:
-    source = BatchSource(shards(pairs(40)), "reference", Spaces(), VOCABULARY, VOCABULARY, 60, 50, 50, 1)
+    source = BatchSource(stream("reference", pairs(40)), Spaces(), VOCABULARY, VOCABULARY, 60, 50, 50, 1)
     found = sorted(source.batches(Position(), epochs=1), key=lambda batch: batch.target_tokens)
     return [found[0], found[-1]]
 
@@ -63,8 +63,8 @@ def test_the_gradient_of_a_step_is_that_of_the_mean_over_tokens() -> None:
     parameters = list(network.module.parameters())
     expected = torch.autograd.grad(mean_loss(network, batches), parameters)
 
-    training = Training(network, config(accumulate=2), Objective(), "cpu", Silent())
-    training.train(iter([to_torch(batch, "cpu") for batch in batches]), None)
+    training = Training(network, config(accumulate=2), one_phase([], 0.0), "cpu", Silent())
+    training.train(iter([to_torch(batch, None, "cpu") for batch in batches]), None)
 
     assert training.step == 1
     for parameter, wanted in zip(parameters, expected, strict=True):
@@ -73,8 +73,8 @@ def test_the_gradient_of_a_step_is_that_of_the_mean_over_tokens() -> None:
 
 def test_the_average_follows_the_weights() -> None:
     network = new_network()
-    training = Training(network, config(steps=3, average_decay=0.4), Objective(), "cpu", Silent())
-    batch = to_torch(two_batches()[1], "cpu")
+    training = Training(network, config(steps=3, average_decay=0.4), one_phase([], 0.0), "cpu", Silent())
+    batch = to_torch(two_batches()[1], None, "cpu")
     seen: list[list[Tensor]] = []
 
     def spying() -> object:
@@ -114,11 +114,11 @@ def test_precision() -> None:
 
 
 def test_bfloat16_is_close_to_float32() -> None:
-    batch = to_torch(two_batches()[1], "cpu")
+    batch = to_torch(two_batches()[1], None, "cpu")
     sums = []
     for precision in ("float32", "bfloat16"):
         network = new_network()
-        training = Training(network, config(precision=precision), Objective(), "cpu", Silent())
+        training = Training(network, config(precision=precision), one_phase([], 0.0), "cpu", Silent())
         training.train(iter([batch]), None)
         assert training.precision == precision
         sums.append(torch.cat([parameter.grad.flatten() for parameter in network.module.parameters()]))

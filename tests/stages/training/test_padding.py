@@ -10,13 +10,15 @@ from torch import Tensor
 from stages.training.batches import Batch, Position
 from stages.training.loop import DistillationLoss, to_torch
 from stages.training.model import Transformer, build_transformer
-from stages.training.objective import Objective
+from stages.training.objective_config import ObjectiveConfig, SoftTargetTerm
+from stages.training.phases import Course, Phase
 from stages.training.vocabulary import Vocabulary
 from tests.stages.training.toy import MODEL, WORDS
 
 K = 3
 ROWS = (([4, 5, 6], [7, 3]), ([8], [9, 10, 11, 12, 3]), ([5, 9, 4, 4, 7, 6], [3]))
-OBJECTIVE = Objective(0.1, 1.0, 0.5, 2.0, "ghost")
+TERM = SoftTargetTerm(weight=0.5, temperature=2.0, missing_mass="ghost")
+COURSE = Course([Phase(0, ObjectiveConfig(cross_entropy=1.0, soft_targets=TERM), {})], label_smoothing=0.1)
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +39,7 @@ def batch_of(numbers: Sequence[int], wider: int = 0) -> Batch:
         np.log(each.dirichlet(np.ones(K + 1), len(target))) for each, target in zip(random, targets, strict=True)
     ]
     return Batch(
+        stream="hypothesis",
         src=padded(sources),
         tgt=padded([[2, *target] for target in targets], wider),
         srclen=np.array([len(source) for source in sources]),
@@ -45,6 +48,7 @@ def batch_of(numbers: Sequence[int], wider: int = 0) -> Batch:
             "kd_log_probs": np.concatenate(log_probs)[:, :K].astype(np.float32),
             "kd_tail": np.concatenate(log_probs)[:, K].astype(np.float32),
         },
+        weights=None,
         target_tokens=sum(map(len, targets)),
         following=Position(),
     )
@@ -56,9 +60,9 @@ def padded(rows: Sequence[Sequence[int]], wider: int = 0) -> np.ndarray:
 
 
 def loss_and_gradients(network: Transformer, batch: Batch) -> tuple[Tensor, list[Tensor]]:
-    ready = to_torch(batch, "cpu")
+    ready = to_torch(batch, None, "cpu")
     hidden, _ = network.module(ready["src"], ready["tgt"], ready["srclen"])
-    loss, _ = DistillationLoss(network.module.generator, OBJECTIVE, torch.float32)(ready, hidden, {})
+    loss, _ = DistillationLoss(network.module.generator, COURSE, torch.float32)(ready, hidden, {})
     return loss, list(torch.autograd.grad(loss, list(network.module.parameters())))
 
 
@@ -81,12 +85,12 @@ def test_more_padding_costs_nothing(network: Transformer) -> None:
 
 
 def test_sums_are_taken_once(network: Transformer) -> None:
-    loss = DistillationLoss(network.module.generator, OBJECTIVE, torch.float32)
-    ready = to_torch(batch_of([0, 1]), "cpu")
+    loss = DistillationLoss(network.module.generator, COURSE, torch.float32)
+    ready = to_torch(batch_of([0, 1]), None, "cpu")
     hidden, _ = network.module(ready["src"], ready["tgt"], ready["srclen"])
     first, _ = loss(ready, hidden, {})
     loss(ready, hidden, {})
     tokens, sums = loss.take()
     assert tokens == 14
-    torch.testing.assert_close(sums[0], 2 * first.detach())
+    torch.testing.assert_close(sums["loss"], 2 * first.detach())
     assert loss.take()[0] == 0

@@ -12,6 +12,7 @@ from stages.training.config import ModelConfig, OptimiserConfig
 
 if TYPE_CHECKING:
     from stages.training.api import TrainingData
+    from stages.training.batches import Stream
 
 WORDS = tuple(f"a{number}" for number in range(12))
 MODEL = ModelConfig(encoder_layers=1, decoder_layers=1, width=16, heads=2, feed_forward=32)
@@ -49,14 +50,18 @@ def shards(*tables: pa.Table) -> list[Callable[[], pa.Table]]:
 
 
 def training_data(**changes: Any) -> "TrainingData":
+    """One stream and a valid one; `changes` are arguments of TrainingData."""
     from stages.training.api import TrainingData
 
-    values = {
-        "shards": shards(pairs(70, 1), pairs(40, 2)),
-        "target_column": "reference",
-        "valid_shards": shards(pairs(20, 3)),
-    }
+    values = {"streams": [stream()], "valid": [stream("valid", pairs(20, 3))]}
     return TrainingData(**(values | changes))
+
+
+def stream(name: str = "reference", *tables: pa.Table, **changes: Any) -> "Stream":
+    from stages.training.batches import Stream
+
+    held = tables or (pairs(70, 1), pairs(40, 2))
+    return Stream(**({"name": name, "shards": shards(*held), "target_column": "reference"} | changes))
 
 
 def train(folder: Path, *, progress: Progress = silent, **changes: Any) -> dict[str, Any]:
