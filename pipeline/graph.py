@@ -50,7 +50,7 @@ STAGES: tuple[StageEntry, ...] = (
         "stages.student",
         "student",
         "baseline",
-        drops=("objective", "phases"),
+        drops=("objective", "phases", "start"),
         fixed={"data": "reference"},
     ),
     StageEntry("export", "stages.export"),

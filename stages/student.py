@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from data.artifact import Artifact
-from data.model_folder import read_vocabulary
+from data.model_folder import CHECKPOINT_FILE, read_vocabulary
 from data.runtime import Runtime
 from stages.tokenizer import load_tokenizer
 from stages.training.config import ModelConfig, OptimiserConfig
 from stages.training.data_config import Data, kinds_of, shares_of
 from stages.training.objective_config import ObjectiveConfig
+from stages.training.start_config import StartConfig
 
 if TYPE_CHECKING:
+    from stages.training.api import Extras
     from stages.training.phases import Phase
 
 VERSION = "2"
@@ -48,6 +50,7 @@ class Config(BaseModel):
     phases: list[PhaseConfig] = Field(
         default_factory=list, description="later parts of the training, in the order of their beginning"
     )
+    start: StartConfig | None = Field(None, description="weights of the teacher to start from; by default random ones")
     model: ModelConfig = Field(default_factory=ModelConfig, description="shape of the student")
     optimiser: OptimiserConfig = Field(default_factory=OptimiserConfig, description="how it is trained")
 
@@ -110,6 +113,7 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
         model=config.model,
         optimiser=config.optimiser,
         phases=_phases(config),
+        extras=_extras(config, teacher),
         work_dir=Path(output.work_path()),
         runtime=runtime,
     )
@@ -119,6 +123,13 @@ def _phases(config: Config) -> "list[Phase]":
     from stages.training.phases import Phase
 
     return [Phase(begin, objective, shares_of(data)) for begin, data, objective in config.course()]
+
+
+def _extras(config: Config, teacher: Path) -> "Extras":
+    from stages.training.api import Extras
+    from stages.training.start import starting_from
+
+    return Extras(initialise=starting_from(teacher / CHECKPOINT_FILE, config.start) if config.start else None)
 
 
 def _set_names(objective: ObjectiveConfig) -> set[str]:
