@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from data import schema
 from data.artifact import Artifact
 from data.runtime import Runtime
-from stages.chrf import chrf_matrices
 from stages.tokenizer import Tokenizer, load_tokenizer
+from stages.utility import Measure, sentence_bleu, utilities
 
 if TYPE_CHECKING:
     from sacrebleu import BLEU
@@ -72,9 +72,7 @@ def load(config: Config, artifacts: Mapping[str, Artifact], runtime: Runtime) ->
         return Resources(tokenizer=load_tokenizer(artifacts["tokenizer"].path()))
     if config.metric != "bleu":
         return Resources()
-    from sacrebleu import BLEU
-
-    return Resources(bleu=BLEU(tokenize=config.bleu_tokenizer, effective_order=True))
+    return Resources(bleu=sentence_bleu(config.bleu_tokenizer))
 
 
 def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
@@ -139,35 +137,12 @@ def _utilities(
     for metric in set(metrics) - {"score"}:
         rows = [row for row, one in enumerate(metrics) if one == metric]
         texts = [nbest.texts[nbest.ends[row] : nbest.ends[row + 1]] for row in rows]
-        worth = _worth(metric, texts, [references[row] or "" for row in rows], resources)
+        # Under `reference` the hypotheses' likeness to it is noted, though it chooses nothing.
+        measure: Measure = "chrf" if metric in ("reference", "score") else metric
+        worth = utilities(measure, texts, [references[row] or "" for row in rows], resources.bleu)
         for row, values in zip(rows, worth, strict=True):
             utility[nbest.ends[row] : nbest.ends[row + 1]] = values
     return utility
-
-
-def _worth(
-    metric: Metric, rows: Sequence[Sequence[str]], references: Sequence[str], resources: Resources
-) -> list[Array]:
-    """Of each row, what its hypotheses are worth, [H]."""
-    if metric == "mbr-chrf":
-        return mbr_utilities(rows)
-    if metric == "bleu" and resources.bleu is not None:
-        bleu = resources.bleu.sentence_score
-        pairs = zip(rows, references, strict=True)
-        return [np.array([bleu(text, [reference]).score for text in texts]) for texts, reference in pairs]
-    matrices = chrf_matrices([(texts, [reference]) for texts, reference in zip(rows, references, strict=True)])
-    return [matrix[:, 0] for matrix in matrices]
-
-
-def mbr_utilities(rows: Sequence[Sequence[str]]) -> list[Array]:
-    """Mean chrF of each hypothesis to the others of its row, which stand in for references, 0..100; 0 for the only
-    one. [H] a row.
-    """
-    found = []
-    for scores in chrf_matrices([(texts, texts) for texts in rows]):
-        np.fill_diagonal(scores, 0.0)
-        found.append(np.asarray(scores.sum(axis=1) / max(len(scores) - 1, 1)))
-    return found
 
 
 def _best(nbest: _NBest, utility: Array) -> npt.NDArray[np.int64]:
