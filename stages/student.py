@@ -1,6 +1,7 @@
 """student: a small transformer trained on the distilled dataset, or, as the baseline, on the references alone."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,6 +18,8 @@ from stages.training.start_config import StartConfig
 
 if TYPE_CHECKING:
     from stages.training.api import Extras
+    from stages.training.model import Transformer
+    from stages.training.online.terms import OnlineTerms
     from stages.training.phases import Phase
 
 VERSION = "2"
@@ -129,7 +132,18 @@ def _extras(config: Config, teacher: Path) -> "Extras":
     from stages.training.api import Extras
     from stages.training.start import starting_from
 
-    return Extras(initialise=starting_from(teacher / CHECKPOINT_FILE, config.start) if config.start else None)
+    initialise = starting_from(teacher / CHECKPOINT_FILE, config.start) if config.start else None
+    return Extras(initialise, _online(config, teacher))
+
+
+def _online(config: Config, teacher: Path) -> "Callable[[Transformer, str], OnlineTerms] | None":
+    """What makes the terms that need the teacher in memory; None where no phase weighs one."""
+    objectives = [objective for _, _, objective in config.course()]
+    if not any(objective.needs_online_teacher() for objective in objectives):
+        return None
+    from stages.training.online.terms import build_online_terms
+
+    return partial(build_online_terms, folder=teacher, objectives=objectives, precision=config.optimiser.precision)
 
 
 def _set_names(objective: ObjectiveConfig) -> set[str]:

@@ -33,6 +33,9 @@ Sums = Mapping[str, Tensor]
 class OnlineTerms(Protocol):
     """Terms of the loss that need more than the output layer; a torch.nn.Module of what is learned for them alone."""
 
+    def begin(self, objective: ObjectiveConfig, step: int) -> None:
+        """Called before the forward passes of each step, so that what they must leave for `terms` is kept."""
+
     def terms(self, batch: "TorchBatch", objective: ObjectiveConfig, step: int) -> dict[str, Tensor]:
         """Of each term its mean over its own positions times its weight, with gradient; called after the forward pass.
 
@@ -98,6 +101,9 @@ class DistillationLoss(LossCompute):  # type: ignore[misc]
     def begin(self, step: int) -> None:
         """What holds from now on."""
         self._step, self._objective = step, self._course.objective(step)
+        (online,) = self._online
+        if online is not None:
+            online.begin(self._course.phase(step).objective, step)
 
     def forward(
         self, batch: TorchBatch, output: Tensor, attns: object, trunc_start: int = 0, trunc_size: int | None = None

@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from stages.training.online.config import AttentionTerm, ContrastiveTerm, FeatureTerm, RelationTerm, SentenceTerm
+from stages.training.online.named import named_terms
 from stages.training.schedules import NonNegative, Positive, always_zero
 
 
@@ -28,14 +30,26 @@ class ObjectiveConfig(BaseModel):
 
     cross_entropy: NonNegative = Field(1.0, description="weight of the cross-entropy on the target's tokens")
     soft_targets: SoftTargetTerm = Field(default_factory=SoftTargetTerm, description="distillation from the dataset")
+    features: tuple[FeatureTerm, ...] = Field(
+        (), description="outputs of layers like the teacher's; this and the tables below need a PyTorch teacher"
+    )
+    attention: tuple[AttentionTerm, ...] = Field((), description="attention like the teacher's")
+    relations: tuple[RelationTerm, ...] = Field((), description="self-attention relations like the teacher's")
+    sentences: tuple[SentenceTerm, ...] = Field((), description="relations between sentences like the teacher's")
+    contrastive: tuple[ContrastiveTerm, ...] = Field((), description="sentences to be told apart as by the teacher")
 
     def is_empty(self, *, soft_targets: bool) -> bool:
         """Whether nothing is left to learn from; `soft_targets` says whether the data has any."""
-        return always_zero(self.cross_entropy) and not (soft_targets and self.reads_soft_targets())
+        offline = not always_zero(self.cross_entropy) or (soft_targets and self.reads_soft_targets())
+        return not (offline or self.needs_online_teacher())
 
     def reads_soft_targets(self) -> bool:
         """Whether stored soft targets are needed in any step."""
         return not always_zero(self.soft_targets.weight)
+
+    def needs_online_teacher(self) -> bool:
+        """Whether a term compares the student with a teacher in memory in any step."""
+        return any(not always_zero(named.term.weight) for named in named_terms(self))
 
 
 def plain_cross_entropy() -> ObjectiveConfig:

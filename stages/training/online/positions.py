@@ -1,0 +1,29 @@
+"""Which positions of a padded batch count, and means over them."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stages.training.vocabulary import PADDING_ID
+
+
+def source_mask(batch: dict[str, Any]) -> Tensor:
+    """Which positions [B, S] of the sources are no padding."""
+    return torch.arange(batch["src"].shape[1], device=batch["src"].device) < batch["srclen"][:, None]
+
+
+def target_mask(batch: dict[str, Any]) -> Tensor:
+    """Which positions [B, T] of the decoder predict a token of the target, `</s>` included."""
+    return batch["tgt"][:, 1:, 0] != PADDING_ID
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of values [B, T] where mask [B, T] says so; 0 where it is nowhere."""
+    return torch.where(mask, values, 0.0).sum() / mask.sum().clamp_min(1)
+
+
+def sentence_states(states: Tensor, mask: Tensor) -> Tensor:
+    """Mean over each sentence's positions, [B, D], of states [B, T, D] with mask [B, T]."""
+    counts = mask.sum(1, keepdim=True).clamp_min(1)
+    return torch.where(mask[:, :, None], states, 0.0).sum(1) / counts

@@ -1,0 +1,57 @@
+"""Relational distillation: how the sentences of a batch lie to one another (RKD, https://arxiv.org/abs/1904.05068).
+
+Both losses are Huber's between relations, which have no width: no projection is needed.
+"""
+
+import torch
+from torch import Tensor
+
+# Below the square of any distance that matters; keeps the gradient of a root at two equal states from being infinite.
+_SMALLEST = 1e-12
+
+
+def distance_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """Between the distances of all pairs of N states [N, D], [N, D'], each model's over their mean.
+
+    Mean over the pairs; 0 with fewer than two states.
+    """
+    if len(student) < 2:
+        return student.sum() * 0
+    rows, columns = torch.triu_indices(len(student), len(student), offset=1, device=student.device)
+    ours, theirs = (_distances(states)[rows, columns] for states in (student, teacher))
+    return torch.nn.functional.smooth_l1_loss(ours / ours.mean(), theirs / theirs.mean())
+
+
+def angle_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """Between the cosines of the angles at j of all triplets i, j, k of N states [N, D], [N, D'].
+
+    Mean over the triplets; 0 with fewer than three states. N ** 3 numbers are held.
+    """
+    count = len(student)
+    if count < 3:
+        return student.sum() * 0
+    ours, theirs = _cosines(student), _cosines(teacher)
+    other = ~torch.eye(count, dtype=torch.bool, device=student.device)
+    distinct = other[:, :, None] & other[:, None, :] & other[None, :, :]
+    huber = torch.nn.functional.smooth_l1_loss(ours, theirs, reduction="none")
+    return torch.where(distinct, huber, 0.0).sum() / (count * (count - 1) * (count - 2))
+
+
+def evenly(count: int, most: int, device: torch.device) -> Tensor:
+    """Rows of `count`, at most so many, evenly spread."""
+    if count <= most:
+        return torch.arange(count, device=device)
+    return torch.arange(most, device=device) * count // most
+
+
+def _distances(states: Tensor) -> Tensor:
+    """Euclidean distances [N, N]."""
+    differences = states[:, None, :] - states[None, :, :]
+    return differences.square().sum(2).clamp_min(_SMALLEST).sqrt()
+
+
+def _cosines(states: Tensor) -> Tensor:
+    """[j, i, k]: cosine of the angle at state j between the ways to i and to k."""
+    ways = states[None, :, :] - states[:, None, :]
+    ways = ways / ways.square().sum(2, keepdim=True).clamp_min(_SMALLEST).sqrt()
+    return ways @ ways.transpose(1, 2)

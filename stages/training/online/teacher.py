@@ -1,0 +1,99 @@
+"""A teacher in memory while its student trains: frozen, and run once a batch for all terms that need it."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from data.errors import ModelError
+from data.model_folder import CHECKPOINT_FILE, load_teacher_info, special_token
+from stages.training.checkpoint import load_model
+from stages.training.model import Transformer
+from stages.training.online.taps import Tap, Taps, shape_of, working
+from stages.training.vocabulary import BEGIN, Vocabulary
+
+
+class OnlineTeacher:
+    """Gives what it computes inside on a student's batches; learns nothing and draws no random number."""
+
+    def __init__(
+        self, model: Transformer, source: Vocabulary, target: Vocabulary, *, bfloat16: bool, start: str = BEGIN
+    ) -> None:
+        """`source`, `target`: the student's vocabularies. `start`: the token that the teacher's targets begin with.
+
+        Raises ModelError when the teacher lacks a token of the student's or is no plain transformer.
+        """
+        self._module = model.module.eval().requires_grad_(False)
+        self._device = next(model.module.parameters()).device
+        self._source_ids = teacher_ids(source, model.source_vocabulary, "source", start).to(self._device)
+        self._target_ids = teacher_ids(target, model.target_vocabulary, "target", start).to(self._device)
+        self._bfloat16 = bfloat16
+        self.shape = shape_of(self._module)
+        _compute_maps(self._module)
+        if bfloat16:
+            _halve(self._module)
+        self._taps = Taps(self._module)
+
+    @classmethod
+    def load(
+        cls, folder: Path, source: Vocabulary, target: Vocabulary, device: str, *, bfloat16: bool
+    ) -> "OnlineTeacher":
+        """The teacher of a folder that has an OpenNMT-py checkpoint; raises ModelError when it cannot be used here."""
+        info = load_teacher_info(folder)
+        tags = [name for name in ("source_prefix", "source_suffix", "target_prefix") if getattr(info, name)]
+        if tags:
+            raise ModelError(
+                f"{folder}: the teacher wants {', '.join(tags)} around each sentence, so its positions are not the "
+                "student's and cannot be compared; leave out the objective's online terms, or take another teacher"
+            )
+        if not (folder / CHECKPOINT_FILE).is_file():
+            raise ModelError(
+                f"{folder}: no {CHECKPOINT_FILE}; the objective's online terms need a PyTorch teacher, of kind "
+                "'train' or 'opennmt'"
+            )
+        model = load_model(folder / CHECKPOINT_FILE, device)
+        return cls(model, source, target, bfloat16=bfloat16, start=special_token(folder, "decoder_start_token"))
+
+    def collect(self, batch: dict[str, Any], wanted: Collection[Tap]) -> dict[Tap, Tensor]:
+        """Runs over a student's batch, as much of itself as is needed; tensors that a gradient may be taken through."""
+        self._taps.watch(wanted)
+        source = self._source_ids[batch["src"]]
+        with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16):
+            if any(tap.stack == "decoder" for tap in wanted):
+                self._module(source, self._target_ids[batch["tgt"]], batch["srclen"])
+            else:
+                self._module.encoder(source, batch["srclen"])
+        # Copies: tensors made in inference mode cannot be kept for a backward pass.
+        return {tap: value.to(working(value), copy=True) for tap, value in self._taps.take().items()}
+
+
+def teacher_ids(student: Vocabulary, teacher: Vocabulary, side: str, start: str = BEGIN) -> Tensor:
+    """Teacher's id of every id of the student's, [V], by token; `<s>` is the teacher's `start`.
+
+    Raises ModelError when the teacher lacks a token.
+    """
+    places = {token: number for number, token in enumerate(teacher.tokens)}
+    wanted = [start if token == BEGIN else token for token in student.tokens]
+    missing = [token for token in wanted if token not in places]
+    if missing:
+        raise ModelError(
+            f"{len(missing)} of {len(wanted)} tokens of the student's {side} vocabulary are not in the teacher's, the "
+            f"first is {missing[0]!r}: it cannot read the student's batches; online terms need one vocabulary for both"
+        )
+    return torch.tensor([places[token] for token in wanted])
+
+
+def _compute_maps(module: Any) -> None:
+    """Makes attention compute its maps on a GPU, too: flash attention, with the same weights, has none to show."""
+    for part in module.modules():
+        if getattr(part, "self_attn_type", None) == "scaled-dot-flash":
+            part.self_attn_type = "scaled-dot"
+
+
+def _halve(module: Any) -> None:
+    """Keeps the stacks' matrices in bfloat16, in which they are multiplied anyway; embeddings and sums stay."""
+    for part in [*module.encoder.modules(), *module.decoder.modules()]:
+        if isinstance(part, torch.nn.Linear):
+            part.to(torch.bfloat16)
