@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -52,6 +53,18 @@ class Dot:
     short_label: str
     speed: float
     quality: float
+    interval: tuple[float, float]
+    filled: bool = True
+
+
+@dataclass(frozen=True)
+class Level:
+    """A step in the chart of levels; `interval` is that of the value; phones show the short label."""
+
+    role: str
+    label: str
+    short_label: str
+    value: float
     interval: tuple[float, float]
     filled: bool = True
 
@@ -148,6 +161,47 @@ def _label_dots(axes: "Axes", dots: Sequence[Dot], narrow: bool) -> None:
             verticalalignment="bottom" if above else "top",
             color=_COLOURS[dot.role],
         )
+
+
+def level_chart(levels: Sequence[Level], quantity: str, description: str) -> Chart:
+    """Step below step: each one's value with its interval, and as a bar how far it is from the one before."""
+
+    def draw(figure: "Figure", narrow: bool) -> None:
+        axes = figure.subplots()
+        for row, (before, after) in enumerate(pairwise(levels), start=1):
+            _draw_change(axes, row, before.value, after)
+        for row, level in enumerate(levels):
+            _draw_level(axes, row, level)
+        axes.set_yticks(range(len(levels)), [level.short_label if narrow else level.label for level in levels])
+        axes.set_ylim(len(levels) - 0.4, -0.6)
+        axes.set_title(quantity, loc="left", fontsize=10, color=_COLOURS["ink"])
+        axes.margins(x=0.12)
+        axes.grid(axis="x", color=_COLOURS["line"], linewidth=0.8)
+
+    height = 0.55 * len(levels) + 0.6
+    return _chart("levels", draw, wide=(8.4, height), narrow=(3.9, height), description=description)
+
+
+def _draw_level(axes: "Axes", row: int, level: Level) -> None:
+    colour = _COLOURS[level.role]
+    axes.plot(level.interval, [row, row], color=colour, linewidth=1.4, alpha=0.6, zorder=2)
+    face = colour if level.filled else _COLOURS["paper"]
+    axes.plot([level.value], [row], marker="o", markersize=8, color=colour, markerfacecolor=face, zorder=3)
+
+
+def _draw_change(axes: "Axes", row: int, before: float, after: Level) -> None:
+    change, colour = after.value - before, _COLOURS[after.role]
+    axes.plot([before, before], [row - 1, row], color=_COLOURS["muted"], linewidth=0.8, zorder=1)
+    axes.barh(row, change, left=before, height=0.3, color=colour, alpha=0.35, linewidth=0, zorder=1)
+    axes.annotate(
+        f"{change:+.1f}".replace("-", "\N{MINUS SIGN}"),
+        (before + change / 2, row - 0.18),
+        xytext=(0, 3),
+        textcoords="offset points",
+        horizontalalignment="center",
+        verticalalignment="bottom",
+        color=_COLOURS["ink"],
+    )
 
 
 def _round_log_ticks(axes: "Axes", values: Sequence[float]) -> None:

@@ -9,6 +9,8 @@ from data.soft_targets import SoftTargetFormat
 from data.store import Artifact
 
 EVALUATION_KEYS = ("systems", "ratios", "comparisons", "test", "machine", "settings")
+# Only where the evaluation was asked for it.
+OPTIONAL_KEYS = ("attribution",)
 CURVES = "training.jsonl"
 
 
@@ -20,6 +22,7 @@ def gather_metrics(inputs: Mapping[str, Artifact]) -> dict[str, Any]:
     evaluation = inputs["evaluate"].manifest().metrics
     manifests = {node: artifact.manifest() for node, artifact in inputs.items()}
     metrics: dict[str, Any] = {key: evaluation[key] for key in EVALUATION_KEYS}
+    metrics |= {key: evaluation[key] for key in OPTIONAL_KEYS if key in evaluation}
     for node in ("corpus", "dataset", "filter", "decode", "select"):
         if node in manifests:
             metrics[node] = manifests[node].metrics | manifests[node].counters

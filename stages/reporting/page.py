@@ -8,6 +8,7 @@ from typing import Any
 
 from stages.model_card import language_name
 from stages.reporting import text
+from stages.reporting.attribution import attribution_section
 from stages.reporting.charts import Chart, Dot, Line, Panel, line_chart, quality_speed_chart
 from stages.reporting.examples import Example
 
@@ -37,6 +38,7 @@ def render_page(
     page = {
         **_top(metrics),
         **_systems(metrics),
+        **attribution_section(metrics),
         **_training(curves, metrics),
         **_filter(metrics),
         **_soft_targets(metrics),
@@ -62,6 +64,8 @@ def _top(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 def _sections(page: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield "systems", "Results"
+    if page["attribution"]:
+        yield "attribution", "Where quality goes"
     if page["training_chart"]:
         yield "training", "Training"
     if page["waterfall"]:
