@@ -38,6 +38,11 @@ def transfer(student: Transformer, teacher: Transformer, start: StartConfig) -> 
     from which layers come, the closing normalisation comes as well. Raises ModelError, with all reasons, when the
     models do not fit: the student is then as it was.
     """
+    if teacher.options.model_task != student.options.model_task:
+        raise ModelError(
+            f"the student cannot start from this teacher: it is for the task {teacher.options.model_task!r} and the "
+            f"student for {student.options.model_task!r}; take an encoder-decoder teacher, or leave the start out"
+        )
     shapes = (_shape(student), _shape(teacher))
     maps = {side: start.layers(side, *shapes) for side in SIDES}
     faults = start.faults(*shapes)
