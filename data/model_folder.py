@@ -18,6 +18,25 @@ CONFIG_FILE = "config.json"
 CHECKPOINT_FILE = "checkpoint.pt"
 
 Side = Literal["source", "target"]
+Architecture = Literal["encoder-decoder", "decoder-only"]
+# By the specification that CTranslate2 writes into a model's file.
+_ARCHITECTURES: dict[str, Architecture] = {
+    "TransformerSpec": "encoder-decoder",
+    "TransformerDecoderSpec": "decoder-only",
+}
+
+
+class Prompt(BaseModel):
+    """How a language model is asked for a translation: the text before and after the source."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    before: str = Field(description="text before the source: examples, the name of its language")
+    after: str = Field(description="text between the source and its translation")
+
+    def render(self, source: str) -> str:
+        """The whole prompt for a source text."""
+        return f"{self.before}{source}{self.after}"
 
 
 class TeacherInfo(BaseModel):
@@ -31,6 +50,12 @@ class TeacherInfo(BaseModel):
     source_prefix: tuple[str, ...] = Field((), description="tokens before every source, such as a language tag")
     source_suffix: tuple[str, ...] = Field((), description="tokens after every source, such as </s>")
     target_prefix: tuple[str, ...] = Field((), description="tokens that every target begins with; no part of it")
+    architecture: Architecture = Field(
+        "encoder-decoder", description="decoder-only: a language model, which goes on where the source ends"
+    )
+    prompt: Prompt | None = Field(None, description="decoder-only: the text around a source; none where tokens do")
+    end_token: str = Field("", description="decoder-only: token that ends a translation; by default the model's </s>")
+    pairs: tuple[str, ...] = Field((), description="language pairs that it translates, such as en-de; none: all")
     source_vocabulary_size: int = Field(ge=1, description="entries of the source vocabulary")
     target_vocabulary_size: int = Field(ge=1, description="V: entries of the target vocabulary")
     vocabulary_digest: str = Field(description="digest of the target vocabulary, in order")
@@ -38,6 +63,10 @@ class TeacherInfo(BaseModel):
     quantization: str = Field(description="what it computes with: int8, float16, float32, ... (CTranslate2's names)")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where it runs; auto: the best a worker has")
     digest: str = Field(description="digest of model.bin, config.json and the vocabularies")
+
+    def translates(self, pair: str) -> bool:
+        """Whether it is for this language pair, such as en-de."""
+        return not self.pairs or pair in self.pairs
 
 
 def load_teacher_info(folder: Path) -> TeacherInfo:
@@ -71,6 +100,7 @@ def describe_model(
     model = read_model_file(folder / MODEL_FILE)
     return TeacherInfo(
         kind=kind,
+        architecture=_ARCHITECTURES[model.specification],
         source_prefix=tuple(source_prefix),
         source_suffix=tuple(source_suffix),
         target_prefix=tuple(target_prefix),
@@ -91,7 +121,8 @@ def save_teacher_info(folder: Path, info: TeacherInfo) -> None:
 def read_vocabulary(folder: Path, side: Side) -> list[str]:
     """Tokens of one side by id, as CTranslate2 orders them; raises ModelError when there are none or too many files.
 
-    CTranslate2 keeps one file a side or a shared one, in JSON or (before version 3.11) with a token a line.
+    CTranslate2 keeps one file a side or a shared one, in JSON or (before version 3.11) with a token a line; of a
+    language model, which has one vocabulary, it is named `vocabulary`.
     """
     path = _vocabulary_file(folder, side)
     if path is None:
@@ -109,9 +140,9 @@ def read_vocabulary(folder: Path, side: Side) -> list[str]:
     return tokens
 
 
-def special_token(folder: Path, name: Literal["unk_token", "eos_token", "decoder_start_token"]) -> str:
+def special_token(folder: Path, name: Literal["unk_token", "eos_token", "decoder_start_token", "bos_token"]) -> str:
     """The token that `config.json` gives this part; the usual one where it is silent, as old models are."""
-    default = {"unk_token": "<unk>", "eos_token": "</s>", "decoder_start_token": "<s>"}[name]
+    default = {"unk_token": "<unk>", "eos_token": "</s>", "decoder_start_token": "<s>", "bos_token": "<s>"}[name]
     path = folder / CONFIG_FILE
     if not path.is_file():
         return default
@@ -122,6 +153,11 @@ def special_token(folder: Path, name: Literal["unk_token", "eos_token", "decoder
     return found if isinstance(found, str) else default
 
 
+def end_of(folder: Path) -> str:
+    """The token that ends a translation of a teacher; raises ModelError when the folder does not say."""
+    return load_teacher_info(folder).end_token or special_token(folder, "eos_token")
+
+
 def vocabulary_digest(tokens: Sequence[str]) -> str:
     """Digest of tokens in their order: equal digests mean that ids mean the same."""
     return bytes_digest(json.dumps(list(tokens), ensure_ascii=True, separators=(",", ":")).encode())
@@ -129,13 +165,13 @@ def vocabulary_digest(tokens: Sequence[str]) -> str:
 
 def model_digest(folder: Path) -> str:
     """Digest of what the model computes with: its weights, config and vocabularies; nothing else in the folder."""
-    names = [MODEL_FILE, CONFIG_FILE, *(path.name for path in folder.glob("*_vocabulary.*"))]
+    names = [MODEL_FILE, CONFIG_FILE, *(path.name for path in folder.glob("*vocabulary.*"))]
     present = sorted({name for name in names if (folder / name).is_file()})
     return mapping_digest({name: file_digest(folder / name) for name in present})
 
 
 def model_faults(folder: Path) -> list[str]:
-    """Why the folder is no CTranslate2 encoder-decoder model, one line a fault; empty when it is one. Reads headers."""
+    """Why the folder is no CTranslate2 model that translates, one line a fault; empty when it is one. Reads headers."""
     if not folder.is_dir():
         return [f"{folder}: no such folder; expected one with a CTranslate2 model"]
     if not (folder / MODEL_FILE).is_file():
@@ -154,14 +190,15 @@ def model_faults(folder: Path) -> list[str]:
 
 
 def _shape_faults(folder: Path, model: ModelFile) -> list[str]:
-    if model.specification == "TransformerSpec":
+    if model.specification in _ARCHITECTURES:
         return []
     return [
-        f"{folder} holds a {model.specification}; expected a TransformerSpec: Potstill distils encoder-decoder "
-        "translation models"
+        f"{folder} holds a {model.specification}; expected {' or '.join(_ARCHITECTURES)}: Potstill distils "
+        "encoder-decoder translation models and decoder-only language models"
     ]
 
 
 def _vocabulary_file(folder: Path, side: Side) -> Path | None:
     names = [f"{name}_vocabulary.{kind}" for kind in ("json", "txt") for name in (side, "shared")]
+    names += ["vocabulary.json", "vocabulary.txt"]
     return next((folder / name for name in names if (folder / name).is_file()), None)

@@ -12,7 +12,7 @@ from data.local import write_atomically
 from data.runtime import Runtime
 from stages.decoding.calibration import USUAL, Calibration, Trial, compare, write_calibration
 from stages.decoding.config import Config
-from stages.decoding.search import Search
+from stages.decoding.search import open_search
 from stages.decoding.shortlist import FILE as SHORTLIST
 from stages.decoding.shortlist import learn_shortlist
 from stages.teacher_model import TargetVocabulary, load_teacher
@@ -53,8 +53,9 @@ def _measured(
     inputs: Mapping[str, Artifact], config: Config, shortlist: Path | None, runtime: Runtime
 ) -> tuple[int, dict[str, Any]]:
     teacher = load_teacher(inputs["teacher"].path(), runtime, spread=True, shortlist=shortlist)
-    device, replicas = teacher.translator.device, teacher.translator.num_translators
-    trial = Trial(_sources(inputs), Search(teacher, config), replicas)
+    device, replicas = teacher.engine.device, teacher.engine.replicas
+    search = open_search(teacher, load_tokenizer(inputs["tokenizer"].path()), config)
+    trial = Trial(search.encode(_sources(inputs)), search, replicas)
     candidates = trial.candidates(device)
     costs: dict[int, float] = {}
     if candidates:
@@ -86,10 +87,10 @@ def _pairs(inputs: Mapping[str, Artifact]) -> Iterator[tuple[list[str], list[str
         raise DataError("decode.shortlist is learned from references, and no row of the corpus has one; set it to 0")
 
 
-def _sources(inputs: Mapping[str, Artifact]) -> Sequence[Sequence[str]]:
+def _sources(inputs: Mapping[str, Artifact]) -> Sequence[str]:
     corpus = inputs["corpus"]
     names = corpus.shard_names("train-")
     if not names:
         return []
-    texts = corpus.read_shard(names[0], ["source"]).column("source").slice(0, _MOST_ROWS)
-    return load_tokenizer(inputs["tokenizer"].path()).encode_source(texts.to_pylist())
+    texts: list[str] = corpus.read_shard(names[0], ["source"]).column("source").slice(0, _MOST_ROWS).to_pylist()
+    return texts

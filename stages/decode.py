@@ -14,7 +14,7 @@ from data.runtime import Runtime
 from stages.decoding.batches import Batches
 from stages.decoding.calibration import read_calibration
 from stages.decoding.config import Config
-from stages.decoding.search import Hypothesis, Search
+from stages.decoding.search import Hypothesis, Search, open_search
 from stages.decoding.shortlist import FILE as SHORTLIST
 from stages.teacher_model import TeacherModel, check_tokenizer, load_teacher
 from stages.tokenizer import Tokenizer, load_tokenizer
@@ -53,13 +53,15 @@ _UNTRANSLATED = _Translated([Hypothesis([], UNTRANSLATED_SCORE)], [""])
 
 
 def load(config: Config, artifacts: Mapping[str, Artifact], runtime: Runtime) -> Resources:
-    """Loads all; raises ModelError when the teacher cannot be loaded, or the tokenizer is not the teacher's."""
+    """Loads all; raises ModelError when the teacher cannot be loaded or asked, or has another tokenizer."""
     folder = artifacts["teacher"].path()
     tokenizer = load_tokenizer(artifacts["tokenizer"].path())
     check_tokenizer(tokenizer, folder)
     batch_tokens = config.max_batch_tokens or read_calibration(artifacts["calibrate"].path()).max_batch_tokens
     shortlist = artifacts["calibrate"].path() / SHORTLIST if config.shortlist else None
-    return Resources(load_teacher(folder, runtime, shortlist=shortlist), tokenizer, batch_tokens)
+    teacher = load_teacher(folder, runtime, shortlist=shortlist)
+    open_search(teacher, tokenizer, config)  # what it cannot be asked is told here, before any shard
+    return Resources(teacher, tokenizer, batch_tokens)
 
 
 def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
@@ -72,7 +74,7 @@ def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
     """
     texts: list[str] = table.column("source").to_pylist()
     number = {text: number for number, text in enumerate(dict.fromkeys(texts))}
-    search = Search(resources.teacher, config)
+    search = open_search(resources.teacher, resources.tokenizer, config)
     translated, halved = _translate(list(number), search, resources)
     column = _column([translated[number[text]] for text in texts])
     notes = {"repeated": len(texts) - len(number), "batches_halved": halved}
@@ -91,10 +93,9 @@ def count(table: pa.Table) -> dict[str, int | float]:
 
 def _translate(texts: list[str], search: Search, resources: Resources) -> tuple[list[_Translated], int]:
     """Every text's n-best, and how often a batch was halved. Detokenises while the teacher is at the next batches."""
-    sources = resources.tokenizer.encode_source(texts)
+    sources = search.encode(texts)
     sizes = [(len(tokens),) for tokens in sources]
-    longest = search.longest_source()
-    asked = [row for row, (length,) in enumerate(sizes) if 0 < length <= longest]
+    asked = [row for row, (length,) in enumerate(sizes) if search.takes(length)]
     found = [_UNTRANSLATED] * len(texts)
     batches = Batches(
         asked,
@@ -133,7 +134,7 @@ def _metadata(config: Config, resources: Resources) -> dict[bytes, bytes]:
         "length_penalty": config.length_penalty,
         "max_batch_tokens": resources.batch_tokens,
         "shortlist": config.shortlist,
-        "compute_type": resources.teacher.translator.compute_type,
+        "compute_type": resources.teacher.engine.compute_type,
         "teacher_digest": resources.teacher.info.digest,
     }
     return {METADATA_KEY: json.dumps(made, sort_keys=True).encode()}

@@ -17,7 +17,8 @@ from stages.translate import load_translator, size_on_disk
 
 VERSION = "1"
 LIBRARIES = ("ctranslate2",)
-INPUTS = ("corpus", "student", "tokenizer")
+# The last is there where the recipe has it, and is then what the student was trained with.
+INPUTS = ("corpus", "student", "tokenizer", "student_tokenizer")
 
 TOKENIZER_FILES = ("source.spm", "target.spm", "tokenizer.json")
 _SCRATCH = ".model"
@@ -42,7 +43,8 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
     trained = inputs["student"] if "student" in inputs else inputs["baseline"]
     folder = output.work_path()
     _convert(trained.path() / CHECKPOINT_FILE, folder, config.quantization)
-    _copy_tokenizer(inputs["tokenizer"].path(), folder)
+    tokenizer = inputs["student_tokenizer"] if "student_tokenizer" in inputs else inputs["tokenizer"]
+    _copy_tokenizer(tokenizer.path(), folder)
     info = describe_model(folder, "student")
     save_teacher_info(folder, info)
     _check_it_translates(folder, runtime)

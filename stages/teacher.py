@@ -12,6 +12,7 @@ from data.artifact import Artifact
 from data.model_folder import (
     INFO_FILE,
     MODEL_FILE,
+    Architecture,
     TeacherInfo,
     describe_model,
     load_teacher_info,
@@ -19,6 +20,7 @@ from data.model_folder import (
     save_teacher_info,
 )
 from data.runtime import Runtime
+from stages.teacher_prompt import PromptConfig
 from stages.teacher_sources import (
     OPUS_MT_DESCRIPTION,
     convert_fairseq,
@@ -26,8 +28,14 @@ from stages.teacher_sources import (
     convert_transformers,
     copy_folder,
 )
-from stages.teacher_tags import check_tags, default_source_suffix
+from stages.teacher_tags import (
+    check_asked,
+    check_tags,
+    default_source_prefix,
+    default_source_suffix,
+)
 from stages.training.config import ModelConfig, OptimiserConfig
+from stages.training.vocabulary import BEGIN, SEPARATOR
 
 VERSION = "1"
 LIBRARIES = ("ctranslate2", "torch", "OpenNMT-py", "sentencepiece")
@@ -42,15 +50,19 @@ _BEST: dict[str, tuple[Quantization, ...]] = {
     "cuda": ("float16", "int8_float16", "int8", "float32"),
 }
 _OWN_KEYS = {
-    "train": {"model", "optimiser", "words"},
+    "train": {"model", "optimiser", "words", "architecture"},
     "transformers": {"revision"},
     "marian": {"vocabularies"},
     "fairseq": {"dictionaries", "source_language", "target_language"},
 }
+# Kinds that may be language models, and are asked as their section says.
+_PROMPTED = {"opennmt", "ctranslate2", "transformers"}
 _OPTIONAL_LIBRARIES = {
     "transformers": {"transformers": "pip install transformers", "huggingface_hub": "pip install huggingface_hub"},
     "fairseq": {"fairseq": "its fork fairseq-fixed knows Python 3.11"},
 }
+_TAGS = ("source_prefix", "source_suffix", "target_prefix")
+_ASKED = (*_TAGS, "prompt", "end_token")
 _HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 
 
@@ -90,6 +102,13 @@ class Config(BaseModel):
     dictionaries: str | None = Field(None, description="fairseq: folder with dict.<language>.txt")
     source_language: str | None = Field(None, description="fairseq: source language, if the model does not name it")
     target_language: str | None = Field(None, description="fairseq: target language, likewise")
+    prompt: PromptConfig | None = Field(
+        None, description="opennmt, ctranslate2, transformers: how a decoder-only model is asked for a translation"
+    )
+    architecture: Architecture = Field(
+        "encoder-decoder",
+        description="train: decoder-only is a language model, which reads <s> source <sep> and goes on with the target",
+    )
     model: TeacherShape = Field(default_factory=TeacherShape, description="train: shape of the teacher")
     optimiser: OptimiserConfig = Field(default_factory=OptimiserConfig, description="train: how it is trained")
     words: int = Field(
@@ -106,6 +125,14 @@ class Config(BaseModel):
             raise ValueError(f"path: {needed} with kind = {self.kind!r}")
         if self.kind == "fairseq" and not self.dictionaries:
             raise ValueError("dictionaries: required with kind = 'fairseq'")
+        if self.prompt is not None and self.kind not in _PROMPTED:
+            raise ValueError(f"prompt: not used with kind = {self.kind!r}; leave out")
+        return self
+
+    @model_validator(mode="after")
+    def _layers_fit_the_architecture(self) -> Self:
+        if self.architecture == "decoder-only" and "encoder_layers" in self.model.model_fields_set:
+            raise ValueError("model: a decoder-only teacher has no encoder_layers; leave them out")
         return self
 
 
@@ -193,7 +220,16 @@ def _make(
     if config.kind == "train":
         from stages.teacher_training import train_teacher
 
-        return train_teacher(inputs, config.model, config.optimiser, config.words, folder, quantization, runtime)
+        return train_teacher(
+            inputs,
+            config.model,
+            config.optimiser,
+            config.words,
+            folder,
+            quantization,
+            runtime,
+            decoder_only=config.architecture == "decoder-only",
+        )
     path = Path(str(config.path))
     if config.kind == "opennmt":
         from stages.teacher_training import convert_opennmt
@@ -213,14 +249,27 @@ def _make(
 
 def _describe(folder: Path, config: Config) -> TeacherInfo:
     """What the recipe says of the model, else what Potstill wrote beside it earlier, else what its files show."""
-    describe_model(folder, config.kind)  # first of all: is it a model?
+    found = describe_model(folder, config.kind)  # first of all: is it a model?
     earlier = load_teacher_info(folder) if (folder / INFO_FILE).is_file() else None
-    tags = {
-        "source_prefix": earlier.source_prefix if earlier else (),
-        "source_suffix": earlier.source_suffix if earlier else default_source_suffix(folder),
-        "target_prefix": earlier.target_prefix if earlier else (),
-    }
-    given = {name: value for name in tags if (value := getattr(config, name)) is not None}
-    tags |= {name: tuple(value) for name, value in given.items()}
-    check_tags(folder, **tags, target_given="target_prefix" in given or earlier is not None)
-    return describe_model(folder, config.kind, **tags)
+    told, known = _told(config), earlier or found.model_copy(update=_shown(folder, found, config))
+    info = found.model_copy(update={name: told.get(name, getattr(known, name)) for name in _ASKED})
+    target_given = "target_prefix" in told or earlier is not None or info.architecture == "decoder-only"
+    check_tags(folder, info.source_prefix, info.source_suffix, info.target_prefix, target_given=target_given)
+    check_asked(folder, info)
+    return info
+
+
+def _told(config: Config) -> dict[str, Any]:
+    """What the recipe says of how the model is asked."""
+    tags = {name: tuple(value) for name in _TAGS if (value := getattr(config, name)) is not None}
+    prompt = config.prompt
+    return tags | ({"prompt": prompt.render(), "end_token": prompt.end_token} if prompt else {})
+
+
+def _shown(folder: Path, found: TeacherInfo, config: Config) -> dict[str, Any]:
+    """What the model's files show of it."""
+    if found.architecture == "encoder-decoder":
+        return {"source_suffix": default_source_suffix(folder)}
+    if config.kind == "train":
+        return {"source_prefix": (BEGIN,), "source_suffix": (SEPARATOR,)}
+    return {"source_prefix": default_source_prefix(folder)}

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from data.errors import ModelError
 from data.model_file import read_model_file
@@ -19,11 +19,8 @@ from data.model_folder import (
     special_token,
 )
 from data.runtime import Runtime
-from stages.cuda_libraries import load_cuda_libraries
+from stages.engine import Engine, open_engine
 from stages.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    import ctranslate2
 
 # CTranslate2 may put a mark before and one after a sentence.
 _MARKS = 2
@@ -37,15 +34,22 @@ MOST_PIECES_MISSING = 0.01
 class TeacherModel:
     """A CTranslate2 teacher on its device."""
 
-    translator: "ctranslate2.Translator"
+    engine: Engine
     info: TeacherInfo
-    # Tokens of one sentence that it has positions for, those around it not counted; None where any number goes.
-    longest_source: int | None
-    longest_target: int | None
+    # Tokens that it has positions for, those around a sentence not counted; None where any number goes. A decoder-only
+    # model has them for a source and its target together.
+    source_positions: int | None
+    target_positions: int | None
 
     def sources(self, tokens: Sequence[Sequence[str]]) -> list[list[str]]:
         """Source subwords as the model wants them: with the language tags and end marks that belong around them."""
         return [[*self.info.source_prefix, *row, *self.info.source_suffix] for row in tokens]
+
+    def longest_source(self, target: int) -> int | None:
+        """Tokens of the longest source that goes with a target of so many tokens; None where any number goes."""
+        if self.source_positions is None or self.info.architecture == "encoder-decoder":
+            return self.source_positions
+        return self.source_positions - target
 
 
 @dataclass(frozen=True)
@@ -57,9 +61,12 @@ class TargetVocabulary:
     end: str
 
     @classmethod
-    def read(cls, folder: Path) -> Self:
-        """That of a model's folder; raises ModelError when a special token is missing from it."""
-        unknown, end = special_token(folder, "unk_token"), special_token(folder, "eos_token")
+    def read(cls, folder: Path, end_token: str = "") -> Self:
+        """That of a model's folder; `end_token` ends a target in place of the model's own end.
+
+        Raises ModelError when a special token is missing from it.
+        """
+        unknown, end = special_token(folder, "unk_token"), end_token or special_token(folder, "eos_token")
         tokens = tuple(read_vocabulary(folder, "target"))
         if missing := sorted({unknown, end} - set(tokens)):
             raise ModelError(
@@ -98,30 +105,22 @@ def load_teacher(
     """
     info = load_teacher_info(folder)
     device = device_of(info, runtime)
-    if device == "cuda":
-        load_cuda_libraries()
     replicas = runtime.threads if spread and device == "cpu" else 1
     with _with_shortlist(folder, shortlist) as together:
-        translator = _translator(together, folder, info, device, (replicas, runtime.threads // replicas))
+        engine = _engine(together, folder, info, device, (replicas, runtime.threads // replicas))
     model = read_model_file(folder / MODEL_FILE)
     around = len(info.source_prefix) + len(info.source_suffix) + _MARKS
-    sizes = (_without(model.positions("encoder"), around), _without(model.positions("decoder"), _MARKS))
-    return TeacherModel(translator, info, *sizes)
+    target = _without(model.positions("decoder"), _MARKS)
+    if info.architecture == "decoder-only":
+        return TeacherModel(engine, info, _without(model.positions("decoder"), around), target)
+    return TeacherModel(engine, info, _without(model.positions("encoder"), around), target)
 
 
-def _translator(
-    path: Path, folder: Path, info: TeacherInfo, device: str, threads: tuple[int, int]
-) -> "ctranslate2.Translator":
+def _engine(path: Path, folder: Path, info: TeacherInfo, device: str, threads: tuple[int, int]) -> Engine:
     """The model at `path`, which is known as `folder`; batches at a time and threads of each are its `threads`."""
-    import ctranslate2
-
     try:
-        return ctranslate2.Translator(
-            str(path),
-            device=device,
-            compute_type=info.quantization,
-            inter_threads=threads[0],
-            intra_threads=threads[1],
+        return open_engine(
+            path, info, device=device, compute_type=info.quantization, replicas=threads[0], threads=threads[1]
         )
     except (RuntimeError, ValueError) as error:
         raise ModelError(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.errors import ModelError
-from data.model_folder import CONFIG_FILE, read_vocabulary, special_token
+from data.model_folder import CONFIG_FILE, TeacherInfo, read_vocabulary, special_token
 
 # Language tags as M2M-100, NLLB and mBART write them.
 _TAGS = {"M2M-100": r"__[a-z]{2,3}__", "NLLB": r"[a-z]{3}_[A-Z][a-z]{3}", "mBART": r"[a-z]{2}_[A-Z]{2}"}
@@ -27,6 +27,34 @@ def default_source_suffix(folder: Path) -> tuple[str, ...]:
         return ()
     end = special_token(folder, "eos_token")
     return (end,) if config["decoder_start_token"] in {end, "<pad>", None} else ()
+
+
+def default_source_prefix(folder: Path) -> tuple[str, ...]:
+    """The token with which a language model's sequences begin, where it has one of its own for that."""
+    begin, end = special_token(folder, "bos_token"), special_token(folder, "eos_token")
+    return (begin,) if begin != end and begin in set(read_vocabulary(folder, "source")) else ()
+
+
+def check_asked(folder: Path, info: TeacherInfo) -> None:
+    """Raises ModelError when a language model is not told how it is asked, or any other model is told."""
+    if info.architecture == "encoder-decoder":
+        if info.prompt is not None:
+            raise ModelError("teacher.prompt: this teacher is encoder-decoder and reads the source alone; leave it out")
+        return
+    if info.target_prefix:
+        raise ModelError(
+            "teacher.target_prefix: a decoder-only teacher has one sequence; put the tokens into source_suffix"
+        )
+    if info.prompt is None and not info.source_suffix:
+        raise ModelError(
+            "this teacher is decoder-only and was not told how it is asked for a translation: it would go on with the "
+            "source's text; set [teacher.prompt], or teacher.source_suffix to the token that it was trained with"
+        )
+    if info.end_token and info.end_token not in set(read_vocabulary(folder, "target")):
+        raise ModelError(
+            f"teacher.prompt.end_token: the teacher's vocabulary has no {info.end_token!r}; it must be one token, as "
+            "the vocabulary writes it: a line break is <0x0A> where bytes have tokens"
+        )
 
 
 def check_tags(

@@ -16,10 +16,10 @@ from stages.conversion import convert_checkpoint
 from stages.teacher_sources import copy_tokenizer, take_model
 from stages.tokenizer import Tokenizer, load_tokenizer
 from stages.training.config import ModelConfig, OptimiserConfig
+from stages.training.vocabulary import BEGIN, SEPARATOR, Vocabulary
 
 if TYPE_CHECKING:
     from stages.training.api import TrainingData
-    from stages.training.vocabulary import Vocabulary
 
 CURVES = "training.jsonl"
 # Hidden: kept while the stage is unfinished, so that a killed training goes on, and gone when it is complete.
@@ -35,23 +35,26 @@ def train_teacher(
     folder: Path,
     quantization: str,
     runtime: Runtime,
+    *,
+    decoder_only: bool,
 ) -> dict[str, Any]:
     """Trains on the train split's rows that have a reference; leaves the model, checkpoint, curves and tokenizer.
 
-    A killed training goes on at its last checkpoint. Returns metrics. Raises DataError when there is nothing to
-    train on.
+    A language model (`decoder_only`) reads `<s> source <sep> target` and learns the target and its end alone. A killed
+    training goes on at its last checkpoint. Returns metrics. Raises DataError when there is nothing to train on.
     """
     from stages.training.api import train_transformer
 
     tokenizer_folder = inputs["tokenizer"].path()
     tokenizer = load_tokenizer(tokenizer_folder)
-    source, target = _vocabularies(tokenizer, inputs["corpus"], words)
+    source, target = _vocabularies(tokenizer, inputs["corpus"], words, decoder_only=decoder_only)
     metrics = train_transformer(
-        data=_training_data(inputs["corpus"]),
+        data=_training_data(inputs["corpus"], (BEGIN,) if decoder_only else ()),
         tokenizer=tokenizer,
         source_vocabulary=source,
         target_vocabulary=target,
         model=model,
+        decoder_only=decoder_only,
         optimiser=optimiser,
         work_dir=folder / _WORK,
         runtime=runtime,
@@ -75,7 +78,7 @@ def convert_opennmt(checkpoint: Path, folder: Path, quantization: str) -> None:
     torch.save(kept, folder / CHECKPOINT_FILE)
 
 
-def _training_data(corpus: Artifact) -> "TrainingData":
+def _training_data(corpus: Artifact, source_prefix: tuple[str, ...]) -> "TrainingData":
     from stages.training.api import TrainingData
     from stages.training.batches import Stream
 
@@ -86,17 +89,22 @@ def _training_data(corpus: Artifact) -> "TrainingData":
         "reference": [partial(corpus.read_shard, name, _COLUMNS) for name in train],
         "valid": [partial(corpus.read_shard, name, _COLUMNS) for name in valid],
     }
-    streams = {name: [Stream(name, each, "reference")] if each else [] for name, each in shards.items()}
+    streams = {
+        name: [Stream(name, each, "reference", None, source_prefix)] if each else [] for name, each in shards.items()
+    }
     return TrainingData(streams["reference"], streams["valid"])
 
 
-def _vocabularies(tokenizer: Tokenizer, corpus: Artifact, words: int) -> "tuple[Vocabulary, Vocabulary]":
-    from stages.training.vocabulary import Vocabulary
-
+def _vocabularies(
+    tokenizer: Tokenizer, corpus: Artifact, words: int, *, decoder_only: bool
+) -> tuple[Vocabulary, Vocabulary]:
+    """Source and target tokens; a language model has those of both, and its separator, on both sides."""
     source, target = tokenizer.source_pieces(), tokenizer.target_pieces()
     if not source:
         source = _frequent(_texts(corpus, "source"), words)
         target = _frequent(_texts(corpus, "reference"), words)
+    if decoder_only:
+        source = target = [*source, *target, SEPARATOR]
     return Vocabulary.from_tokens(source), Vocabulary.from_tokens(target)
 
 

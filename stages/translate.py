@@ -4,21 +4,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from data.errors import ModelError
 from data.ids import normalise
-from data.model_folder import load_teacher_info
-from stages.cuda_libraries import load_cuda_libraries
+from data.model_folder import Prompt, load_teacher_info
+from stages.engine import Engine, SearchOptions, open_engine
+from stages.teacher_prompt import encode_sources
 from stages.tokenizer import Tokenizer, load_tokenizer
-
-if TYPE_CHECKING:
-    import ctranslate2
 
 # Lines read before any is translated: enough to sort by length, little enough to stream.
 CHUNK_LINES = 2048
 BATCH_TOKENS = 1024
-_MODEL_FILES = ("model.bin", "config.json", "*_vocabulary.*")
+# Tokens of a source that are read; what is longer is cut off, but for a prompt, whose end is what asks.
+LONGEST_SOURCE = 1024
+_MODEL_FILES = ("model.bin", "config.json", "*vocabulary.*")
 _TOKENIZER_FILES = ("source.spm", "target.spm")
 
 
@@ -32,13 +31,13 @@ class Translation:
 
 @dataclass(frozen=True)
 class TextTranslator:
-    """A loaded model with its tokenizer; the prefixes and the suffix are what the model wants around a sentence."""
+    """A loaded model with its tokenizer; prefix, suffix and prompt are what the model wants around a source."""
 
-    model: "ctranslate2.Translator"
+    model: Engine
     tokenizer: Tokenizer
     source_prefix: tuple[str, ...]
     source_suffix: tuple[str, ...]
-    target_prefix: tuple[str, ...]
+    prompt: Prompt | None
 
     def translate(self, lines: Sequence[str], *, beam_size: int, batch_tokens: int = BATCH_TOKENS) -> list[Translation]:
         """One translation a line, in order, with beams of `beam_size` (1 is greedy); an empty line stays empty."""
@@ -54,17 +53,10 @@ class TextTranslator:
     def _translate_tokens(self, texts: Sequence[str], beam_size: int, batch_tokens: int) -> list[list[str]]:
         if not texts:
             return []
-        sources = [
-            [*self.source_prefix, *tokens, *self.source_suffix] for tokens in self.tokenizer.encode_source(texts)
-        ]
-        results = self.model.translate_batch(
-            sources,
-            target_prefix=[list(self.target_prefix)] * len(sources) if self.target_prefix else None,
-            beam_size=beam_size,
-            max_batch_size=batch_tokens,
-            batch_type="tokens",
-        )
-        return [result.hypotheses[0][len(self.target_prefix) :] for result in results]
+        encoded = encode_sources(texts, self.tokenizer, self.prompt)
+        sources = [[*self.source_prefix, *tokens, *self.source_suffix] for tokens in encoded]
+        options = SearchOptions(beam_size, longest_source=LONGEST_SOURCE, batch_tokens=batch_tokens, scores=False)
+        return [row[0].tokens for row in self.model.start(sources, options)()]
 
 
 def load_translator(
@@ -77,15 +69,13 @@ def load_translator(
     """
     import ctranslate2
 
-    if device == "cuda":
-        load_cuda_libraries()
     info = load_teacher_info(folder)
-    layout = {"inter_threads": threads, "intra_threads": 1} if device == "cpu" else {"inter_threads": 1}
+    replicas, each = (threads, 1) if device == "cpu" else (1, 0)
     try:
         # A model that was made on another machine falls back to what this one computes.
         known = info.quantization in ctranslate2.get_supported_compute_types(device)
         compute_type = info.quantization if known else "default"
-        model = ctranslate2.Translator(str(folder), device=device, compute_type=compute_type, **layout)
+        model = open_engine(folder, info, device=device, compute_type=compute_type, replicas=replicas, threads=each)
     except (RuntimeError, ValueError) as error:
         raise ModelError(f"{folder}: CTranslate2 cannot load this model on {device}: {error}") from error
     return TextTranslator(
@@ -93,7 +83,7 @@ def load_translator(
         tokenizer=tokenizer or load_tokenizer(folder),
         source_prefix=tuple(info.source_prefix),
         source_suffix=tuple(info.source_suffix),
-        target_prefix=tuple(info.target_prefix),
+        prompt=info.prompt,
     )
 
 

@@ -98,10 +98,10 @@ class Trial:
         replicas: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`replicas`: batches that the search's translator works on at a time, as worker processes would."""
+        """`replicas`: batches that the search's model works on at a time, as worker processes would."""
         self._sources, self._search, self._replicas, self._clock = sources, search, replicas, clock
         self._sizes = [(len(tokens),) for tokens in sources]
-        self._rows = [row for row, (size,) in enumerate(self._sizes) if 0 < size <= search.longest_source()]
+        self._rows = [row for row, (size,) in enumerate(self._sizes) if search.takes(size)]
 
     def candidates(self, device: str) -> list[int]:
         """Those for the device, up to the first of which one batch takes all rows; none without rows."""

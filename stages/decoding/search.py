@@ -1,23 +1,16 @@
-"""Beam search of one batch: what the teacher is asked, and what its answer means."""
+"""Beam search of one batch: what the teacher is asked, and which sources it can be asked for."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from data.errors import ModelError
 from stages.decoding.config import Config
+from stages.engine import Hypothesis, SearchOptions
 from stages.teacher_model import TeacherModel
+from stages.teacher_prompt import encode_sources
+from stages.tokenizer import Tokenizer
 
-if TYPE_CHECKING:
-    from ctranslate2 import TranslationResult
-
-
-@dataclass(frozen=True)
-class Hypothesis:
-    """One entry of an n-best list; see `data.schema.HYPOTHESIS`."""
-
-    tokens: list[str]
-    score: float
+__all__ = ["Hypothesis", "Search", "open_search"]
 
 
 @dataclass(frozen=True)
@@ -25,44 +18,52 @@ class Search:
     """A teacher and how it searches. Several processes and threads may use one."""
 
     teacher: TeacherModel
+    tokenizer: Tokenizer
     config: Config
+    # Tokens of a prompt without its source; 0 without a prompt.
+    template_tokens: int
+
+    def encode(self, texts: Sequence[str]) -> list[list[str]]:
+        """The tokens of each source as they are searched: all that are counted, in batches and as lengths."""
+        return encode_sources(texts, self.tokenizer, self.teacher.info.prompt)
 
     def start(self, sources: Sequence[Sequence[str]]) -> Callable[[], list[list[Hypothesis]]]:
         """Begins the search of a batch and returns at once; the call that it returns waits for the n-best lists."""
-        prefix = list(self.teacher.info.target_prefix)
-        started = self.teacher.translator.translate_batch(
-            self.teacher.sources(sources),
-            target_prefix=[prefix] * len(sources) if prefix else None,
+        options = SearchOptions(
             beam_size=self.config.beam_size,
             num_hypotheses=self.config.num_hypotheses,
             length_penalty=self.config.length_penalty,
-            max_input_length=0,
-            max_decoding_length=self.longest_target(),
-            return_scores=True,
-            replace_unknowns=False,
-            use_vmap=self.config.shortlist > 0,
-            asynchronous=True,
+            longest_target=self.longest_target(),
+            shortlist=self.config.shortlist > 0,
         )
-        return lambda: [self._hypotheses(one.result(), len(prefix)) for one in started]
+        return self.teacher.engine.start(self.teacher.sources(sources), options)
+
+    def takes(self, tokens: int) -> bool:
+        """Whether a source of so many tokens is translated: it has some of its own, and not too many."""
+        return self.template_tokens < tokens <= self.longest_source()
 
     def longest_source(self) -> int:
-        """Subwords of the longest source that is translated."""
-        return min(self.config.max_source_tokens, self.teacher.longest_source or self.config.max_source_tokens)
+        """Tokens, its prompt counted, of the longest source that is translated."""
+        wanted = self.config.max_source_tokens + self.template_tokens
+        room = self.teacher.longest_source(self.longest_target())
+        return wanted if room is None else min(wanted, room)
 
     def longest_target(self) -> int:
         """Target tokens after which a hypothesis is cut off, its prefix counted."""
-        return min(self.config.max_decoding_length, self.teacher.longest_target or self.config.max_decoding_length)
+        return min(self.config.max_decoding_length, self.teacher.target_positions or self.config.max_decoding_length)
 
-    def _hypotheses(self, result: "TranslationResult", prefix_length: int) -> list[Hypothesis]:
-        hypotheses = [
-            Hypothesis(tokens[prefix_length:], self._own_score(score, len(tokens), prefix_length))
-            for tokens, score in zip(result.hypotheses, result.scores, strict=True)
-        ]
-        return sorted(hypotheses, key=lambda hypothesis: -hypothesis.score)
 
-    def _own_score(self, score: float, length: int, prefix_length: int) -> float:
-        """CTranslate2 divides by a length that counts the prefix, of which the sum of log-probabilities has none."""
-        if not prefix_length:
-            return score
-        positions = length if length >= self.longest_target() else length + 1
-        return score * math.pow(positions / max(positions - prefix_length, 1), self.config.length_penalty)
+def open_search(teacher: TeacherModel, tokenizer: Tokenizer, config: Config) -> Search:
+    """Raises ModelError when a prompt, or what is searched, is nothing that this teacher can be asked."""
+    prompt = teacher.info.prompt
+    search = Search(teacher, tokenizer, config, len(encode_sources([""], tokenizer, prompt)[0]) if prompt else 0)
+    if teacher.info.architecture == "encoder-decoder":
+        return search
+    if config.shortlist:
+        raise ModelError("decode.shortlist: CTranslate2 has none for a decoder-only teacher; set it to 0")
+    if search.longest_source() <= search.template_tokens:
+        raise ModelError(
+            f"decode.max_decoding_length: {search.longest_target()} tokens leave the teacher no positions for a source "
+            f"in a prompt of {search.template_tokens}; lower it, or show fewer examples"
+        )
+    return search

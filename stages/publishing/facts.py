@@ -55,15 +55,21 @@ def dropped_text(corpus: Manifest) -> str:
 def making_rows(manifests: Manifests, info: TeacherInfo) -> Iterator[Row]:
     """Which models and libraries made it."""
     teacher, tokenizer, select = (manifests[node] for node in ("teacher", "tokenizer", "select"))
-    yield "Teacher", f"{teacher_name(teacher)}, {text.parameters(info.parameters)} parameters, {info.quantization}"
+    size = f"{text.parameters(info.parameters)} parameters"
+    yield "Teacher", f"{teacher_name(teacher)}, {size}, {info.quantization}{_kind(info)}"
     yield "Teacher's digest", f"`{info.digest}`"
-    size = text.count(info.target_vocabulary_size)
-    yield "Its target vocabulary", f"{size} entries, `{info.vocabulary_digest}`"
+    entries = text.count(info.target_vocabulary_size)
+    yield "Its target vocabulary", f"{entries} entries, `{info.vocabulary_digest}`"
     yield "Tokenizer", f"kind {tokenizer.metrics['kind']}, `{tokenizer.metrics['digest']}`"
     if chosen := list(_chosen(select)):
         yield "Selected", "; ".join(chosen)
     libraries = {name: version for manifest in manifests.values() for name, version in manifest.libraries.items()}
     yield "Libraries", ", ".join(f"{name} {libraries[name]}" for name in sorted(libraries, key=str.casefold))
+
+
+def _kind(info: TeacherInfo) -> str:
+    """What a reader would not expect of a teacher of translation."""
+    return ", a decoder-only language model" if info.architecture == "decoder-only" else ""
 
 
 def teacher_name(teacher: Manifest) -> str:

@@ -55,6 +55,7 @@ def train_transformer(
     source_vocabulary: Vocabulary,
     target_vocabulary: Vocabulary,
     model: ModelConfig,
+    decoder_only: bool = False,
     optimiser: OptimiserConfig,
     phases: Sequence[Phase] = (),
     extras: Extras | None = None,
@@ -64,7 +65,8 @@ def train_transformer(
     """Trains, and leaves `checkpoint.pt` (OpenNMT-py's format, averaged weights if any) and `training.jsonl`.
 
     Killed and called again with the same arguments it goes on at its last checkpoint, over the same batches and
-    random numbers as an unbroken run. Without phases it is cross-entropy on all streams alike.
+    random numbers as an unbroken run. Without phases it is cross-entropy on all streams alike. `decoder_only`: a
+    language model, which learns to go on with the target where the source ends.
     Returns metrics. Raises DataError when there is nothing to train on, ModelError for a damaged checkpoint.
     """
     finished = work_dir / _METRICS
@@ -79,7 +81,9 @@ def train_transformer(
     try:
         with torch.random.fork_rng(), freed_memory_kept():
             torch.manual_seed(optimiser.seed)
-            network = build_transformer(model, source_vocabulary, target_vocabulary, runtime.device)
+            network = build_transformer(
+                model, source_vocabulary, target_vocabulary, runtime.device, decoder_only=decoder_only
+            )
             if extras.initialise is not None:
                 extras.initialise(network)
             online = None if extras.online is None else extras.online(network, runtime.device)
@@ -113,13 +117,13 @@ def _sources(
 class _ValidBatches:
     """The validation sets one after the other, read anew at each validation."""
 
-    def __init__(self, sources: Mapping[str, BatchSource], device: str) -> None:
-        self._sources, self._device = sources, device
+    def __init__(self, sources: Mapping[str, BatchSource], device: str, separator: int | None) -> None:
+        self._sources, self._device, self._separator = sources, device, separator
 
     def __iter__(self) -> Iterator[tuple[TorchBatch, int]]:
         for source in self._sources.values():
             for batch in source.batches(Position(), epochs=1):
-                yield to_torch(batch, None, self._device), 0
+                yield to_torch(batch, None, self._device, self._separator), 0
 
 
 class _Run:
@@ -136,12 +140,12 @@ class _Run:
         self._saved = -1
 
     def complete(self, course: Course, online: OnlineTerms | None, valid: Mapping[str, BatchSource]) -> dict[str, Any]:
-        device = self._runtime.device
+        device, separator = self._runtime.device, self._network.separator
         training = Training(self._network, self._optimiser, course, device, self, online)
         place = self._resume(training)
-        valid_batches = _ValidBatches(valid, device) if valid else None
+        valid_batches = _ValidBatches(valid, device, separator) if valid else None
         if training.step < self._optimiser.steps:
-            items = (to_torch(batch, after, device) for batch, after in self._mixture.batches(place))
+            items = (to_torch(batch, after, device, separator) for batch, after in self._mixture.batches(place))
             with Prefetcher(items, _AHEAD) as batches:
                 training.train(batches, valid_batches)
         if valid_batches is not None and self._journal.validated_at != training.step:

@@ -29,7 +29,7 @@ def save_model(path: Path, model: Transformer, weights: Sequence[Tensor] | None 
     content = {
         "model": {name: value for name, value in state.items() if not name.startswith(prefix)},
         "generator": {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)},
-        "vocab": vocabulary_entry(model.source_vocabulary, model.target_vocabulary),
+        "vocab": vocabulary_entry(model.source_vocabulary, model.target_vocabulary, model.options),
         "opt": model.options,
     }
     save(path, content)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from stages.training.config import ModelConfig
-from stages.training.vocabulary import BEGIN, Vocabulary
+from stages.training.vocabulary import BEGIN, SEPARATOR, Vocabulary
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # of torch.cuda.amp, a page of them, on every import
@@ -18,10 +18,16 @@ with warnings.catch_warnings():
     from onmt.model_builder import build_base_model, build_model
     from onmt.utils.parse import ArgumentParser
 
+# OpenNMT-py's name of the task.
+LANGUAGE_MODEL = "lm"
+
 
 @dataclass(frozen=True)
 class Transformer:
-    """A model with all that its checkpoint must name: `module(src, tgt, srclen)` gives [B, T, D]."""
+    """A model with all that its checkpoint must name: `module(src, tgt, srclen)` gives [B, T, D].
+
+    A language model reads `src` alone, [B, S], and gives [B, S, D].
+    """
 
     module: Any
     options: argparse.Namespace
@@ -32,13 +38,26 @@ class Transformer:
         """Number of weights, shared ones once."""
         return sum(parameter.numel() for parameter in self.module.parameters())
 
+    @property
+    def separator(self) -> int | None:
+        """Id of what is between a language model's source and target; None for an encoder-decoder model."""
+        return self.target_vocabulary.tokens.index(SEPARATOR) if self.options.model_task == LANGUAGE_MODEL else None
+
 
 def build_transformer(
-    config: ModelConfig, source_vocabulary: Vocabulary, target_vocabulary: Vocabulary, device: str
+    config: ModelConfig,
+    source_vocabulary: Vocabulary,
+    target_vocabulary: Vocabulary,
+    device: str,
+    *,
+    decoder_only: bool = False,
 ) -> Transformer:
-    """A new model on `device`, its weights drawn from torch's random state (Glorot)."""
-    options = model_options(config, shared=source_vocabulary == target_vocabulary)
-    vocabularies = dict_to_vocabs(vocabulary_entry(source_vocabulary, target_vocabulary))
+    """A new model on `device`, its weights drawn from torch's random state (Glorot).
+
+    `decoder_only`: a language model, of the decoder's layers and one vocabulary, which holds the separator.
+    """
+    options = model_options(config, shared=source_vocabulary == target_vocabulary, decoder_only=decoder_only)
+    vocabularies = dict_to_vocabs(vocabulary_entry(source_vocabulary, target_vocabulary, options))
     module = build_model(options, options, vocabularies, None, -1).to(torch.device(device))
     return Transformer(module, options, source_vocabulary, target_vocabulary)
 
@@ -58,20 +77,21 @@ def restore_transformer(content: Mapping[str, Any], device: str) -> Transformer:
     return Transformer(module.to(torch.device(device)).eval(), options, source, target)
 
 
-def vocabulary_entry(source: Vocabulary, target: Vocabulary) -> dict[str, Any]:
+def vocabulary_entry(source: Vocabulary, target: Vocabulary, options: argparse.Namespace) -> dict[str, Any]:
     """What an OpenNMT-py checkpoint holds under `vocab`."""
     return {
         "src": list(source.tokens),
         "tgt": list(target.tokens),
-        "data_task": "seq2seq",
+        "data_task": options.model_task,
         "decoder_start_token": BEGIN,
     }
 
 
-def model_options(config: ModelConfig, *, shared: bool) -> argparse.Namespace:
+def model_options(config: ModelConfig, *, shared: bool, decoder_only: bool = False) -> argparse.Namespace:
     """OpenNMT-py's options for this model; `shared` says that both vocabularies are one."""
     options: argparse.Namespace = ArgumentParser.defaults(onmt.opts.model_opts)
-    for name, value in _options(config, shared=shared).items():
+    kind = {"encoder_type": "transformer_lm", "decoder_type": "transformer_lm", "model_task": LANGUAGE_MODEL}
+    for name, value in (_options(config, shared=shared) | (kind if decoder_only else {})).items():
         setattr(options, name, value)
     return options
 

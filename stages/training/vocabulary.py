@@ -14,6 +14,8 @@ from data.errors import ModelError
 UNKNOWN, PADDING, BEGIN, END = "<unk>", "<blank>", "<s>", "</s>"
 SPECIALS = (UNKNOWN, PADDING, BEGIN, END)  # in OpenNMT-py's order: their ids are 0, 1, 2, 3
 UNKNOWN_ID, PADDING_ID, BEGIN_ID, END_ID = range(4)
+# Between source and target of a language model that is trained here; no special of other models.
+SEPARATOR = "<sep>"
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,14 @@ class Vocabulary:
         return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int32)
 
 
-def student_ids(teacher_tokens: Sequence[str], vocabulary: Vocabulary) -> npt.NDArray[np.int32]:
-    """Student id of every teacher id, [V of the teacher], by token string.
+def student_ids(teacher_tokens: Sequence[str], vocabulary: Vocabulary, end: str = END) -> npt.NDArray[np.int32]:
+    """Student id of every teacher id, [V of the teacher], by token string; `end` is what ends the teacher's targets.
 
-    Raises ModelError when the student lacks a token of the teacher, or the teacher has no </s>.
+    A student's target ends with </s>. Where a teacher's ends with another token, both change places, so that no two
+    ids become one. Raises ModelError when the student lacks a token of the teacher, or the teacher has no such end.
     """
-    if END not in teacher_tokens:
-        raise ModelError(f"the teacher's target vocabulary has no {END}: its soft targets cannot be learned from")
+    if end not in teacher_tokens:
+        raise ModelError(f"the teacher's target vocabulary has no {end}: its soft targets cannot be learned from")
     places = {token: position for position, token in enumerate(vocabulary.tokens)}
     missing = [token for token in teacher_tokens if token not in places]
     if missing:
@@ -55,4 +58,5 @@ def student_ids(teacher_tokens: Sequence[str], vocabulary: Vocabulary) -> npt.ND
             f"are not in the student's, "
             f"the first is {missing[0]!r}: build the student's vocabulary from this teacher's"
         )
+    places[END], places[end] = places[end], places[END]
     return np.fromiter((places[token] for token in teacher_tokens), dtype=np.int32, count=len(teacher_tokens))
