@@ -19,6 +19,7 @@ from data.local import write_atomically
 from data.model_folder import load_teacher_info
 from data.runtime import Runtime
 from data.store import Artifact
+from stages.evaluation import attribution
 from stages.evaluation.machine import describe_machine
 from stages.evaluation.quality import Scoring, bleu_tokenizer, compare_systems, score_systems
 from stages.evaluation.speed import Timing, time_systems
@@ -49,6 +50,12 @@ class Config(BaseModel):
     bootstrap_samples: int = Field(1000, ge=100, le=100_000, description="resamples for intervals and p-values")
     seed: int = Field(12345, ge=0, le=2**32 - 1, description="seed of the bootstrap; sacrebleu's default")
     bleu_tokenizer: str = Field("auto", description="sacrebleu's tokenisation for BLEU; auto takes the language's")
+    # Off by default: the teacher searches the whole test set once more, for n-best lists, as a second copy in memory.
+    attribution: bool = Field(
+        False,
+        description="tell where quality goes: teacher, selected hypotheses, student in float32, student as it ships; "
+        "takes as long as one more run of the teacher",
+    )
 
 
 @dataclass(frozen=True)
@@ -68,17 +75,23 @@ class System:
         return [translation.text for translation in found], sum(translation.tokens for translation in found)
 
 
+def inputs(config: Config) -> tuple[str, ...]:
+    """The nodes that are read: those that tell how targets were chosen, and the checkpoint, for an attribution only."""
+    return (*INPUTS, *attribution.INPUTS) if config.attribution else INPUTS
+
+
 def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtime: Runtime) -> dict[str, Any]:
     """Compare the systems; keeps every translation in the shard `translations-00000`, and `metrics.json`.
 
-    Metrics: systems, ratios, comparisons, test, machine, settings. Raises DataError when no test row has a reference,
-    ModelError when a folder holds no model.
+    Metrics: systems, ratios, comparisons, test, machine, settings, and attribution. Raises DataError when no test row
+    has a reference, ModelError when a folder holds no model.
     """
     threads = config.threads or runtime.threads
     rows, without_reference = _test_rows(inputs["corpus"])
     systems = _load_systems(inputs, config, threads, runtime.device)
     translated = _translate(systems, rows["source"].to_pylist(), config, runtime)
-    output.write_shard(TRANSLATIONS, _translations(rows, translated))
+    between = _between(inputs, rows, config, replace(runtime, threads=threads)) if config.attribution else {}
+    output.write_shard(TRANSLATIONS, _translations(rows, translated | between))
     timings = _time(systems, _timed_sources(rows, config), config, runtime)
     scoring = Scoring(_bleu_tokenizer(config, rows), config.bootstrap_samples, config.seed)
     metrics = _compare(systems, translated, timings, rows["reference"].to_pylist(), scoring) | {
@@ -87,6 +100,10 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
         "settings": config.model_dump()
         | {"threads": threads, "device": runtime.device, "bleu_tokenizer": scoring.tokenizer},
     }
+    if config.attribution:
+        references = rows["reference"].to_pylist()
+        steps = attribution.attribute_gap(translated | between, references, metrics["systems"], scoring)
+        metrics["attribution"] = {**attribution.describe_choice(inputs), "steps": steps}
     write_atomically(output.work_path() / METRICS, json.dumps(metrics, indent=1).encode())
     return metrics
 
@@ -176,6 +193,20 @@ def _translate(
         translated[name] = system.translate(sources, config.batch_tokens)[0]
         runtime.progress(len(translated), _calls(systems, config), {})
     return translated
+
+
+def _between(inputs: Mapping[str, Artifact], rows: pa.Table, config: Config, runtime: Runtime) -> dict[str, list[str]]:
+    """Translations of the attribution's steps between teacher and student."""
+    sources, references = rows["source"].to_pylist(), rows["reference"].to_pylist()
+    found: dict[str, list[str]] = {}
+    chosen = attribution.selected_hypotheses(inputs, sources, references, config.batch_tokens, runtime)
+    if chosen is not None:
+        found["selected"] = chosen
+    exported = inputs["export"].path()
+    with attribution.float32_folder(inputs["student"], exported) as folder:
+        exact = _load("student", folder, exported, config.student_beam, runtime.threads, runtime.device)
+        found["student_float32"] = exact.translate(sources, config.batch_tokens)[0]
+    return found
 
 
 def _time(systems: Mapping[str, System], sources: list[str], config: Config, runtime: Runtime) -> dict[str, Timing]:
