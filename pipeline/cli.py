@@ -27,6 +27,7 @@ from pipeline.graph import STAGES, StageEntry
 from pipeline.launch import ClusterOptions, open_planner, run_recipe, select_graph
 from pipeline.plan import has_manifest, newest_manifest
 from pipeline.progress import BarDisplay, Display, PlainDisplay, clock_text
+from pipeline.rating_table import rating_table
 from pipeline.recipe import Recipe, read_recipe
 from pipeline.tables import estimate_table, plan_table, size_text, status_table, total_bytes
 
@@ -96,7 +97,7 @@ def build_app() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_common)
-    for command in (run, plan, estimate, status, verify, metrics, translate):
+    for command in (run, plan, estimate, status, verify, metrics, translate, sheet, rate):
         app.command()(command)
     app.command("export-text")(export_text)
     app.command("export-teacher")(export_teacher)
@@ -239,6 +240,41 @@ def translate(
     cores = len(os.sched_getaffinity(0))
     for line in translate_lines(folder, lines, beam_size=beam_size, threads=threads or cores):
         sys.stdout.buffer.write(line.encode() + b"\n")
+
+
+def sheet(
+    context: typer.Context,
+    recipe: RecipePath,
+    out: Annotated[Path, typer.Argument(metavar="OUT.csv", help="The sheet; its key is written beside it.")],
+    sentences: Annotated[int, typer.Option(min=1, help="Test sentences, drawn at random.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Of that draw, and of which system is A.")] = 1,
+    systems: Annotated[
+        str, typer.Option(metavar="ONE,OTHER", help="Two of teacher, student, baseline, reference, ...")
+    ] = "student,teacher",
+    overrides: SetOption = None,
+) -> None:
+    """Write a sheet on which people compare two systems without knowing which is which."""
+    from stages.evaluate import TRANSLATIONS
+    from stages.evaluation.sheet import write_sheet
+
+    first, _, second = (name.strip() for name in systems.partition(","))
+    evaluated = _finished(context, recipe, overrides, "evaluate")
+    rows = evaluated.read_shard(TRANSLATIONS).to_pylist()
+    pair = (first, second)
+    key = write_sheet(rows, out, systems=pair, sentences=sentences, seed=seed, evaluation=evaluated.fingerprint)
+    typer.echo(f"{out}: {min(sentences, len(rows))} sentences, for raters\n{key}: the key, not for raters")
+
+
+def rate(
+    sheets: Annotated[list[Path], typer.Argument(metavar="SHEET.csv...", help="Filled sheets, one a rater.")],
+    key: Annotated[Path, typer.Argument(metavar="KEY.json", help="The key that was written with the sheet.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")] = False,
+) -> None:
+    """Score filled sheets: which system people prefer, whether that is chance, and whether they agree."""
+    from stages.evaluation.rating import rate_sheets
+
+    found = rate_sheets(sheets, key)
+    typer.echo(json.dumps(found, indent=1) if as_json else rating_table(found))
 
 
 def export_text(

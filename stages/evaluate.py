@@ -20,18 +20,23 @@ from data.model_folder import load_teacher_info
 from data.runtime import Runtime
 from data.store import Artifact
 from stages.evaluation import attribution
+from stages.evaluation.closer import HeldOutRows, Options, look_closer
+from stages.evaluation.comet import Config as Comet
+from stages.evaluation.forced import Config as Forced
+from stages.evaluation.forced import forced_model
+from stages.evaluation.hallucinations import Config as Hallucinations
 from stages.evaluation.machine import describe_machine
 from stages.evaluation.quality import Scoring, bleu_tokenizer, compare_systems, score_systems
 from stages.evaluation.speed import Timing, time_systems
 from stages.tokenizer import load_tokenizer
 from stages.translate import BATCH_TOKENS, TextTranslator, load_translator, size_on_disk
 
-VERSION = "1"
-LIBRARIES = ("ctranslate2", "sacrebleu", "sentencepiece")
+VERSION = "2"
+LIBRARIES = ("ctranslate2", "sacrebleu", "sentencepiece", "lingua-language-detector", "rapidfuzz")
 INPUTS = ("corpus", "tokenizer", "teacher", "export", "export_baseline")
 
 TRANSLATIONS = "translations-00000"
-METRICS = "metrics.json"
+METRICS, FLAGGED = "metrics.json", "flagged.jsonl"
 
 
 class Config(BaseModel):
@@ -49,7 +54,14 @@ class Config(BaseModel):
     timed_sentences: int = Field(1000, ge=1, description="test sentences in a timed run, at most")
     bootstrap_samples: int = Field(1000, ge=100, le=100_000, description="resamples for intervals and p-values")
     seed: int = Field(12345, ge=0, le=2**32 - 1, description="seed of the bootstrap; sacrebleu's default")
-    bleu_tokenizer: str = Field("auto", description="sacrebleu's tokenisation for BLEU; auto takes the language's")
+    bleu_tokenizer: str = Field(
+        "auto", description="sacrebleu's tokenisation for BLEU and word F1; auto takes the language's"
+    )
+    forced: Forced = Field(default_factory=Forced, description="teacher-forced figures")
+    hallucinations: Hallucinations = Field(
+        default_factory=Hallucinations, description="counts of translations that look wrong"
+    )
+    comet: Comet = Field(default_factory=Comet, description="a learned metric, where it is at hand")
     # Off by default: the teacher searches the whole test set once more, for n-best lists, as a second copy in memory.
     attribution: bool = Field(
         False,
@@ -68,6 +80,7 @@ class System:
     parameters: int
     bytes: int
     quantization: str
+    folder: Path
 
     def translate(self, lines: Sequence[str], batch_tokens: int) -> tuple[list[str], int]:
         """The translations, and how many target subwords they took."""
@@ -83,8 +96,9 @@ def inputs(config: Config) -> tuple[str, ...]:
 def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtime: Runtime) -> dict[str, Any]:
     """Compare the systems; keeps every translation in the shard `translations-00000`, and `metrics.json`.
 
-    Metrics: systems, ratios, comparisons, test, machine, settings, and attribution. Raises DataError when no test row
-    has a reference, ModelError when a folder holds no model.
+    Metrics: systems, ratios, comparisons, test, machine, settings, attribution, and those of `look_closer`, whose
+    flagged translations go to `flagged.jsonl`. Raises DataError when no test row has a reference, ModelError when a
+    folder holds no model.
     """
     threads = config.threads or runtime.threads
     rows, without_reference = _test_rows(inputs["corpus"])
@@ -100,10 +114,13 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
         "settings": config.model_dump()
         | {"threads": threads, "device": runtime.device, "bleu_tokenizer": scoring.tokenizer},
     }
+    closer, flagged = _look_closer(rows, translated, systems, config, scoring, (threads, runtime.device))
+    metrics |= closer
     if config.attribution:
         references = rows["reference"].to_pylist()
         steps = attribution.attribute_gap(translated | between, references, metrics["systems"], scoring)
         metrics["attribution"] = {**attribution.describe_choice(inputs), "steps": steps}
+    write_atomically(output.work_path() / FLAGGED, "".join(f"{json.dumps(flag)}\n" for flag in flagged).encode())
     write_atomically(output.work_path() / METRICS, json.dumps(metrics, indent=1).encode())
     return metrics
 
@@ -119,6 +136,22 @@ def _compare(
     described = {name: _describe(system, timings[name]) | scores[name] for name, system in systems.items()}
     comparisons = compare_systems(translated, references, _pairs(systems), scoring)
     return {"systems": described, "ratios": _ratios(described), "comparisons": comparisons}
+
+
+def _look_closer(
+    rows: pa.Table,
+    translated: Mapping[str, Sequence[str]],
+    systems: Mapping[str, System],
+    config: Config,
+    scoring: Scoring,
+    machine: tuple[int, str],
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    columns = ("id", "source", "reference", "source_language", "target_language")
+    held_out = HeldOutRows(*(rows[name].to_pylist() for name in columns))
+    own = [system for name, system in systems.items() if name == system.role]
+    models = {system.role: forced_model(system.translator, system.folder) for system in own}
+    options = Options(config.forced, config.hallucinations, config.comet)
+    return look_closer(held_out, translated, models, options, scoring, machine)
 
 
 def _describe_test_set(rows: pa.Table, without_reference: int, config: Config) -> dict[str, Any]:
@@ -175,6 +208,7 @@ def _load(role: str, folder: Path, tokenizer_folder: Path, beam: int, threads: i
         parameters=info.parameters,
         bytes=size_on_disk(folder, tokenizer_folder),
         quantization=info.quantization,
+        folder=folder,
     )
 
 

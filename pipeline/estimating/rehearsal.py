@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import fsspec
-from pydantic import BaseModel
 
 from data.store import Store
 from pipeline.cluster import Cluster
@@ -121,14 +120,18 @@ class Rehearsal:
         return {split: min(count, known[split]) for split, count in most.items()}
 
     def _shrunk(self, node: Node, sample: Sample) -> Node:
-        """A stage that times so many sentences of a test set times the sample's share of them."""
-        timed, rows = getattr(node.config, "timed_sentences", None), self._findings.whole.rows["test"]
-        if timed is None or not rows:
+        """A stage that times, or forces, so many sentences of a test set takes the sample's share of them."""
+        config, rows = node.config, self._findings.whole.rows["test"]
+        if node.module != _EVALUATION or not rows:
             return node
-        few: BaseModel = node.config.model_copy(
-            update={"timed_sentences": max(1, min(timed, rows) * sample.rows["test"] // rows)}
-        )
-        return replace(node, config=few)
+
+        def few(sentences: int) -> int:
+            return max(1, min(sentences, rows) * sample.rows["test"] // rows)
+
+        options = config.model_dump()
+        options["timed_sentences"] = few(options["timed_sentences"])
+        options["forced"]["sentences"] = few(options["forced"]["sentences"])
+        return replace(node, config=type(config).model_validate(options))
 
     def _nodes(self) -> list[Node]:
         return [node for node in self._graph.nodes if node.name not in self._given]

@@ -10,7 +10,7 @@ from data.store import Artifact
 
 EVALUATION_KEYS = ("systems", "ratios", "comparisons", "test", "machine", "settings")
 # Only where the evaluation was asked for it.
-OPTIONAL_KEYS = ("attribution",)
+OPTIONAL_KEYS = ("attribution", "token_f1", "fidelity", "hallucinations", "forced", "comet")
 CURVES = "training.jsonl"
 
 

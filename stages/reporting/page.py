@@ -11,6 +11,7 @@ from stages.reporting import text
 from stages.reporting.attribution import attribution_section
 from stages.reporting.charts import Chart, Dot, Line, Panel, line_chart, quality_speed_chart
 from stages.reporting.examples import Example
+from stages.reporting.likeness import likeness_section, likeness_signatures
 
 Curves = Mapping[str, Sequence[Mapping[str, float]]]
 _MAIN = ("teacher", "student", "baseline")
@@ -39,6 +40,7 @@ def render_page(
         **_top(metrics),
         **_systems(metrics),
         **attribution_section(metrics),
+        **likeness_section(metrics),
         **_training(curves, metrics),
         **_filter(metrics),
         **_soft_targets(metrics),
@@ -66,6 +68,8 @@ def _sections(page: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield "systems", "Results"
     if page["attribution"]:
         yield "attribution", "Where quality goes"
+    if page["likeness"]:
+        yield "likeness", "Likeness"
     if page["training_chart"]:
         yield "training", "Training"
     if page["waterfall"]:
@@ -318,7 +322,8 @@ def _provenance(metrics: Mapping[str, Any]) -> dict[str, Any]:
             for node, stage in stages.items()
         ],
         "signatures": [
-            ({"bleu": "BLEU", "chrf": "chrF", "ter": "TER"}[key], value) for key, value in signatures.items()
+            *(({"bleu": "BLEU", "chrf": "chrF", "ter": "TER"}[key], value) for key, value in signatures.items()),
+            *likeness_signatures(metrics),
         ],
         "versions": ", ".join(f"{name} {version}" for name, version in metrics["versions"].items()),
         "configs": [

@@ -1,0 +1,166 @@
+"""A sheet on which people compare two systems without knowing which is which: CSV, with the key in a file beside it.
+
+Which system is A is drawn anew for every row. A cell that a spreadsheet would take for a formula is written with an
+apostrophe before it (https://owasp.org/www-community/attacks/CSV_Injection).
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from data.errors import DataError
+from data.fingerprint import bytes_digest
+from data.local import write_atomically
+
+REFERENCE = "reference"
+GIVEN = ("id", "source", "reference", "A", "B")
+TO_FILL = ("preference", "adequacy A", "adequacy B", "comment")
+FORMAT = "potstill-sheet-1"
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+# A byte order mark: without it some spreadsheets take the text for Latin-1.
+_ENCODING = "utf-8-sig"
+
+
+@dataclass(frozen=True)
+class Key:
+    """Which system is what on a sheet, and how to know that sheet again."""
+
+    systems: tuple[str, str]
+    seed: int
+    # Rows that were drawn from.
+    of: int
+    # Digest of the translations' artefact.
+    evaluation: str
+    # Of all rows' digests, in the order of their ids.
+    digest: str
+    # By id: which of the systems is A, and the digest of what the row shows.
+    rows: Mapping[str, tuple[int, str]]
+
+    @classmethod
+    def read(cls, path: Path) -> "Key":
+        """Raises DataError when it is no key."""
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content.pop("format") != FORMAT:
+                raise DataError(f"{path} is a key of another version of Potstill; expected {FORMAT}")
+            rows = {name: (int(first), str(digest)) for name, (first, digest) in content.pop("rows").items()}
+            first, second = content.pop("systems")
+            key = cls(systems=(first, second), rows=rows, **content)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{path} is no key of a sheet ({error}); name the .key.json beside the sheet") from error
+        if sheet_digest(key.rows) != key.digest:
+            raise DataError(f"{path}: its digest is not that of its rows; a key must stay as it was written")
+        return key
+
+
+def write_sheet(
+    rows: Sequence[Mapping[str, Any]],
+    path: Path,
+    *,
+    systems: tuple[str, str],
+    sentences: int,
+    seed: int,
+    evaluation: str,
+) -> Path:
+    """Draws `sentences` of the rows, without replacement, and writes sheet and key; returns the key's path.
+
+    `rows` have `id`, `source`, `reference` and a column for each system; the reference may be one of the systems, and
+    is not shown then. Raises DataError when a system is not there or the sheet is.
+    """
+    _check(rows, path, systems)
+    key_path = path.with_suffix(".key.json")
+    shown, drawn = [], {}
+    for row, first in _draw(rows, sentences, seed):
+        given = {
+            "id": row["id"],
+            "source": row["source"],
+            "reference": "" if REFERENCE in systems else row["reference"],
+            "A": row[systems[first]],
+            "B": row[systems[1 - first]],
+        }
+        shown.append(given)
+        drawn[row["id"]] = (first, row_digest(given))
+    key = Key(systems, seed, len(rows), evaluation, sheet_digest(drawn), drawn)
+    write_atomically(path, _csv(shown).encode(_ENCODING))
+    write_atomically(key_path, json.dumps({"format": FORMAT, **asdict(key)}, indent=1).encode())
+    return key_path
+
+
+def read_sheet(path: Path) -> list[dict[str, str]]:
+    """Rows of a filled sheet, by column, without the marks against formulas; `row` is the line as a spreadsheet has it.
+
+    Commas, semicolons and tabs are taken. Raises DataError when it cannot be read, or a column is missing.
+    """
+    try:
+        content = path.read_bytes().decode(_ENCODING)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read ({error}); save the sheet as CSV in UTF-8") from error
+    head, *records = list(csv.reader(io.StringIO(content, newline=""), delimiter=_delimiter(content))) or [[]]
+    if missing := [name for name in (*GIVEN, *TO_FILL) if name not in head]:
+        raise DataError(f"{path} lacks the columns {', '.join(missing)}; do not rename or remove columns of a sheet")
+    return [
+        {name: unescape(cell).strip() for name, cell in zip(head, record, strict=False)} | {"row": str(number)}
+        for number, record in enumerate(records, start=2)
+        if any(record)
+    ]
+
+
+def row_digest(row: Mapping[str, str]) -> str:
+    """Of what a row shows; space, which spreadsheets change, aside."""
+    texts = [" ".join((row[name] or "").split()) for name in GIVEN]
+    return bytes_digest(json.dumps(texts).encode())[:16]
+
+
+def sheet_digest(rows: Mapping[str, tuple[int, str]]) -> str:
+    """Of all rows of a sheet."""
+    return bytes_digest(json.dumps([[name, rows[name][1]] for name in sorted(rows)]).encode())[:32]
+
+
+def escape(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula; `unescape` undoes it."""
+    return f"'{text}" if text.lstrip("'").startswith(_FORMULA) else text
+
+
+def unescape(cell: str) -> str:
+    """The text of a cell."""
+    return cell.removeprefix("'") if cell.lstrip("'").startswith(_FORMULA) else cell
+
+
+def _check(rows: Sequence[Mapping[str, Any]], path: Path, systems: tuple[str, str]) -> None:
+    known = [name for name in rows[0] if name not in ("id", "source")] if rows else []
+    if missing := [name for name in systems if name not in known]:
+        raise DataError(f"the evaluation has no system {', '.join(missing)}; it has {', '.join(known)}")
+    if systems[0] == systems[1]:
+        raise DataError(f"{systems[0]} cannot be compared with itself; name two systems")
+    if path.exists():
+        raise DataError(f"{path} is there already, and may be filled; name another file")
+
+
+def _draw(rows: Sequence[Mapping[str, Any]], number: int, seed: int) -> Iterator[tuple[Mapping[str, Any], int]]:
+    """Some rows in random order, each with which system is A: 0 or 1."""
+    import numpy as np
+
+    random = np.random.default_rng(seed)
+    ordered = sorted(rows, key=lambda row: str(row["id"]))
+    chosen = random.permutation(len(ordered))[:number]
+    sides = random.integers(2, size=len(chosen))
+    for place, side in zip(chosen, sides, strict=True):
+        yield ordered[place], int(side)
+
+
+def _csv(rows: Sequence[Mapping[str, str]]) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow([*GIVEN, *TO_FILL])
+    for row in rows:
+        writer.writerow([*(escape(row[name] or "") for name in GIVEN), *("" for _ in TO_FILL)])
+    return text.getvalue()
+
+
+def _delimiter(content: str) -> str:
+    head = content.partition("\n")[0]
+    return max(",;\t", key=head.count)
