@@ -1,0 +1,55 @@
+"""Terms of an objective that need a teacher in memory: is there one, and do the layers exist that they compare?"""
+
+from collections.abc import Iterator, Mapping
+
+from pydantic import BaseModel
+
+from stages import student, teacher
+from stages.training.objective_config import ObjectiveConfig
+from stages.training.online.faults import online_faults
+from stages.training.online.layers import Shape
+from stages.training.online.named import named_terms
+from stages.training.schedules import always_zero
+
+# Kinds of teacher that come with an OpenNMT-py checkpoint.
+_WITH_CHECKPOINT = {"train", "opennmt"}
+_METHODS = {
+    "features": "feature distillation",
+    "attention": "attention distillation",
+    "relations": "relation distillation",
+    "sentences": "distillation of relations between sentences",
+    "contrastive": "contrastive distillation",
+}
+
+
+def online_term_faults(configs: Mapping[str, BaseModel]) -> Iterator[str]:
+    """A line for each; of a teacher that is not trained here, the shape is known only when it is read."""
+    given = configs.get("teacher")
+    known = given if isinstance(given, teacher.Config) else None
+    shape = Shape.of(known.model) if known is not None and known.kind == "train" else None
+    for node in ("student", "baseline"):
+        learner = configs.get(node)
+        if not isinstance(learner, student.Config):
+            continue
+        for key, objective in _objectives(learner):
+            if known is not None and known.kind not in _WITH_CHECKPOINT:
+                yield from (f"{node}.{key}.{fault}" for fault in _no_pytorch_teacher(objective, known.kind))
+            yield from (f"{node}.{key}.{fault}" for fault in online_faults(objective, Shape.of(learner.model), shape))
+
+
+def _objectives(learner: student.Config) -> Iterator[tuple[str, ObjectiveConfig]]:
+    yield "objective", learner.objective
+    for number, phase in enumerate(learner.phases):
+        if phase.objective is not None:
+            yield f"phases[{number}].objective", phase.objective
+
+
+def _no_pytorch_teacher(objective: ObjectiveConfig, kind: str) -> Iterator[str]:
+    only = "names only a CTranslate2 folder" if kind == "ctranslate2" else f"names only one of kind {kind!r}"
+    for named in named_terms(objective):
+        if not always_zero(named.term.weight):
+            yield (
+                f"{named.key}: {_METHODS[named.key.partition('[')[0]]} needs a PyTorch teacher; this recipe {only}: "
+                "train one here (teacher.kind = 'train'), name an OpenNMT-py checkpoint (teacher.kind = 'opennmt'), "
+                "or leave the term out"
+            )
