@@ -160,6 +160,7 @@ def test_it_learns_its_rows(tmp_path: Path) -> None:
     metrics = train(tmp_path, model=model, optimiser=optimiser)
     # Whoever knows the words but not the rows pays log 12 a word.
     assert metrics["cross_entropy"] < 0.4 * math.log(len(WORDS))
+    assert metrics["loss"] == pytest.approx(metrics["cross_entropy"], rel=1e-3)
 
 
 @pytest.mark.parametrize("validate_every", [0, 6])
