@@ -23,11 +23,12 @@ from stages.evaluation import attribution
 from stages.evaluation.closer import HeldOutRows, Options, look_closer
 from stages.evaluation.comet import Config as Comet
 from stages.evaluation.forced import Config as Forced
-from stages.evaluation.forced import forced_model
+from stages.evaluation.forced import ForcedModel
 from stages.evaluation.hallucinations import Config as Hallucinations
 from stages.evaluation.machine import describe_machine
 from stages.evaluation.quality import Scoring, bleu_tokenizer, compare_systems, score_systems
 from stages.evaluation.speed import Timing, time_systems
+from stages.teacher_model import TargetVocabulary
 from stages.tokenizer import load_tokenizer
 from stages.translate import BATCH_TOKENS, TextTranslator, load_translator, size_on_disk
 
@@ -81,6 +82,10 @@ class System:
     bytes: int
     quantization: str
     folder: Path
+
+    def vocabulary(self) -> TargetVocabulary:
+        """Its target vocabulary."""
+        return TargetVocabulary.read(self.folder, load_teacher_info(self.folder).end_token)
 
     def translate(self, lines: Sequence[str], batch_tokens: int) -> tuple[list[str], int]:
         """The translations, and how many target subwords they took."""
@@ -149,7 +154,7 @@ def _look_closer(
     columns = ("id", "source", "reference", "source_language", "target_language")
     held_out = HeldOutRows(*(rows[name].to_pylist() for name in columns))
     own = [system for name, system in systems.items() if name == system.role]
-    models = {system.role: forced_model(system.translator, system.folder) for system in own}
+    models = {system.role: ForcedModel(system.translator, system.vocabulary()) for system in own}
     options = Options(config.forced, config.hallucinations, config.comet)
     return look_closer(held_out, translated, models, options, scoring, machine)
 

@@ -1,7 +1,8 @@
-"""Raw logits of given targets through CTranslate2: any encoder-decoder model, one step after the other.
+"""Raw logits of given targets through CTranslate2.
 
-The target is given as prefix to a greedy search that may return its logits; beam search returns none
-(https://github.com/OpenNMT/CTranslate2/issues/1616) and is never used here.
+To an encoder-decoder model the target is given as prefix to a greedy search, step by step, which may return its
+logits; beam search returns none (https://github.com/OpenNMT/CTranslate2/issues/1616) and is never used here. A
+decoder-only model has all positions in one pass.
 """
 
 from collections.abc import Sequence
@@ -11,20 +12,31 @@ import numpy as np
 import numpy.typing as npt
 
 from data.errors import ModelError
-from stages.engine import TranslatorEngine
+from stages.engine import Engine, GeneratorEngine, TranslatorEngine
 
 if TYPE_CHECKING:
     from ctranslate2 import StorageView
 
 
+def forced_logits(
+    engine: Engine, sources: Sequence[Sequence[str]], targets: Sequence[Sequence[str]], vocabulary_size: int
+) -> npt.NDArray[np.float32]:
+    """[N, V]: logits of all positions of a batch, row by row; a row has one more than its target has tokens.
+
+    `sources` are tokens with all that the model wants around them, `targets` tokens alone, with an end to follow.
+    Raises ModelError when the model does not return them.
+    """
+    if isinstance(engine, GeneratorEngine):
+        return _continued_logits(engine, sources, targets, vocabulary_size)
+    if isinstance(engine, TranslatorEngine):
+        return logits_matrix(forced_steps(engine, sources, targets), vocabulary_size)
+    raise TypeError(f"{type(engine).__name__} is no engine of CTranslate2")
+
+
 def forced_steps(
     engine: TranslatorEngine, sources: Sequence[Sequence[str]], targets: Sequence[Sequence[str]]
 ) -> "list[StorageView]":
-    """Logits of all positions of a batch, row by row; a row has one more than its target has tokens, for the end.
-
-    `sources` are tokens with all that the model wants around them, `targets` tokens alone. They lie where they were
-    computed; `logits_matrix` takes them to the host. Raises ModelError when the model does not return them.
-    """
+    """The same of an encoder-decoder model, N of them, where they were computed; `logits_matrix` brings them here."""
     prefixes = [[*engine.target_prefix, *target] for target in targets]
     results = engine.translator.translate_batch(
         list(sources),
@@ -59,12 +71,33 @@ def logits_matrix(steps: "Sequence[StorageView]", vocabulary_size: int) -> npt.N
     return np.stack([row[:vocabulary_size] for row in rows])
 
 
+def _continued_logits(
+    engine: GeneratorEngine,
+    prompts: Sequence[Sequence[str]],
+    targets: Sequence[Sequence[str]],
+    vocabulary_size: int,
+) -> npt.NDArray[np.float32]:
+    pairs = list(zip(prompts, targets, strict=True))
+    found = engine.generator.forward_batch([[*prompt, *target] for prompt, target in pairs], return_log_probs=False)
+    logits = _values(found)  # [B, prompt + target, V]
+    # The first position of a target is what follows its prompt.
+    rows = [
+        logits[row, len(prompt) - 1 : len(prompt) + len(target), :vocabulary_size]
+        for row, (prompt, target) in enumerate(pairs)
+    ]
+    return np.concatenate(rows)
+
+
 def _on_host(row: "StorageView") -> npt.NDArray[np.float32]:
+    return _values(row).reshape(-1)
+
+
+def _values(view: "StorageView") -> npt.NDArray[np.float32]:
     import ctranslate2
 
-    if row.dtype != ctranslate2.DataType.float32:
-        row = row.to(ctranslate2.DataType.float32)
-    return np.asarray(row.to_device(ctranslate2.Device.cpu)).reshape(-1)
+    if view.dtype != ctranslate2.DataType.float32:
+        view = view.to(ctranslate2.DataType.float32)
+    return np.asarray(view.to_device(ctranslate2.Device.cpu))
 
 
 def _unusable(found: str) -> ModelError:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from data.language_tags import Direction
 from stages.evaluation import comet, forced, hallucinations
 from stages.evaluation.f1 import score_f1
 from stages.evaluation.fidelity import measure_fidelity
@@ -36,14 +37,14 @@ class Options:
 def look_closer(
     test: HeldOutRows,
     translated: Mapping[str, Sequence[str]],
-    models: Mapping[str, forced.ForcedModel | None],
+    models: Mapping[str, forced.ForcedModel],
     options: Options,
     scoring: Scoring,
     machine: tuple[int, str],
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Metrics by name, without those that were not asked for, and all flagged translations.
 
-    `translated` by system, `models` by role, None for one that cannot be forced; `machine` is threads and device.
+    `translated` by system, `models` by role; `machine` is threads and device.
     Metrics: token_f1, fidelity, hallucinations, forced, comet; see the module of each.
     """
     threads, device = machine
@@ -82,18 +83,17 @@ def _hallucinations(
 def _forced(
     test: HeldOutRows,
     translations: Sequence[str],
-    models: Mapping[str, forced.ForcedModel | None],
+    models: Mapping[str, forced.ForcedModel],
     config: forced.Config,
     scoring: Scoring,
     threads: int,
 ) -> dict[str, Any]:
-    usable = {role: model for role, model in models.items() if model is not None}
-    reason = "a decoder-only model; only encoder-decoder models are forced"
-    found: dict[str, Any] = {"not_forced": {role: reason for role in models if role not in usable}}
     # Ids are hashes, so the first by id are a random sample that does not change from run to run.
     chosen = sorted(range(len(test.ids)), key=lambda row: test.ids[row])[: config.sentences]
     texts = {"reference": test.references, "teacher": translations}
-    for name in config.on if usable else ():
-        pair = [[column[row] for row in chosen] for column in (test.sources, texts[name])]
-        found[name] = forced.measure_forcing(usable, *pair, config, scoring, threads)
+    pairs = [Direction(*pair) for pair in zip(test.source_languages, test.target_languages, strict=True)]
+    found = {}
+    for name in config.on:
+        sources, targets, languages = ([column[row] for row in chosen] for column in (test.sources, texts[name], pairs))
+        found[name] = forced.measure_forcing(models, sources, targets, config, scoring, threads, languages)
     return found

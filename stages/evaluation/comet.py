@@ -55,11 +55,14 @@ def score_comet(
     except AbsentError as absent:
         return {"model": config.model, "absent": str(absent)}
     model = _load(path)
+    gpus, kind = (1, "gpu") if device == "cuda" else (0, "cpu")
     found = {}
     for name, lines in hypotheses.items():
         rows = zip(sources, lines, references, strict=True)
         samples = [{"src": source, "mt": line, "ref": reference} for source, line, reference in rows]
-        predicted = model.predict(samples, batch_size=config.batch_size, gpus=int(device == "cuda"), progress_bar=False)
+        predicted = model.predict(
+            samples, batch_size=config.batch_size, gpus=gpus, accelerator=kind, progress_bar=False
+        )
         scores = [float(score) for score in predicted.scores]
         interval = mean_interval(scores, scoring.samples, scoring.seed)
         found[name] = {"comet": sum(scores) / len(scores), "comet_interval": interval}

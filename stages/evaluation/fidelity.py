@@ -9,8 +9,6 @@ from typing import Any
 
 from stages.evaluation.quality import Scoring, score_systems
 
-_SCORES = ("bleu", "chrf")
-
 
 def measure_fidelity(translated: Mapping[str, Sequence[str]], scoring: Scoring) -> dict[str, dict[str, Any]]:
     """Of every system but the teacher, BLEU and chrF with the teacher's translations as references.
@@ -20,10 +18,8 @@ def measure_fidelity(translated: Mapping[str, Sequence[str]], scoring: Scoring) 
     """
     teacher = translated["teacher"]
     others = {name: lines for name, lines in translated.items() if name != "teacher"}
-    found = {}
-    for name, scores in score_systems(others, teacher, scoring).items():
-        kept = {key: scores[key] for metric in _SCORES for key in (metric, f"{metric}_interval")}
-        equal = sum(text == expected for text, expected in zip(others[name], teacher, strict=True))
-        signatures = {metric: scores["signatures"][metric] for metric in _SCORES}
-        found[name] = kept | {"equal": equal, "sentences": len(teacher), "signatures": signatures}
+    found = score_systems(others, teacher, scoring, ("bleu", "chrf"))
+    for name, lines in others.items():
+        found[name]["equal"] = sum(text == expected for text, expected in zip(lines, teacher, strict=True))
+        found[name]["sentences"] = len(teacher)
     return found

@@ -6,9 +6,8 @@ before, and not what it would have said itself. All systems compute as they ship
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -16,12 +15,13 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from data.errors import ModelError
-from stages.engine import TranslatorEngine
+from data.language_tags import Direction
+from stages.directions import ANY, grouped
 from stages.evaluation.quality import Scoring
 from stages.evaluation.resampling import ratio_interval
-from stages.forced_logits import forced_steps, logits_matrix
+from stages.forced_logits import forced_logits
 from stages.teacher_model import TargetVocabulary, token_batches
-from stages.tokenizer import Tokenizer
+from stages.teacher_prompt import encode_sources
 from stages.training.vocabulary import Vocabulary, student_ids
 from stages.translate import TextTranslator
 
@@ -54,51 +54,46 @@ class Config(BaseModel):
 
 @dataclass(frozen=True)
 class Pair:
-    """Tokens of a source, with what the model wants around them, and of the target that is forced."""
+    """Tokens of a source, with all that the model wants around them, and of the target that is forced."""
 
     source: tuple[str, ...]
+    # Of the source's tokens, those around it not counted.
+    source_length: int
     target: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class ForcedModel:
-    """A system that can be forced: an encoder-decoder model with all that belongs to it."""
+    """A system with all that is needed to force a target on it."""
 
-    engine: TranslatorEngine
-    tokenizer: Tokenizer
-    source_prefix: tuple[str, ...]
-    source_suffix: tuple[str, ...]
+    translator: TextTranslator
     vocabulary: TargetVocabulary
+
+    def toward(self, direction: Direction) -> "ForcedModel":
+        """The same as it is asked in one direction."""
+        return replace(self, translator=self.translator.toward(direction))
+
+    def is_tagged(self) -> bool:
+        """Whether it must be told the direction."""
+        return self.translator.info.is_tagged()
 
     def encode(self, sources: Sequence[str], targets: Sequence[str]) -> list[Pair]:
         """Subwords of each source, with all that belongs around them, and of its target."""
-        found = self.tokenizer.encode_source(sources), self.tokenizer.encode_target(targets)
+        asked, tokenizer = self.translator, self.translator.tokenizer
+        (empty, *found) = encode_sources(["", *sources], tokenizer, asked.prompt)
         return [
-            Pair((*self.source_prefix, *source, *self.source_suffix), tuple(target))
-            for source, target in zip(*found, strict=True)
+            Pair((*asked.source_prefix, *source, *asked.source_suffix), len(source) - len(empty), tuple(target))
+            for source, target in zip(found, tokenizer.encode_target(targets), strict=True)
         ]
 
     def log_probs(self, pairs: Sequence[Pair]) -> Array:
         """[N, V]: natural log-probabilities at all positions of some pairs, row by row; N counts an end for each."""
-        steps = forced_steps(self.engine, [pair.source for pair in pairs], [pair.target for pair in pairs])
-        logits = logits_matrix(steps, self.vocabulary.size).astype(np.float64)
+        sources, targets = [pair.source for pair in pairs], [pair.target for pair in pairs]
+        logits = forced_logits(self.translator.model, sources, targets, self.vocabulary.size).astype(np.float64)
         np.maximum(logits, _LOWEST_LOGIT, out=logits)
         logits -= logits.max(axis=1, keepdims=True)
         logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
         return logits
-
-
-def forced_model(translator: TextTranslator, folder: Path) -> ForcedModel | None:
-    """The model of a folder that was loaded as `translator`; None for one that is no encoder-decoder."""
-    if not isinstance(translator.model, TranslatorEngine):
-        return None
-    return ForcedModel(
-        engine=translator.model,
-        tokenizer=translator.tokenizer,
-        source_prefix=translator.source_prefix,
-        source_suffix=translator.source_suffix,
-        vocabulary=TargetVocabulary.read(folder),
-    )
 
 
 @dataclass(frozen=True)
@@ -111,7 +106,7 @@ class Bridge:
     @classmethod
     def between(cls, teacher: ForcedModel, model: ForcedModel) -> "Bridge":
         """None where positions or tokens of the two are not the same."""
-        if teacher.tokenizer.digest() != model.tokenizer.digest():
+        if teacher.translator.tokenizer.digest() != model.translator.tokenizer.digest():
             return cls(None, "its tokenizer is not the teacher's, so that their positions are not the same")
         try:
             ids = student_ids(teacher.vocabulary.tokens, Vocabulary(model.vocabulary.tokens), teacher.vocabulary.end)
@@ -144,35 +139,42 @@ def measure_forcing(
     config: Config,
     scoring: Scoring,
     threads: int,
+    directions: Sequence[Direction] = (),
 ) -> dict[str, Any]:
     """What every system gives to the tokens of `targets`, and how far it is from the teacher while it does.
 
     {"sentences", "left_out", "systems": {role: token accuracy in percent with the counts behind it, cross-entropy in
     nats a position}, "against_teacher": {role: KL(teacher || system) in nats a position over the teacher's whole
     vocabulary, agreement of the most probable tokens in percent; or the reason why they cannot be had}}, with 95%
-    intervals by bootstrap over sentences. Raises ModelError when a model cannot be forced.
+    intervals by bootstrap over sentences. `directions`: of each row, for models with language tags. Raises ModelError
+    when a model cannot be forced.
     """
-    encoded = {role: model.encode(sources, targets) for role, model in models.items()}
     teacher = models.get(TEACHER)
     others = {role: model for role, model in models.items() if teacher and role != TEACHER}
     bridges = {role: Bridge.between(models[TEACHER], model) for role, model in others.items()}
-    rows = [row for row in range(len(sources)) if all(_fits(pairs[row], config) for pairs in encoded.values())]
-    batches = _batches(rows, encoded, max(model.vocabulary.size for model in models.values()))
     tallies = {role: Tally() for role in models}
+    tagged, forced = any(model.is_tagged() for model in models.values()), 0
     with ThreadPoolExecutor(threads) as pool:
-        for found in pool.map(partial(_force, models, encoded, bridges), batches):
-            for role, tally in found.items():
-                tallies[role].add(tally)
+        for direction, places in grouped(directions if tagged else [ANY] * len(sources)):
+            asked = {role: model.toward(direction) for role, model in models.items()}
+            texts = [[column[place] for place in places] for column in (sources, targets)]
+            encoded = {role: model.encode(*texts) for role, model in asked.items()}
+            rows = [row for row in range(len(places)) if all(_fits(pairs[row], config) for pairs in encoded.values())]
+            batches = _batches(rows, encoded, max(model.vocabulary.size for model in models.values()))
+            for found in pool.map(partial(_force, asked, encoded, bridges), batches):
+                for role, tally in found.items():
+                    tallies[role].add(tally)
+            forced += len(rows)
     return {
-        "sentences": len(rows),
-        "left_out": len(sources) - len(rows),
+        "sentences": forced,
+        "left_out": len(sources) - forced,
         "systems": {role: _alone(tally, scoring) for role, tally in tallies.items()},
         "against_teacher": {role: _apart(tallies[role], bridge, scoring) for role, bridge in bridges.items()},
     }
 
 
 def _fits(pair: Pair, config: Config) -> bool:
-    return 0 < len(pair.source) <= config.longest and len(pair.target) < config.longest
+    return 0 < pair.source_length <= config.longest and len(pair.target) < config.longest
 
 
 def _batches(rows: Sequence[int], encoded: Mapping[str, Sequence[Pair]], vocabulary_size: int) -> Iterator[list[int]]:

@@ -12,6 +12,7 @@ from data.errors import DataError
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric
 
+METRICS = ("bleu", "chrf", "ter")
 # sacrebleu's own tokenisation splits on spaces and punctuation: wrong where words are not spaced.
 _BLEU_TOKENIZERS = {"zh": "zh", "ja": "char", "ko": "char", "th": "char", "km": "char", "lo": "char", "my": "char"}
 
@@ -38,28 +39,53 @@ def build_metrics(tokenizer: str) -> dict[str, "Metric"]:
 
 
 def score_systems(
-    hypotheses: Mapping[str, Sequence[str]], references: Sequence[str], scoring: Scoring
+    hypotheses: Mapping[str, Sequence[str]],
+    references: Sequence[str],
+    scoring: Scoring,
+    metrics: Sequence[str] = METRICS,
 ) -> dict[str, dict[str, Any]]:
     """Corpus scores, 0..100, with 95% intervals by bootstrap resampling.
 
-    {system: {metric: score, "<metric>_interval": [low, high], "signatures": {metric: signature}}} for bleu, chrf, ter.
+    {system: {metric: score, "<metric>_interval": [low, high], "signatures": {metric: signature}}} for each metric.
     Raises DataError when a system has not one hypothesis for each reference: sacrebleu would score what is there.
     """
     _check_lengths(hypotheses, references)
     with _sacrebleu_seed(scoring.seed):
-        return {name: _score(lines, references, scoring) for name, lines in hypotheses.items()}
+        return {name: _score(lines, references, scoring, metrics) for name, lines in hypotheses.items()}
 
 
-def _score(hypotheses: Sequence[str], references: Sequence[str], scoring: Scoring) -> dict[str, Any]:
+def _score(
+    hypotheses: Sequence[str], references: Sequence[str], scoring: Scoring, metrics: Sequence[str]
+) -> dict[str, Any]:
     scores: dict[str, Any] = {}
     signatures = {}
-    for key, metric in build_metrics(scoring.tokenizer).items():
-        score = metric.corpus_score(hypotheses, [references], n_bootstrap=scoring.samples)
+    built = build_metrics(scoring.tokenizer)
+    for key in metrics:
+        metric = built[key]
+        score = _score_with_interval(metric, hypotheses, references, scoring.samples)
         signatures[key] = str(metric.get_signature())
         spoken = json.loads(score.format(width=6, signature=signatures[key], is_json=True))
         mean, half_width = spoken.get("confidence_mean", score.score), spoken.get("confidence_var", 0.0)
         scores |= {key: float(score.score), f"{key}_interval": [mean - half_width, mean + half_width]}
     return {**scores, "signatures": signatures}
+
+
+def _score_with_interval(metric: "Metric", hypotheses: Sequence[str], references: Sequence[str], samples: int) -> Any:
+    """sacrebleu's `corpus_score(..., n_bootstrap=samples)`, step by step.
+
+    As a whole it fails on systems that match nothing in some resamples: their score is a Python float among numpy's,
+    and `statistics.mean` takes no such mixture.
+    """
+    from sacrebleu.significance import _bootstrap_resample
+
+    score = metric.corpus_score(hypotheses, [references])
+    statistics = metric._extract_corpus_statistics(hypotheses, [references])
+    metric.n_bootstrap = samples
+    metric.seed, resampled = _bootstrap_resample(statistics, metric, samples)
+    for one in resampled:
+        one.score = float(one.score)
+    score.estimate_ci(resampled)
+    return score
 
 
 def compare_systems(

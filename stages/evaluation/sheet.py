@@ -69,10 +69,10 @@ def write_sheet(
     """Draws `sentences` of the rows, without replacement, and writes sheet and key; returns the key's path.
 
     `rows` have `id`, `source`, `reference` and a column for each system; the reference may be one of the systems, and
-    is not shown then. Raises DataError when a system is not there or the sheet is.
+    is not shown then. Raises DataError when a system is not there, or a file of one of the names is.
     """
-    _check(rows, path, systems)
     key_path = path.with_suffix(".key.json")
+    _check(rows, (path, key_path), systems)
     shown, drawn = [], {}
     for row, first in _draw(rows, sentences, seed):
         given = {
@@ -130,14 +130,14 @@ def unescape(cell: str) -> str:
     return cell.removeprefix("'") if cell.lstrip("'").startswith(_FORMULA) else cell
 
 
-def _check(rows: Sequence[Mapping[str, Any]], path: Path, systems: tuple[str, str]) -> None:
+def _check(rows: Sequence[Mapping[str, Any]], paths: Sequence[Path], systems: tuple[str, str]) -> None:
     known = [name for name in rows[0] if name not in ("id", "source")] if rows else []
     if missing := [name for name in systems if name not in known]:
         raise DataError(f"the evaluation has no system {', '.join(missing)}; it has {', '.join(known)}")
     if systems[0] == systems[1]:
         raise DataError(f"{systems[0]} cannot be compared with itself; name two systems")
-    if path.exists():
-        raise DataError(f"{path} is there already, and may be filled; name another file")
+    if there := [path for path in paths if path.exists()]:
+        raise DataError(f"{there[0]} is there already, and may be of a sheet that is being filled; name another file")
 
 
 def _draw(rows: Sequence[Mapping[str, Any]], number: int, seed: int) -> Iterator[tuple[Mapping[str, Any], int]]:

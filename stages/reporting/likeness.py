@@ -47,7 +47,7 @@ def _row(name: str, metrics: Metrics) -> dict[str, Any]:
     forced, apart = _accuracy(name, metrics), _divergence(name, metrics)
     comet = metrics.get("comet", {}).get("systems", {}).get(name)
     return {
-        "name": f"{system['role'].capitalize()}, {text.decoding(system['beam'])}",
+        "name": f"{text.role(system)}, {text.decoding(system['beam'])}",
         "role": system["role"],
         "aside": name not in _ROLES,
         "f1": _scored(metrics["token_f1"].get(name), "f1"),
@@ -100,7 +100,6 @@ def _note(metrics: Metrics) -> Iterator[str]:
             "the whole vocabulary."
         )
     reasons = {role: found["reason"] for role, found in led.get("against_teacher", {}).items() if "reason" in found}
-    reasons |= metrics.get("forced", {}).get("not_forced", {})
     yield from (f"Not given for the {role}: {reason}." for role, reason in reasons.items())
     comet = metrics.get("comet")
     if comet:

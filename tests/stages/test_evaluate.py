@@ -16,6 +16,7 @@ from stages.conversion import convert_checkpoint
 from stages.evaluate import Config, run
 from stages.export import Config as ExportConfig
 from stages.export import run as export
+from stages.tokenizer import load_tokenizer
 from stages.translate import load_translator, translate_lines
 from tests.fixtures.artifacts import closed, new_artifact
 from tests.fixtures.tiny_student import (
@@ -142,11 +143,36 @@ def test_what_was_measured_says_on_what(evaluated: Any) -> None:
     assert json.loads((output.path() / "metrics.json").read_text(encoding="utf-8")) == json.loads(json.dumps(metrics))
 
 
+def test_what_a_closer_look_finds_is_of_the_same_sentences(evaluated: Any) -> None:
+    parts, output, metrics = evaluated
+    table = output.read_shard("translations-00000")
+    lines = {name: table[name].to_pylist() for name in ("teacher", "student", "reference")}
+    fidelity = metrics["fidelity"]
+    assert set(fidelity) == {"student", "baseline", "teacher_beam1", "student_beam3"}
+    assert fidelity["student"]["chrf"] == pytest.approx(CHRF().corpus_score(lines["student"], [lines["teacher"]]).score)
+    assert set(metrics["token_f1"]) == set(metrics["systems"])
+    tokenizer = load_tokenizer(parts["tokenizer"].path())
+    for name, texts in (("reference", lines["reference"]), ("teacher", lines["teacher"])):
+        forced, positions = metrics["forced"][name], sum(len(row) + 1 for row in tokenizer.encode_target(texts))
+        assert {role: found["positions"] for role, found in forced["systems"].items()} == dict.fromkeys(
+            ("teacher", "student", "baseline"), positions
+        )
+        assert forced["against_teacher"]["student"]["kl"] > 0
+    flagged = [json.loads(line) for line in (output.path() / "flagged.jsonl").read_text(encoding="utf-8").splitlines()]
+    for name, counts in metrics["hallucinations"]["systems"].items():
+        assert counts["any"]["count"] == len({flag["id"] for flag in flagged if flag["system"] == name})
+    assert metrics["hallucinations"]["systems"]["reference"]["any"] == {"count": 0, "of": 3}
+    assert "comet" not in metrics
+
+
 def test_without_baseline_and_with_one_beam_two_systems_are_left(tmp_path: Path) -> None:
     parts = inputs(tmp_path)
     del parts["export_baseline"]
-    config = Config(teacher_beam=1, repeats=1, bootstrap_samples=100, timed_sentences=2, threads=1)
+    left_out = {"forced": {"on": []}, "hallucinations": {"enabled": False}}
+    options = {"teacher_beam": 1, "repeats": 1, "bootstrap_samples": 100, "timed_sentences": 2, "threads": 1}
+    config = Config.model_validate(options | left_out)
     metrics = run(parts, config, new_artifact(tmp_path / "store", "evaluate"), Runtime(threads=2))
+    assert not {"forced", "hallucinations", "comet"} & set(metrics)
     assert set(metrics["systems"]) == {"teacher", "student"}
     assert set(metrics["ratios"]) == {
         "chrf_vs_teacher",

@@ -83,6 +83,16 @@ def test_interval_covers_the_true_difference_as_often_as_it_says() -> None:
     assert 16 <= held <= 20
 
 
+def test_a_system_that_matches_nothing_now_and_then_has_an_interval() -> None:
+    """sacrebleu's own bootstrap fails on it: resamples without any match score 0 in another type."""
+    lines = ["x y z q"] * 3 + [REFERENCES[3]]
+    found = score_systems({"student": lines}, REFERENCES[:4], Scoring("13a", 200, SEED))["student"]
+    for key, metric in (("bleu", BLEU()), ("chrf", CHRF()), ("ter", TER())):
+        assert found[key] == pytest.approx(metric.corpus_score(lines, [REFERENCES[:4]]).score)
+        low, high = found[f"{key}_interval"]
+        assert low < high
+
+
 def test_equal_output_is_no_difference() -> None:
     pair = {"a": SYSTEMS["teacher"], "b": list(SYSTEMS["teacher"])}
     [row] = compare_systems(pair, REFERENCES, [("a", "b")], Scoring("13a", 100, SEED))
