@@ -15,7 +15,8 @@ def source_mask(batch: dict[str, Any]) -> Tensor:
 
 def target_mask(batch: dict[str, Any]) -> Tensor:
     """Which positions [B, T] of the decoder predict a token of the target, `</s>` included."""
-    return batch["tgt"][:, 1:, 0] != PADDING_ID
+    mask: Tensor = batch["tgt"][:, 1:, 0] != PADDING_ID
+    return mask
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:

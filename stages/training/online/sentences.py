@@ -6,7 +6,7 @@ Both losses are Huber's between relations, which have no width: no projection is
 import torch
 from torch import Tensor
 
-# Below the square of any distance that matters; keeps the gradient of a root at two equal states from being infinite.
+# Below the square of any distance that matters: two states so near are one, or a root's gradient would be infinite.
 _SMALLEST = 1e-12
 
 
@@ -53,5 +53,6 @@ def _distances(states: Tensor) -> Tensor:
 def _cosines(states: Tensor) -> Tensor:
     """[j, i, k]: cosine of the angle at state j between the ways to i and to k."""
     ways = states[None, :, :] - states[:, None, :]
-    ways = ways / ways.square().sum(2, keepdim=True).clamp_min(_SMALLEST).sqrt()
+    squares = ways.square().sum(2, keepdim=True)
+    ways = ways / torch.where(squares > _SMALLEST, squares, 1.0).sqrt()
     return ways @ ways.transpose(1, 2)

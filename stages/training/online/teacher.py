@@ -42,7 +42,9 @@ class OnlineTeacher:
     ) -> "OnlineTeacher":
         """The teacher of a folder that has an OpenNMT-py checkpoint; raises ModelError when it cannot be used here."""
         info = load_teacher_info(folder)
-        tags = [name for name in ("source_prefix", "source_suffix", "target_prefix") if getattr(info, name)]
+        # Tags that hang on the direction are the student's as well: its batches have them.
+        static = info.model_copy(update={"source_prefix": () if info.is_tagged() else info.source_prefix})
+        tags = [name for name in ("source_prefix", "source_suffix", "target_prefix") if getattr(static, name)]
         if tags:
             raise ModelError(
                 f"{folder}: the teacher wants {', '.join(tags)} around each sentence, so its positions are not the "

@@ -1,0 +1,67 @@
+"""Terms that need a teacher in memory, told when the recipe is read and not when the student trains."""
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from pipeline.cross_faults import cross_faults
+from stages import student, teacher
+
+TERMS: dict[str, Any] = {
+    "features": "feature distillation",
+    "attention": "attention distillation",
+    "relations": "relation distillation",
+    "sentences": "distillation of relations between sentences",
+    "contrastive": "contrastive distillation",
+}
+
+
+def recipe(kind: str, **options: Any) -> dict[str, BaseModel]:
+    path = {} if kind == "train" else {"path": "somewhere"}
+    return {
+        "teacher": teacher.Config.model_validate({"kind": kind, **path, **options.pop("teacher", {})}),
+        "student": student.Config.model_validate(options),
+    }
+
+
+@pytest.mark.parametrize("section", list(TERMS))
+def test_each_term_needs_a_pytorch_teacher(section: str) -> None:
+    (fault,) = cross_faults(recipe("ctranslate2", objective={section: [{}]}))
+    wanted = f"{TERMS[section]} needs a PyTorch teacher; this recipe names only a CTranslate2 folder: "
+    assert fault.startswith(f"student.objective.{section}[0]: {wanted}")
+    assert "teacher.kind = 'opennmt'" in fault
+    for kind in ("train", "opennmt"):
+        assert cross_faults(recipe(kind, objective={section: [{}]})) == []
+
+
+def test_another_toolkits_teacher_is_named() -> None:
+    (fault,) = cross_faults(recipe("marian", objective={"features": [{}]}))
+    assert "needs a PyTorch teacher; this recipe names only one of kind 'marian': " in fault
+
+
+def test_a_term_that_never_weighs_anything_needs_no_teacher() -> None:
+    assert cross_faults(recipe("ctranslate2", objective={"features": [{"weight": 0}]})) == []
+
+
+def test_phases_are_looked_at_too() -> None:
+    later = {"begin": 5, "objective": {"relations": [{"layers": [[1, 9]]}]}}
+    faults = cross_faults(recipe("ctranslate2", phases=[{"begin": 3}, later]))
+    assert [fault.partition(":")[0] for fault in faults] == ["student.phases[1].objective.relations[0]"]
+
+
+def test_a_baseline_that_asks_for_terms_is_looked_at_too() -> None:
+    configs = recipe("ctranslate2")
+    configs["baseline"] = student.Config.model_validate({"data": "reference", "objective": {"features": [{}]}})
+    assert [fault.partition(":")[0] for fault in cross_faults(configs)] == ["baseline.objective.features[0]"]
+
+
+@pytest.mark.parametrize(("kind", "count"), [("train", 2), ("opennmt", 1)])
+def test_layers_are_compared_with_the_models_that_the_recipe_describes(kind: str, count: int) -> None:
+    """The student has 2 layers; of a teacher the recipe only knows what it trains itself: 3."""
+    faults = cross_faults(recipe(kind, objective={"features": [{"layers": [[3, 1]]}, {"layers": [[1, 4]]}]}))
+    told = [
+        "student.objective.features[0].layers: the student's encoder has 2 layers, and layer 3 is asked for",
+        "student.objective.features[1].layers: the teacher's encoder has 3 layers, and layer 4 is asked for",
+    ]
+    assert faults == told[:count]

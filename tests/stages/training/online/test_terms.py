@@ -1,0 +1,229 @@
+"""Terms on real models: the right tensors, positions and weights, and no more work than was asked for."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from data.errors import ModelError
+from stages.training.model import Transformer
+from stages.training.objective_config import ObjectiveConfig
+from stages.training.online.taps import Tap, Taps
+from stages.training.online.teacher import OnlineTeacher
+from stages.training.online.terms import OnlineTerms
+from tests.stages.training.online.models import LARGE, SMALL, VOCABULARY, batch_of, forward, model
+
+STACKS = ("encoder", "decoder")
+KINDS = ("encoder_self", "decoder_self", "cross")
+ROW_LENGTHS = {"encoder": (4, 1, 2, 3), "decoder": (2, 5, 3, 4)}
+
+
+def objective(**sections: Any) -> ObjectiveConfig:
+    return ObjectiveConfig.model_validate(sections)
+
+
+# One term of every option, those that have no zero left out.
+EVERY = objective(
+    features=[{"stack": stack, "distance": distance} for stack in STACKS for distance in ("mse", "cosine")],
+    attention=[{"kind": kind, "divergence": divergence} for kind in KINDS for divergence in ("kl", "mse")],
+    relations=[{"stack": stack} for stack in STACKS],
+    sentences=[{"stack": stack, "relation": relation} for stack in STACKS for relation in ("distance", "angle")],
+)
+
+
+def teacher(network: Transformer) -> OnlineTeacher:
+    return OnlineTeacher(network, VOCABULARY, VOCABULARY, bfloat16=False)
+
+
+def terms_of(
+    online: OnlineTerms, network: Transformer, asked: ObjectiveConfig, batch: dict[str, Any], step: int = 1
+) -> dict[str, Tensor]:
+    online.begin(asked, step)
+    network.module.train()
+    forward(network, batch)
+    return online.terms(batch, asked, step)
+
+
+def compared(asked: ObjectiveConfig, batch: dict[str, Any] | None = None, large: Any = LARGE) -> dict[str, Tensor]:
+    """All terms of a small student beside a large teacher."""
+    network = model()
+    torch.manual_seed(0)
+    online = OnlineTerms(network, teacher(model(large, seed=1)), [asked])
+    return terms_of(online, network, asked, batch or batch_of())
+
+
+def states(network: Transformer, tap: Tap) -> Tensor:
+    taps = Taps(network.module.eval())
+    taps.watch([tap])
+    forward(network, batch_of())
+    return taps.take()[tap].detach().double()
+
+
+def rows(values: Tensor, stack: str) -> Tensor:
+    return torch.cat([values[row, :length] for row, length in enumerate(ROW_LENGTHS[stack])])
+
+
+def test_a_student_that_is_its_teacher_costs_nothing() -> None:
+    network = model()
+    online = OnlineTerms(network, teacher(model()), [EVERY])
+    assert not list(online.parameters())
+    found = terms_of(online, network, EVERY, batch_of())
+    assert len(found) == 16
+    for name, value in found.items():
+        assert float(value.detach()) == pytest.approx(0, abs=1e-6), name
+
+
+def test_another_teacher_costs_something_whatever_is_compared() -> None:
+    asked = EVERY.model_copy(update={"contrastive": objective(contrastive=[{}]).contrastive})
+    found = compared(asked)
+    assert len(found) == 17
+    assert all(float(value.detach()) > 1e-6 for value in found.values())
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_features_of_chosen_layers_with_a_projection(stack: str) -> None:
+    asked = objective(features=[{"stack": stack, "layers": [[1, 2], [2, 3]], "weight": 0.3}])
+    network = model()
+    online = OnlineTerms(network, teacher(model(LARGE, seed=1)), [asked])
+    (found,) = terms_of(online, network, asked, batch_of()).values()
+    maps = dict(online.named_parameters())
+    wanted = []
+    for ours, theirs in ((1, 2), (2, 3)):
+        (weight,) = [value.detach().double() for name, value in maps.items() if f"_{ours}_{theirs}." in name]
+        projected = rows(states(model(), Tap("states", stack, ours)), stack) @ weight.t()
+        goal = rows(states(model(LARGE, seed=1), Tap("states", stack, theirs)), stack)
+        wanted.append((projected - goal).square().mean())
+    assert float(found.detach()) == pytest.approx(0.3 * float(sum(wanted)) / 2, rel=1e-5)
+
+
+def test_contrast_is_between_projected_means_of_sentences() -> None:
+    asked = objective(contrastive=[{"stack": "decoder", "temperature": 0.5}])
+    network = model()
+    online = OnlineTerms(network, teacher(model(LARGE, seed=1)), [asked])
+    (found,) = terms_of(online, network, asked, batch_of()).values()
+    (weight,) = online.parameters()
+    means = []
+    for values in (
+        states(model(), Tap("states", "decoder", 2)),
+        states(model(LARGE, seed=1), Tap("states", "decoder", 3)),
+    ):
+        means.append([values[row, :length].mean(0) for row, length in enumerate(ROW_LENGTHS["decoder"])])
+    ours = [weight.detach().double() @ each for each in means[0]]
+    cosines = [[a @ b / (a.norm() * b.norm()) / 0.5 for b in means[1]] for a in ours]
+    wanted = sum(torch.stack(row).logsumexp(0) - row[own] for own, row in enumerate(cosines)) / 4
+    assert float(found.detach()) == pytest.approx(float(wanted), rel=1e-5)
+
+
+def test_relation_heads_follow_the_recipe() -> None:
+    """Two heads of relations are not four; the student's own number is the default."""
+    default, two, four = (
+        float(compared(objective(relations=[term]))["relations_encoder"].detach())
+        for term in ({}, {"heads": 2}, {"heads": 4})
+    )
+    assert default == two != four
+
+
+@pytest.mark.parametrize("unequal_heads", ["mean", "learned"])
+def test_heads_that_differ_are_averaged_or_mixed(unequal_heads: str) -> None:
+    asked = objective(attention=[{"kind": "cross", "unequal_heads": unequal_heads, "layers": "last"}])
+    network = model()
+    online = OnlineTerms(network, teacher(model(LARGE, seed=1)), [asked])
+    (found,) = terms_of(online, network, asked, batch_of()).values()
+    assert [tuple(each.shape) for each in online.parameters()] == ([(3, 2)] if unequal_heads == "learned" else [])
+    ours = states(model(), Tap("cross_attention", "decoder", 2)).mean(1, keepdim=True)
+    theirs = states(model(LARGE, seed=1), Tap("cross_attention", "decoder", 3))
+    theirs = theirs if unequal_heads == "learned" else theirs.mean(1, keepdim=True)
+    # A mixture begins as the mean, so each head of the teacher is compared with that.
+    gaps = (
+        torch.where(theirs > 0, theirs * (theirs.clamp_min(1e-300) / ours.clamp_min(1e-300)).log(), 0.0).sum(3).mean(1)
+    )
+    assert float(found.detach()) == pytest.approx(float(rows(gaps, "decoder").mean()), rel=1e-5)
+
+
+def test_more_padding_changes_no_term() -> None:
+    found, wider = compared(EVERY), compared(EVERY, batch_of(wider=3))
+    for name, value in found.items():
+        torch.testing.assert_close(wider[name], value, rtol=1e-5, atol=1e-7, msg=name)
+
+
+def test_a_batch_costs_the_mean_over_the_positions_of_its_rows() -> None:
+    asked = EVERY.model_copy(update={"sentences": ()})
+    found = compared(asked)
+    single = [compared(asked, batch_of(row)) for row in range(4)]
+    for name, value in found.items():
+        lengths = ROW_LENGTHS["encoder" if "encoder" in name else "decoder"]
+        wanted = sum(length * row[name] for length, row in zip(lengths, single, strict=True)) / sum(lengths)
+        torch.testing.assert_close(value, wanted, rtol=1e-5, atol=1e-7, msg=name)
+
+
+def test_gradients_reach_the_student_and_the_maps_and_not_the_teacher() -> None:
+    asked = objective(features=[{}], attention=[{"unequal_heads": "learned"}], relations=[{}])
+    network, other = model(), model(LARGE, seed=1)
+    online = OnlineTerms(network, teacher(other), [asked])
+    sum(terms_of(online, network, asked, batch_of()).values()).backward()
+    assert network.module.encoder.transformer[0].self_attn.linear_query.weight.grad.any()
+    assert len(list(online.parameters())) == 4
+    assert all(each.grad is not None and each.grad.any() for each in online.parameters())
+    assert all(each.grad is None for each in other.module.parameters())
+    assert network.module.decoder.layer_norm.weight.grad is None
+
+
+class Counting(OnlineTeacher):
+    runs = 0
+
+    def collect(self, *arguments: Any) -> dict[Tap, Tensor]:
+        self.runs += 1
+        return super().collect(*arguments)
+
+
+def hooks(network: Transformer) -> int:
+    return sum(len(part._forward_hooks) for part in network.module.modules())
+
+
+def test_a_term_costs_nothing_in_steps_that_do_not_weigh_it() -> None:
+    later = {"start": 0, "end": 0.5, "course": "step", "until": 3}
+    asked = objective(features=[{"weight": later}], relations=[{"weight": 0}])
+    network = model()
+    beside = Counting(model(LARGE, seed=1), VOCABULARY, VOCABULARY, bfloat16=False)
+    online = OnlineTerms(network, beside, [asked])
+    assert terms_of(online, network, asked, batch_of(), step=2) == {}
+    assert (hooks(network), beside.runs) == (0, 0)
+    found = terms_of(online, network, asked, batch_of(), step=3)
+    assert found.keys() == {"features_encoder"}
+    assert (hooks(network), beside.runs) == (2, 1)
+    online.begin(asked, 2)
+    assert hooks(network) == 0
+
+
+def test_the_teacher_runs_once_for_all_terms() -> None:
+    network = model()
+    beside = Counting(model(LARGE, seed=1), VOCABULARY, VOCABULARY, bfloat16=False)
+    terms_of(OnlineTerms(network, beside, [EVERY]), network, EVERY, batch_of())
+    assert beside.runs == 1
+
+
+def test_a_weight_is_the_schedules_value_in_its_step() -> None:
+    asked = objective(features=[{"weight": {"start": 1, "end": 3, "until": 4}}])
+    network = model()
+    online = OnlineTerms(network, teacher(model(LARGE, seed=1)), [asked])
+    one, two = (terms_of(online, network, asked, batch_of(), step)["features_encoder"] for step in (2, 4))
+    torch.testing.assert_close(two, 1.5 * one)
+
+
+def test_all_phases_share_the_maps_between_the_same_layers() -> None:
+    first = objective(features=[{"layers": "last"}, {"layers": "last", "distance": "cosine"}])
+    second = objective(features=[{"layers": "last", "weight": 2.0}, {"layers": [[1, 1]]}])
+    online = OnlineTerms(model(), teacher(model(LARGE)), [first, second])
+    assert [tuple(each.shape) for each in online.parameters()] == [(24, 16), (24, 16)]
+
+
+def test_the_state_holds_the_maps_and_nothing_of_a_model() -> None:
+    online = OnlineTerms(model(), teacher(model(LARGE)), [objective(features=[{}])])
+    assert sum(value.numel() for value in online.state_dict().values()) == 2 * 24 * 16
+
+
+def test_what_does_not_fit_is_told_at_once() -> None:
+    asked = objective(features=[{"layers": [[1, 5]]}], relations=[{"heads": 16}])
+    with pytest.raises(ModelError, match=r"objective\.features\[0\].*layer 5.*objective\.relations\[0\].*width 24"):
+        OnlineTerms(model(SMALL), teacher(model(LARGE)), [asked])
