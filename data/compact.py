@@ -53,6 +53,27 @@ def encode_entries(ids: Array, log_probs: Array) -> tuple[Array, Array, Bytes]:
     return (gaps & 255).astype(np.uint8), gaps >> 8, (keys & 255).astype(np.uint8)
 
 
+def encode_gaps(ids: Array, first: npt.NDArray[np.bool_]) -> tuple[Bytes, Array]:
+    """Low bytes and high parts [E] of the gaps of ids [E] that rise within a position; `first` marks each first one.
+
+    Raises DataError when they do not rise.
+    """
+    before = np.concatenate([[-1], ids[:-1].astype(np.int64)]) if len(ids) else np.zeros(0, np.int64)
+    gaps = ids.astype(np.int64) - np.where(first, -1, before) - 1
+    if (gaps < 0).any():
+        raise DataError(f"entry {int((gaps < 0).argmax())} of the drawn ids is not above the one before it")
+    return (gaps & 255).astype(np.uint8), gaps >> 8
+
+
+def decode_gaps(low: Bytes, high: Array, entries: Array) -> Array:
+    """The ids [E] again, uint32; `entries` [N] says how many each position has, at least 1."""
+    rising = np.cumsum(low.astype(np.int64) + (high.astype(np.int64) << 8) + 1)
+    ends = np.cumsum(entries)
+    # A position begins anew: what was summed up to the end of the one before is taken off.
+    earlier = np.concatenate([[0], rising[ends[:-1] - 1]]) if len(ends) else np.zeros(0, np.int64)
+    return np.asarray(rising - np.repeat(earlier, entries) - 1, dtype=np.uint32)
+
+
 def decode_entries(low: Bytes, high: Array, codes: Bytes, tail: Bytes) -> tuple[Array, Array, Array]:
     """Ids [N, K] uint32, log-probabilities [N, K] and the tail's log-mass [N] float32, most probable entry first.
 

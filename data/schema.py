@@ -45,16 +45,24 @@ REJECTS = pa.schema(
     ]
 )
 
+# Of the one hypothesis, without tokens, of a source that a teacher was not asked to translate.
+UNTRANSLATED_SCORE = -1.0e4
+
 HYPOTHESIS = pa.struct(
     [
         _field("tokens", pa.list_(pa.string()), "subwords as the teacher made them, without </s>; length T - 1"),
         _field("text", pa.string(), "the tokens, detokenised"),
         _field("score", pa.float32(), "sum of natural log-probabilities, </s> included, over T ** length_penalty"),
+        _field(
+            "teacher", pa.string(), "name of the teacher that made it: teacher, or that of its section [teachers.*]"
+        ),
     ]
 )
 
-# decode: all that the teacher's beam search returned.
-NBEST = pa.schema([ID, _field("hypotheses", pa.list_(HYPOTHESIS), "n-best, best score first; never empty")])
+# decode: all that the teacher's beam search returned; pool: the same of several teachers.
+NBEST = pa.schema(
+    [ID, _field("hypotheses", pa.list_(HYPOTHESIS), "n-best, of each teacher the best score first; never empty")]
+)
 
 # select: which hypothesis is the training target.
 SELECTED = pa.schema(
@@ -69,6 +77,7 @@ SELECTED = pa.schema(
         _field("target", pa.string(), "text of the chosen hypothesis, or the reference where `metric` says so"),
         _field("target_tokens", pa.list_(pa.string()), "its subwords, without </s>; length T - 1"),
         _field("teacher_score", pa.float32(), "its score, as in hypotheses.score; null for a reference", nullable=True),
+        _field("teacher", pa.string(), "who made it, as in hypotheses.teacher; null for a reference", nullable=True),
         _field("utility", pa.list_(pa.float32()), "what each hypothesis was worth under `metric`; one a hypothesis"),
         _field(
             "metric",
@@ -81,24 +90,46 @@ SELECTED = pa.schema(
 
 # score: soft targets. Binary columns are packed, little-endian, row-major; see data/soft_targets.py. What is said of
 # their bytes holds for the exact encoding; the compact one (data/compact.py) keeps the same facts in bytes of its own.
+# Of the two modes each has its own columns, and nulls in the other's. E is the number of distinct entries of a row.
 SOFT_TARGETS = pa.schema(
     [
         ID,
         _field("length", pa.int32(), "T: target positions, </s> included"),
+        _field("conditioning", pa.string(), "what was forced as the target prefix: hypothesis or reference"),
         _field(
             "topk_ids",
             pa.binary(),
             "[T, K] u16 or u32: vocabulary ids, most probable first; compact: u8, low bytes of their gaps",
+            nullable=True,
         ),
         _field("topk_ids_high", pa.binary(), "compact: [T, K] u8 or u16, the gaps above 255; else null", nullable=True),
         _field(
             "topk_log_probs",
             pa.binary(),
             "[T, K] f16: natural log-probability over the full vocabulary, at temperature 1; compact: u8",
+            nullable=True,
         ),
         _field(
-            "tail_log_mass", pa.binary(), "[T] f16: log of the summed probability of all entries not kept; compact: u8"
+            "tail_log_mass",
+            pa.binary(),
+            "[T] f16: log of the summed probability of all entries not kept; compact: u8",
+            nullable=True,
         ),
+        _field(
+            "tempered_tail_log_mass",
+            pa.binary(),
+            "[T, M] f16: the same in the full distribution at each of M other temperatures; compact: u8",
+            nullable=True,
+        ),
+        _field("drawn_entries", pa.binary(), "sampled: [T] u8 or u16, distinct ids drawn at a position", nullable=True),
+        _field(
+            "drawn_ids",
+            pa.binary(),
+            "sampled: [E] u16 or u32, the ids, rising; compact: u8, low bytes of their gaps",
+            nullable=True,
+        ),
+        _field("drawn_ids_high", pa.binary(), "compact: [E] u8 or u16, the gaps above 255; else null", nullable=True),
+        _field("drawn_counts", pa.binary(), "sampled: [E] u8 or u16, how often each id was drawn", nullable=True),
         _field("token_log_probs", pa.binary(), "[T] f16: natural log-probability of the forced token; compact: u8"),
         _field("entropy", pa.binary(), "[T] f16: entropy of the full distribution, in nats; compact: u8"),
     ]

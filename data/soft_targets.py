@@ -3,24 +3,27 @@
 Of a row with T positions (`</s>` included) the file holds little-endian, row-major bytes: `topk_ids` [T, K]
 as u16 or u32, all others as f16; or, in the compact encoding, those of data/compact.py. How to read them stands in
 the schema's metadata, see `SoftTargetFormat`. N is the number of positions of all rows of a table together.
+
+Here are the K most probable entries of a position (mode topk); entries that were drawn (mode sampled) are in
+data/drawn_targets.py. What is kept of a position beside its entries is read by `flat` in both.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from data import compact
 from data.errors import DataError
+from data.packed_columns import packed, unpacked
 from data.schema import SOFT_TARGETS
 
 METADATA_KEY = b"potstill.soft_targets"
-LARGEST_COLUMN_BYTES = 2**31 - 1
 # Rounding lets a log-probability come out a little above 0; raw logits, stored by mistake, are far above.
 LARGEST_LOG_PROB = 0.01
 _FLOAT: np.dtype[Any] = np.dtype("<f2")
@@ -29,11 +32,22 @@ _IDS: dict[str, np.dtype[Any]] = {"uint16": np.dtype("<u2"), "uint32": np.dtype(
 # Of what is beyond the low byte, in the compact encoding.
 _HIGH: dict[str, np.dtype[Any]] = {"uint16": _BYTE, "uint32": np.dtype("<u2")}
 _OF_ENTRIES = ("topk_ids", "topk_ids_high", "topk_log_probs")
+_OF_TEMPERATURES = "tempered_tail_log_mass"
 
 Array = npt.NDArray[Any]
 
-
 Conditioning = Literal["hypothesis", "reference"]
+Mode = Literal["topk", "sampled"]
+
+
+class FusedTeacher(BaseModel):
+    """One of the teachers whose soft targets were fused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(description="as the recipe has it")
+    digest: str = Field(description="digest of the teacher's files")
+    weight: float = Field(gt=0, description="its share in the mean, in any unit, of the rows whose languages it has")
 
 
 class SoftTargetFormat(BaseModel):
@@ -41,17 +55,40 @@ class SoftTargetFormat(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    k: int = Field(ge=1, description="K: entries kept a position")
+    mode: Mode = Field("topk", description="topk: the K most probable entries; sampled: entries drawn, with counts")
+    k: int = Field(ge=0, description="K: most probable entries kept a position; 0 where they are sampled")
+    draws: int = Field(0, description="entries drawn a position, with replacement; 0 where not sampled", ge=0, lt=2**16)
+    seed: int = Field(0, description="what the draws followed, beside the row's id")
+    temperatures: tuple[float, ...] = Field(
+        (), description="M temperatures beside 1 at which the tail's mass is known, in tempered_tail_log_mass"
+    )
     vocabulary_size: int = Field(ge=1, description="V: entries of the teacher's target vocabulary")
     ids_dtype: Literal["uint16", "uint32"] = Field(description="type of the ids; exact: as they are in topk_ids")
     vocabulary_digest: str = Field(description="digest of the teacher's target vocabulary, in order")
-    teacher_digest: str = Field(description="digest of the teacher's files")
-    conditioning: Conditioning = Field(
-        description="what was forced as the target prefix: the chosen hypothesis, or the reference where a row has one"
+    teacher_digest: str = Field(description="digest of the teacher's files; of all names, digests and weights if fused")
+    fused: tuple[FusedTeacher, ...] = Field(
+        (), description="the teachers whose weighted mean this is, see stages/fusion.py; none where it is one's own"
     )
     compute_type: str = Field(description="the teacher's arithmetic: int8, float32, ...")
     backend: str = Field(description="what computed them: ctranslate2 or torch")
     encoding: Literal["exact", "compact"] = Field("exact", description="exact: arrays; compact: see data/compact.py")
+
+    @model_validator(mode="after")
+    def _mode_has_its_numbers(self) -> Self:
+        sampled = self.mode == "sampled"
+        if (self.k == 0, self.draws > 0) != (sampled, sampled) or (sampled and self.temperatures):
+            raise ValueError(f"mode {self.mode} with k {self.k}, draws {self.draws}, temperatures {self.temperatures}")
+        return self
+
+    @property
+    def ids_type(self) -> np.dtype[Any]:
+        """Of the ids as they are in the exact encoding."""
+        return _IDS[self.ids_dtype]
+
+    @property
+    def high_type(self) -> np.dtype[Any]:
+        """Of what is beyond the low byte of an id's gap, in the compact encoding."""
+        return _HIGH[self.ids_dtype]
 
     @classmethod
     def of(cls, schema: pa.Schema) -> Self:
@@ -91,66 +128,120 @@ def pack(
     *,
     row_ids: Sequence[str],
     lengths: Sequence[int],
+    conditioning: Conditioning | Sequence[Conditioning],
     topk_ids: Array,
     topk_log_probs: Array,
     tail_log_mass: Array,
     token_log_probs: Array,
     entropy: Array,
     target_format: SoftTargetFormat,
+    tempered_tail_log_mass: Array | None = None,
 ) -> pa.Table:
-    """A SOFT_TARGETS table from the positions of all rows, one row after the other.
+    """A SOFT_TARGETS table of mode topk from the positions of all rows, one row after the other.
 
-    `lengths` [rows] holds each row's T, `topk_*` are [N, K] with the most probable entry first, the
-    others [N]. Raises DataError when shapes do not fit, an id is outside 0 .. V - 1, a value is no number,
-    or log-probabilities are above 0 or not sorted.
+    `lengths` [rows] holds each row's T, `conditioning` what was forced: one for all rows or one a row. `topk_*` are
+    [N, K] with the most probable entry first, `tempered_tail_log_mass` [N, M] where the format names M temperatures,
+    the others [N]. Raises DataError when shapes do not fit, an id is outside 0 .. V - 1, a value is no number, or
+    log-probabilities are above 0 or not sorted.
     """
-    positions = np.asarray(lengths, dtype=np.int64)
-    if len(positions) != len(row_ids) or (positions < 1).any():
-        raise DataError(
-            f"{len(row_ids)} rows with {len(positions)} lengths {positions.tolist()[:8]}; expected one >= 1 a row"
-        )
-    total, k = int(positions.sum()), target_format.k
-    _check_values("topk_ids", topk_ids, (total, k))
-    _check_values("topk_log_probs", topk_log_probs, (total, k))
-    others = {"tail_log_mass": tail_log_mass, "token_log_probs": token_log_probs, "entropy": entropy}
-    for name, values in others.items():
-        _check_values(name, values, (total,))
-    _check_ids(topk_ids, target_format.vocabulary_size)
-    _check_log_probs(topk_log_probs, tail_log_mass, token_log_probs)
+    _check_mode(target_format, "topk")
+    positions, k = position_count(row_ids, lengths), target_format.k
+    check_values("topk_ids", topk_ids, (positions, k))
+    check_values("topk_log_probs", topk_log_probs, (positions, k))
+    check_ids("topk_ids", topk_ids, target_format.vocabulary_size)
+    if (topk_log_probs[:, 1:] > topk_log_probs[:, :-1]).any():
+        raise DataError("topk_log_probs are not sorted; expected the most probable entry first at every position")
+    tempered = np.empty((positions, 0)) if tempered_tail_log_mass is None else tempered_tail_log_mass
+    check_values(_OF_TEMPERATURES, tempered, (positions, len(target_format.temperatures)))
+    check_log_probs(topk_log_probs, tempered)
     encode = _compact if target_format.encoding == "compact" else _exact
-    content = encode({"topk_ids": topk_ids, "topk_log_probs": topk_log_probs, **others}, target_format)
-    columns = {"id": pa.array(row_ids, pa.string()), "length": pa.array(positions, pa.int32())}
-    columns |= {name: _packed(name, values, positions) for name, values in content.items()}
+    content = encode({"topk_ids": topk_ids, "topk_log_probs": topk_log_probs}, target_format)
+    of_positions = {"tail_log_mass": tail_log_mass, "token_log_probs": token_log_probs, "entropy": entropy}
+    content |= position_columns(of_positions, positions, target_format)
+    if target_format.temperatures:
+        content[_OF_TEMPERATURES] = _encoded(_OF_TEMPERATURES, tempered, target_format)
+    columns = {name: packed(name, values, np.asarray(lengths)) for name, values in content.items()}
+    return table_of(row_ids, lengths, conditioning, columns, target_format)
+
+
+def table_of(
+    row_ids: Sequence[str],
+    lengths: Sequence[int],
+    conditioning: Conditioning | Sequence[Conditioning],
+    columns: Mapping[str, pa.Array],
+    target_format: SoftTargetFormat,
+) -> pa.Table:
+    """A SOFT_TARGETS table of packed columns, null in those that are not there; DataError when rows do not fit."""
+    rows = len(row_ids)
+    forced = [conditioning] * rows if isinstance(conditioning, str) else list(conditioning)
+    if len(forced) != rows:
+        raise DataError(f"{rows} rows with {len(forced)} values of conditioning; expected one a row")
+    known = {
+        "id": pa.array(row_ids, pa.string()),
+        "length": pa.array(lengths, pa.int32()),
+        "conditioning": pa.array(forced, pa.string()),
+        **columns,
+    }
     schema = target_format.attach(SOFT_TARGETS)
-    missing = pa.nulls(len(positions), pa.binary())
-    return pa.Table.from_arrays([columns.get(name, missing) for name in schema.names], schema=schema)
+    missing = pa.nulls(rows, pa.binary())
+    return pa.Table.from_arrays([known.get(name, missing) for name in schema.names], schema=schema)
+
+
+def position_columns(values: Mapping[str, Array], positions: int, target_format: SoftTargetFormat) -> dict[str, Array]:
+    """What there is one of a position, checked and encoded; all but `entropy` are log-probabilities."""
+    for name, each in values.items():
+        check_values(name, each, (positions,))
+    check_log_probs(*(each for name, each in values.items() if name != "entropy"))
+    return {name: _encoded(name, each, target_format) for name, each in values.items()}
 
 
 def flat(table: pa.Table, name: str) -> Array:
-    """One packed column of all rows together: [N, K] for `topk_*`, else [N].
+    """One packed column of all rows together: [N, K] for `topk_*`, [N, M] for `tempered_tail_log_mass`, else [N].
 
     Needs the columns `length` and `name` alone; what is said of the entries (`topk_*`, `tail_log_mass`) is decoded
     together in the compact encoding and needs all of them. An exact column in one piece is not copied.
-    Raises DataError when a row's bytes are not T * K * item size.
+    Raises DataError when a row's bytes are not T * K * item size, or the table's mode has no such column.
     """
     target_format = SoftTargetFormat.of(table.schema)
+    if name not in ("token_log_probs", "entropy"):
+        _check_mode(target_format, "topk")
+    if name == _OF_TEMPERATURES and not target_format.temperatures:
+        raise DataError(f"{name} is empty: score kept no temperature but 1; set score.temperatures")
     if target_format.encoding == "exact":
-        return _bytes(table, name, target_format, _IDS[target_format.ids_dtype] if name == "topk_ids" else _FLOAT)
+        return _values(table, name, target_format, target_format.ids_type if name == "topk_ids" else _FLOAT)
     if name in ("topk_ids", "topk_log_probs", "tail_log_mass"):
         return dict(zip(("topk_ids", "topk_log_probs", "tail_log_mass"), topk(table), strict=True))[name]
-    values = compact.from_bytes(compact.POSITION_STEPS)[_bytes(table, name, target_format, _BYTE)].astype(_FLOAT)
+    values = compact.from_bytes(compact.POSITION_STEPS)[_values(table, name, target_format, _BYTE)].astype(_FLOAT)
     return values if name == "entropy" else -values
 
 
 def topk(table: pa.Table) -> tuple[Array, Array, Array]:
-    """Ids [N, K], log-probabilities [N, K] and the tail's log-mass [N] of all rows together, in any encoding."""
+    """Ids [N, K], log-probabilities [N, K] and the tail's log-mass [N] of all rows together, in any encoding.
+
+    Raises DataError when the soft targets are sampled.
+    """
     target_format = SoftTargetFormat.of(table.schema)
+    _check_mode(target_format, "topk")
     if target_format.encoding == "exact":
         return flat(table, "topk_ids"), flat(table, "topk_log_probs"), flat(table, "tail_log_mass")
-    kinds = {"topk_ids": _BYTE, "topk_ids_high": _HIGH[target_format.ids_dtype]}
-    parts = [_bytes(table, name, target_format, kinds.get(name, _BYTE)) for name in (*_OF_ENTRIES, "tail_log_mass")]
+    kinds = {"topk_ids": _BYTE, "topk_ids_high": target_format.high_type}
+    parts = [_values(table, name, target_format, kinds.get(name, _BYTE)) for name in (*_OF_ENTRIES, "tail_log_mass")]
     ids, log_probs, tail = compact.decode_entries(*parts)
-    return ids.astype(_IDS[target_format.ids_dtype]), log_probs.astype(_FLOAT), tail.astype(_FLOAT)
+    return ids.astype(target_format.ids_type), log_probs.astype(_FLOAT), tail.astype(_FLOAT)
+
+
+def tempered_tail(table: pa.Table, temperature: float) -> Array:
+    """Log-mass [N] of the tail in the teacher's distribution at this temperature; DataError when it was not kept."""
+    known = SoftTargetFormat.of(table.schema).temperatures
+    if temperature not in known:
+        exact = ", ".join(f"{each:g}" for each in (1.0, *known))
+        raise DataError(
+            f"the soft targets are exact at temperature {exact} and not at {temperature:g}: score again with "
+            f"score.temperatures = [{temperature:g}], or temper what was kept alone, with "
+            'objective.soft_targets.tempering = "buckets"'
+        )
+    values: Array = flat(table, _OF_TEMPERATURES)[:, known.index(temperature)]
+    return values
 
 
 def row_lengths(table: pa.Table) -> npt.NDArray[np.int64]:
@@ -166,84 +257,83 @@ def unpack(table: pa.Table) -> list[SoftTargets]:
     return [SoftTargets(*(column[start:end] for column in columns)) for start, end in spans]
 
 
-def _exact(arrays: dict[str, Array], target_format: SoftTargetFormat) -> dict[str, Array]:
-    with np.errstate(over="ignore"):
-        return {
-            name: np.ascontiguousarray(values, _IDS[target_format.ids_dtype] if name == "topk_ids" else _FLOAT)
-            for name, values in arrays.items()
-        }
-
-
-def _compact(arrays: dict[str, Array], target_format: SoftTargetFormat) -> dict[str, Array]:
-    if target_format.vocabulary_size > compact.LARGEST_VOCABULARY:
+def position_count(row_ids: Sequence[str], lengths: Sequence[int]) -> int:
+    """N; raises DataError when there is not a length of at least 1 for every row."""
+    positions = np.asarray(lengths, dtype=np.int64)
+    if len(positions) != len(row_ids) or (positions < 1).any():
         raise DataError(
-            f"the compact encoding has room for {compact.LARGEST_VOCABULARY} entries, and the vocabulary has "
-            f"{target_format.vocabulary_size}; set score.encoding to exact"
+            f"{len(row_ids)} rows with {len(positions)} lengths {positions.tolist()[:8]}; expected one >= 1 a row"
         )
-    low, high, codes = compact.encode_entries(arrays["topk_ids"], arrays["topk_log_probs"])
-    return {
-        "topk_ids": low,
-        "topk_ids_high": high.astype(_HIGH[target_format.ids_dtype]),
-        "topk_log_probs": codes,
-        "tail_log_mass": compact.to_bytes(-arrays["tail_log_mass"], compact.POSITION_STEPS),
-        "token_log_probs": compact.to_bytes(-arrays["token_log_probs"], compact.POSITION_STEPS),
-        "entropy": compact.to_bytes(arrays["entropy"], compact.POSITION_STEPS),
-    }
+    return int(positions.sum())
 
 
-def _packed(name: str, content: Array, lengths: Array) -> pa.Array:
-    """One value a row: the bytes of its T positions; `content` is [N, ...]."""
-    content = np.ascontiguousarray(content)
-    if content.nbytes > LARGEST_COLUMN_BYTES:
-        raise DataError(
-            f"{name} takes {content.nbytes} bytes; expected at most {LARGEST_COLUMN_BYTES}: make smaller shards"
-        )
-    ends = np.cumsum(lengths) * (content.nbytes // max(len(content), 1))
-    offsets = np.concatenate([[0], ends]).astype(np.int32)
-    return pa.BinaryArray.from_buffers(pa.binary(), len(lengths), [None, pa.py_buffer(offsets), pa.py_buffer(content)])
-
-
-def _bytes(table: pa.Table, name: str, target_format: SoftTargetFormat, dtype: np.dtype[Any]) -> Array:
-    """A column's values as they are on disk, [N, K] or [N]."""
-    width = target_format.k if name in _OF_ENTRIES else 1
-    column = table.column(name).cast(pa.binary())
-    # A column in one piece is not copied; it may lie in the middle of its buffers.
-    array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-    expected = row_lengths(table) * width * dtype.itemsize
-    offsets = np.frombuffer(array.buffers()[1], dtype=np.int32)[array.offset : array.offset + len(array) + 1]
-    if array.null_count or not np.array_equal(np.diff(offsets), expected):
-        _raise_misfit(table, name, array, expected)
-    content = np.frombuffer(array.buffers()[2] or b"", dtype=np.uint8)[offsets[0] : offsets[-1]].view(dtype)
-    return content.reshape(-1, width) if name in _OF_ENTRIES else content
-
-
-def _check_values(name: str, values: Array, shape: tuple[int, ...]) -> None:
+def check_values(name: str, values: Array, shape: tuple[int, ...]) -> None:
+    """Raises DataError when the array has another shape, or holds what is no number."""
     if values.shape != shape:
         raise DataError(f"{name} has shape {list(values.shape)}; expected {list(shape)}: N is the sum of lengths")
     if np.isnan(values).any():
         raise DataError(f"{name} holds values that are no numbers (NaN); the teacher's output is unusable")
 
 
-def _check_ids(ids: Array, vocabulary_size: int) -> None:
+def check_ids(name: str, ids: Array, vocabulary_size: int) -> None:
+    """Raises DataError when there is an id that the vocabulary has not."""
     if not np.issubdtype(ids.dtype, np.integer):
-        raise DataError(f"topk_ids are {ids.dtype}; expected integers")
+        raise DataError(f"{name} are {ids.dtype}; expected integers")
     if ids.size and (ids.min() < 0 or ids.max() >= vocabulary_size):
-        raise DataError(f"topk_ids lie in {ids.min()} .. {ids.max()}; expected 0 .. {vocabulary_size - 1}")
+        raise DataError(f"{name} lie in {ids.min()} .. {ids.max()}; expected 0 .. {vocabulary_size - 1}")
 
 
-def _check_log_probs(topk: Array, *others: Array) -> None:
-    largest = max((float(values.max()) for values in (topk, *others) if values.size), default=0.0)
+def check_log_probs(*arrays: Array) -> None:
+    """Raises DataError when a value is above 0 by more than rounding."""
+    largest = max((float(values.max()) for values in arrays if values.size), default=0.0)
     if largest > LARGEST_LOG_PROB:
         raise DataError(f"a log-probability is {largest:.4g}; expected at most 0: are these raw logits?")
-    if topk.ndim == 2 and (topk[:, 1:] > topk[:, :-1]).any():
-        raise DataError("topk_log_probs are not sorted; expected the most probable entry first at every position")
 
 
-def _raise_misfit(table: pa.Table, name: str, array: pa.Array, expected: Array) -> None:
-    found = [len(value.as_buffer()) if value.is_valid else 0 for value in array]
-    row = next(row for row, (has, wants) in enumerate(zip(found, expected, strict=True)) if has != wants)
-    raise DataError(
-        f"{name} has {found[row]} bytes; expected {expected[row]} (T * K * item size): the shard is not what its "
-        "metadata says; delete it and run the stage score again",
-        row_id=table.column("id")[row].as_py() if "id" in table.schema.names else str(row),
-    )
+def check_room(target_format: SoftTargetFormat) -> None:
+    """Raises DataError when the compact encoding has no room for the vocabulary's ids."""
+    if target_format.vocabulary_size > compact.LARGEST_VOCABULARY:
+        raise DataError(
+            f"the compact encoding has room for {compact.LARGEST_VOCABULARY} entries, and the vocabulary has "
+            f"{target_format.vocabulary_size}; set score.encoding to exact"
+        )
+
+
+def _check_mode(target_format: SoftTargetFormat, mode: Mode) -> None:
+    if target_format.mode != mode:
+        raise DataError(
+            f"these soft targets are sampled ({target_format.draws} draws a position): they hold counts of what was "
+            "drawn, not the most probable entries; read them with data.drawn_targets.drawn, or score again with "
+            f'score.mode = "{mode}"'
+        )
+
+
+def _encoded(name: str, values: Array, target_format: SoftTargetFormat) -> Array:
+    if target_format.encoding == "compact":
+        return compact.to_bytes(values if name == "entropy" else -values, compact.POSITION_STEPS)
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(values, _FLOAT)
+
+
+def _exact(arrays: dict[str, Array], target_format: SoftTargetFormat) -> dict[str, Array]:
+    return {
+        "topk_ids": np.ascontiguousarray(arrays["topk_ids"], target_format.ids_type),
+        "topk_log_probs": _encoded("topk_log_probs", arrays["topk_log_probs"], target_format),
+    }
+
+
+def _compact(arrays: dict[str, Array], target_format: SoftTargetFormat) -> dict[str, Array]:
+    check_room(target_format)
+    low, high, codes = compact.encode_entries(arrays["topk_ids"], arrays["topk_log_probs"])
+    return {"topk_ids": low, "topk_ids_high": high.astype(target_format.high_type), "topk_log_probs": codes}
+
+
+def _values(table: pa.Table, name: str, target_format: SoftTargetFormat, dtype: np.dtype[Any]) -> Array:
+    """A column's values as they are on disk, [N, K], [N, M] or [N]."""
+    if name in _OF_ENTRIES:
+        width, meaning = target_format.k, "T * K"
+    elif name == _OF_TEMPERATURES:
+        width, meaning = len(target_format.temperatures), "T * M"
+    else:
+        return unpacked(table, name, row_lengths(table), dtype, "T")
+    return unpacked(table, name, row_lengths(table) * width, dtype, meaning).reshape(-1, width)

@@ -54,8 +54,13 @@ REJECT: dict[str, Any] = {
 NBEST: dict[str, Any] = {
     "id": ROW_ID,
     "hypotheses": [
-        {"tokens": ["▁Schalte", "▁{", "name", "}", "▁ein"], "text": "Schalte {name} ein", "score": -0.15},
-        {"tokens": TOKENS, "text": "{name} einschalten", "score": SCORE},
+        {
+            "tokens": ["▁Schalte", "▁{", "name", "}", "▁ein"],
+            "text": "Schalte {name} ein",
+            "score": -0.15,
+            "teacher": "teacher",
+        },
+        {"tokens": TOKENS, "text": "{name} einschalten", "score": SCORE, "teacher": "teacher"},
     ],
 }
 SELECTED: dict[str, Any] = {
@@ -64,6 +69,7 @@ SELECTED: dict[str, Any] = {
     "target": "{name} einschalten",
     "target_tokens": TOKENS,
     "teacher_score": SCORE,
+    "teacher": "teacher",
     "utility": [68.03, 100.0],
     "metric": "chrf",
 }
@@ -87,7 +93,6 @@ FORMAT = SoftTargetFormat(
     ids_dtype="uint16",
     vocabulary_digest="7f83b1657ff1fc53b92dc18148a1d65dfc2d4b1fa3d677284addd200126d9069",
     teacher_digest="c0535e4be2b79ffd93291305436bf889314e4a3faec05ecffcbb7df31ad9e51a",
-    conditioning="hypothesis",
     compute_type="int8",
     backend="ctranslate2",
 )
@@ -102,6 +107,7 @@ def soft_targets() -> pa.Table:
     return pack(
         row_ids=[ROW_ID],
         lengths=[len(KEPT)],
+        conditioning="hypothesis",
         topk_ids=np.array([[VOCABULARY.index(token) for token, _ in position] for position in KEPT]),
         topk_log_probs=np.log(kept),
         tail_log_mass=np.log(tail),

@@ -27,6 +27,7 @@ def soft_targets(full: Any, k: int, lengths: list[int], encoding: Any, vocabular
     return pack(
         row_ids=[f"{row:032x}" for row in range(len(lengths))],
         lengths=lengths,
+        conditioning="hypothesis",
         topk_ids=ids + size - full.shape[1],
         topk_log_probs=np.log(kept),
         tail_log_mass=tail,
@@ -38,7 +39,6 @@ def soft_targets(full: Any, k: int, lengths: list[int], encoding: Any, vocabular
             ids_dtype="uint16" if size <= 2**16 else "uint32",
             vocabulary_digest="v",
             teacher_digest="t",
-            conditioning="hypothesis",
             compute_type="int8",
             backend="ctranslate2",
             encoding=encoding,
@@ -153,6 +153,7 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(DataError, match=r"room for 16777216 entries.*set score\.encoding to exact"):
         soft_targets(np.array([[0.5, 0.5]]), 1, [1], "compact", 2**24 + 1)
     table = soft_targets(distributions(1, 1.0, 9, 2), 2, [1, 1], "compact")
-    without = table.set_column(3, table.schema.field(3), pa.nulls(2, pa.binary()))
+    place = table.schema.get_field_index("topk_ids_high")
+    without = table.set_column(place, table.schema.field(place), pa.nulls(2, pa.binary()))
     with pytest.raises(DataError, match="topk_ids_high has 0 bytes; expected 2"):
         topk(without)

@@ -11,7 +11,7 @@ import pytest
 
 from data.errors import DataError
 from data.parquet import decode, encode
-from data.soft_targets import SoftTargetFormat, flat, pack, row_lengths, smallest_ids_dtype, unpack
+from data.soft_targets import SoftTargetFormat, flat, pack, row_lengths, smallest_ids_dtype, tempered_tail, unpack
 
 LENGTHS = [2, 1, 3]
 N, K = 6, 2
@@ -24,7 +24,6 @@ def _format(**changes: Any) -> SoftTargetFormat:
         "ids_dtype": "uint16",
         "vocabulary_digest": "v",
         "teacher_digest": "t",
-        "conditioning": "hypothesis",
         "compute_type": "int8",
         "backend": "ctranslate2",
     }
@@ -36,6 +35,7 @@ def _positions(**changes: Any) -> dict[str, Any]:
     positions: dict[str, Any] = {
         "row_ids": ["a", "b", "c"],
         "lengths": LENGTHS,
+        "conditioning": ["hypothesis", "reference", "hypothesis"],
         "topk_ids": random.integers(0, 60_000, (N, K)),
         "topk_log_probs": -np.sort(random.exponential(2.0, (N, K)).astype(np.float32), axis=1),
         "tail_log_mass": -random.exponential(2.0, N).astype(np.float32),
@@ -110,6 +110,12 @@ def test_an_empty_tail_is_minus_infinity() -> None:
         ),
         ({"topk_log_probs": np.tile([-2.0, -1.0], (N, 1))}, "topk_log_probs are not sorted"),
         ({"entropy": np.full(N, np.nan)}, "entropy holds values that are no numbers"),
+        ({"conditioning": ["reference"]}, "3 rows with 1 values of conditioning"),
+        (
+            {"target_format": _format(temperatures=[2.0])},
+            r"tempered_tail_log_mass has shape \[6, 0\]; expected \[6, 1",
+        ),
+        ({"tempered_tail_log_mass": np.zeros((N, 1))}, r"tempered_tail_log_mass has shape \[6, 1\]; expected \[6, 0"),
     ],
 )
 def test_what_does_not_fit_is_refused(changes: dict[str, Any], message: str) -> None:
@@ -125,7 +131,7 @@ def test_a_row_whose_bytes_do_not_fit_its_length_is_named(name: str) -> None:
     damaged = table.set_column(
         table.schema.get_field_index(name), table.schema.field(name), [pa.array(values, pa.binary())]
     )
-    with pytest.raises(DataError, match=rf"row b: {name} has \d+ bytes; expected \d+ \(T \* K \* item size\)"):
+    with pytest.raises(DataError, match=rf"row b: {name} has \d+ bytes; expected \d+ \(T( \* K)? \* item size\)"):
         flat(damaged, name)
 
 
@@ -153,3 +159,33 @@ def test_the_format_goes_with_a_join_and_leaves_other_metadata_alone() -> None:
     schema = _format().attach(pa.schema([], metadata={"other": "kept"}))
     assert schema.metadata[b"other"] == b"kept"
     assert SoftTargetFormat.of(schema) == _format()
+
+
+def test_what_was_forced_is_told_row_by_row() -> None:
+    assert pack(**_positions())["conditioning"].to_pylist() == ["hypothesis", "reference", "hypothesis"]
+    assert pack(**_positions(conditioning="reference"))["conditioning"].to_pylist() == ["reference"] * 3
+
+
+@pytest.mark.parametrize("encoding", ["exact", "compact"])
+def test_the_tail_is_known_at_the_temperatures_that_were_kept(encoding: str) -> None:
+    tails = -np.random.default_rng(4).exponential(2.0, (N, 2)).astype(np.float32)
+    kept = _format(temperatures=[2.0, 4.0], encoding=encoding)
+    table = pack(**_positions(target_format=kept, tempered_tail_log_mass=tails))
+    for place, temperature in enumerate((2.0, 4.0)):
+        found = tempered_tail(table, temperature)
+        np.testing.assert_allclose(found, tails[:, place], rtol=0.02, atol=0.01)
+    if encoding == "exact":
+        assert table["tempered_tail_log_mass"][1].as_py() == struct.pack("<2e", *tails[2])
+    with pytest.raises(DataError, match=r"exact at temperature 1, 2, 4 and not at 3: score again with score\.temp"):
+        tempered_tail(table, 3.0)
+    with pytest.raises(DataError, match="exact at temperature 1 and not at 2"):
+        tempered_tail(pack(**_positions()), 2.0)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"k": 0}, {"draws": 50}, {"mode": "sampled"}, {"mode": "sampled", "k": 0, "draws": 5, "temperatures": [2]}],
+)
+def test_a_format_has_the_numbers_of_its_mode(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"mode (topk|sampled) with k"):
+        _format(**changes)
