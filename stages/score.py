@@ -5,29 +5,46 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from data import schema
 from data.artifact import Artifact
-from data.errors import ModelError
+from data.drawn_targets import counted, pack_drawn
+from data.errors import DataError, ModelError
+from data.language_tags import Direction
 from data.model_folder import CHECKPOINT_FILE, TeacherInfo, load_teacher_info
 from data.runtime import Runtime
-from data.soft_targets import Conditioning, SoftTargetFormat, pack, smallest_ids_dtype
+from data.soft_targets import Conditioning, Mode, SoftTargetFormat, pack, smallest_ids_dtype
+from stages.directions import COLUMNS as LANGUAGES
+from stages.directions import rows_by_direction
+from stages.engine import GeneratorEngine, TranslatorEngine
+from stages.language_pairs import is_for
+from stages.no_opinion import no_opinion
 from stages.score_ctranslate2 import CTranslate2Scorer
+from stages.score_draws import uniforms
+from stages.score_generator import GeneratorScorer
 from stages.score_torch import Precision, TorchScorer
-from stages.soft_distribution import Kept, put, room
-from stages.teacher_model import TargetVocabulary, check_tokenizer, device_of, load_teacher, token_batches
+from stages.soft_distribution import Kept, Wanted, put, room
+from stages.teacher_model import (
+    TargetVocabulary,
+    TeacherModel,
+    check_tokenizer,
+    device_of,
+    load_teacher,
+    token_batches,
+)
+from stages.teacher_prompt import encode_sources
 from stages.tokenizer import Tokenizer, load_tokenizer
 
-VERSION = "2"
-READS = {"corpus": ("source",), "select": ("target_tokens",)}
-RESOURCES = ("teacher", "tokenizer", "select")
-LIBRARIES = ("ctranslate2", "sentencepiece", "torch", "OpenNMT-py")
+VERSION = "3"
+READS = {"corpus": ("source", *LANGUAGES), "select": ("target_tokens", "metric")}
+RESOURCES = ("teacher", "tokenizer")
+LIBRARIES = ("ctranslate2", "sentencepiece", "torch", "OpenNMT-py", "numpy")
 SCHEMA = schema.SOFT_TARGETS
 
 # Tokens, padding counts, of a batch.
@@ -36,6 +53,7 @@ _BATCH_TOKENS = {"cpu": 512, "cuda": 16384}
 _LOGITS_OF_A_BATCH = 1 << 26
 # Of a source that was not translated no more is needed than that a model takes it.
 _UNTRANSLATED_SOURCE_TOKENS = 64
+Temperature = Annotated[float, Field(gt=0, le=100)]
 
 
 class Config(BaseModel):
@@ -43,7 +61,20 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    k: int = Field(16, description="K: most probable entries kept at every position", ge=1, le=1024)
+    mode: Mode = Field(
+        "topk",
+        description="topk: the k most probable entries and the mass of the rest; sampled: entries drawn from the whole "
+        "distribution, with counts, an unbiased estimate of it",
+    )
+    k: int = Field(16, description="topk: K, the most probable entries kept at every position", ge=1, le=1024)
+    temperatures: tuple[Temperature, ...] = Field(
+        (),
+        description="topk: temperatures beside 1 at which the mass of the rest is stored too, so that a student can "
+        "temper the whole distribution exactly",
+        max_length=8,
+    )
+    draws: int = Field(50, description="sampled: entries drawn at every position, with replacement", ge=1, le=1024)
+    seed: int = Field(1, description="sampled: of the draws, which follow it and the row's id", ge=0, lt=2**31)
     backend: Literal["auto", "ctranslate2", "torch"] = Field(
         "auto",
         description="ctranslate2: any teacher; torch: one with an OpenNMT-py checkpoint; auto: the faster one, that is "
@@ -61,14 +92,34 @@ class Config(BaseModel):
         0, description="tokens of a batch on its longer side, padding counts; 0 takes what suits the device", ge=0
     )
 
+    @model_validator(mode="after")
+    def _only_what_the_mode_has(self) -> Self:
+        others = {"topk": {"draws", "seed"}, "sampled": {"k", "temperatures"}}[self.mode]
+        if found := sorted(others & self.model_fields_set):
+            raise ValueError(f"{', '.join(found)} cannot be set where mode is {self.mode!r}: take them out")
+        return self
+
+    @field_validator("temperatures")
+    @classmethod
+    def _other_temperatures(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if 1.0 in values or len(set(values)) < len(values):
+            raise ValueError(f"must be different and not 1, which is always stored, found {list(values)}")
+        return tuple(sorted(values))
+
 
 class Scorer(Protocol):
     """A backend. Its results hang on the batch by no more than rounding."""
 
     compute_type: str
 
-    def score(self, sources: Sequence[Sequence[str]], targets: Sequence[Sequence[str]], k: int) -> Kept:
-        """What is kept of all positions of a batch, row by row."""
+    def toward(self, direction: Direction) -> "Scorer":
+        """The same model as it is asked in one direction."""
+
+    def size(self, source: int, positions: int) -> tuple[int, ...]:
+        """What a row of so many source tokens and target positions is sorted and batched by."""
+
+    def score(self, sources: Sequence[Sequence[str]], targets: Sequence[Sequence[str]], wanted: Wanted) -> Kept:
+        """What is kept of all positions of a batch, row by row; a row has one more than its target has tokens."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +131,6 @@ class Resources:
     info: TeacherInfo
     unknown: str
     tokenizer: Tokenizer
-    conditioning: Conditioning
     batch_tokens: int
     # Batches at a time.
     workers: int = 1
@@ -89,25 +139,34 @@ class Resources:
 def load(config: Config, artifacts: Mapping[str, Artifact], runtime: Runtime) -> Resources:
     """Loads teacher and tokenizer; raises ModelError when they cannot be used together, or k is more than V."""
     folder = artifacts["teacher"].path()
-    info, vocabulary = load_teacher_info(folder), TargetVocabulary.read(folder)
-    if config.k > vocabulary.size:
+    info = load_teacher_info(folder)
+    vocabulary = TargetVocabulary.read(folder, info.end_token)
+    if config.mode == "topk" and config.k > vocabulary.size:
         raise ModelError(f"score.k is {config.k}, but the teacher's vocabulary has {vocabulary.size} entries; lower it")
     tokenizer = load_tokenizer(artifacts["tokenizer"].path())
     check_tokenizer(tokenizer, folder)
-    conditioning = _conditioning(artifacts["select"])
     device = device_of(info, runtime)
     batch_tokens = config.max_batch_tokens or _BATCH_TOKENS[device]
     if uses_torch(config, folder, info, device):
         _limit_torch(runtime.threads)
         precision: Precision = "bfloat16" if _bfloat16(config, device) else "float32"
         scorer: Scorer = TorchScorer(folder, info, vocabulary, device, precision)
-        return Resources(scorer, "torch", info, vocabulary.unknown, tokenizer, conditioning, batch_tokens)
+        return Resources(scorer, "torch", info, vocabulary.unknown, tokenizer, batch_tokens)
     # A batch on each of a CPU's threads: two threads on one batch take longer than one.
     workers = runtime.threads if device == "cpu" else 1
     _limit_torch(1)
-    scorer = CTranslate2Scorer(load_teacher(folder, runtime, spread=True), vocabulary)
+    scorer = _scorer(load_teacher(folder, runtime, spread=True), vocabulary)
     batch_tokens = max(min(batch_tokens, _LOGITS_OF_A_BATCH // (vocabulary.size * workers)), 1)
-    return Resources(scorer, "ctranslate2", info, vocabulary.unknown, tokenizer, conditioning, batch_tokens, workers)
+    return Resources(scorer, "ctranslate2", info, vocabulary.unknown, tokenizer, batch_tokens, workers)
+
+
+def _scorer(teacher: TeacherModel, vocabulary: TargetVocabulary) -> Scorer:
+    engine = teacher.engine
+    if isinstance(engine, GeneratorEngine):
+        return GeneratorScorer(teacher, engine, vocabulary)
+    if isinstance(engine, TranslatorEngine):
+        return CTranslate2Scorer(teacher, engine, vocabulary)
+    raise TypeError(f"no scorer for {type(engine).__name__}")
 
 
 def uses_torch(config: Config, folder: Path, info: TeacherInfo, device: str) -> bool:
@@ -117,6 +176,11 @@ def uses_torch(config: Config, folder: Path, info: TeacherInfo, device: str) -> 
     to the host. That wins on a GPU, and on a CPU unless CTranslate2 computes in int8 and torch cannot in bfloat16.
     Whoever names a precision wants it, and only torch has it.
     """
+    if info.architecture == "decoder-only":
+        # Through CTranslate2, too, it has all positions in one pass, and its logits stay on the device.
+        if config.backend == "torch":
+            raise ModelError("score.backend is torch, which scores no decoder-only teacher; set it to auto")
+        return False
     available = (folder / CHECKPOINT_FILE).is_file()
     if config.backend == "torch" and not available:
         raise ModelError(
@@ -127,11 +191,6 @@ def uses_torch(config: Config, folder: Path, info: TeacherInfo, device: str) -> 
         return config.backend == "torch"
     chosen = device == "cuda" or config.precision != "auto" or not info.quantization.startswith("int8")
     return chosen or _bfloat16(config, device)
-
-
-def _conditioning(selected: Artifact) -> Conditioning:
-    """What select made the target, which is what is forced."""
-    return "reference" if selected.manifest().config.get("metric") == "reference" else "hypothesis"
 
 
 def _limit_torch(threads: int) -> None:
@@ -147,40 +206,95 @@ def _bfloat16(config: Config, device: str) -> bool:
 
 
 def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
-    """SOFT_TARGETS for a table with `id`, `source` and `target_tokens`, row by row.
+    """SOFT_TARGETS for a table with `id`, `source`, `target_tokens` and `metric`, row by row.
 
     T is the number of target tokens and one for </s>. A row whose target is empty has T = 1: the distribution over
-    how to begin.
+    how to begin. `metric` is select's: where it is `reference`, that is what is forced. Of languages that the teacher
+    is not for it says nothing: every entry is as probable as any other.
     """
     targets: list[list[str]] = table.column("target_tokens").to_pylist()
     sources = _sources(table, targets, resources)
     lengths = np.array([len(target) + 1 for target in targets], dtype=np.int64)
-    kept = _score(sources, targets, lengths, config.k, resources)
-    result = pack(
-        row_ids=table.column("id").to_pylist(),
-        lengths=lengths.tolist(),
-        topk_ids=kept.topk_ids,
-        topk_log_probs=kept.topk_log_probs,
-        tail_log_mass=kept.tail_log_mass,
-        token_log_probs=kept.token_log_probs,
-        entropy=kept.entropy,
-        target_format=_format(config, resources),
-    )
-    notes = {schema.NOTES_KEY: json.dumps(_sums(kept)).encode()}
+    conditioning = [_conditioning(metric) for metric in table.column("metric").to_pylist()]
+    ids = table.column("id").to_pylist()
+    asked = is_for(resources.info, table)
+    directions = [
+        (direction, [row for row in rows if asked[row]]) for direction, rows in rows_by_direction(resources.info, table)
+    ]
+    kept = _score(sources, targets, lengths, directions, _wanted(config, ids, lengths), resources)
+    result = _packed(ids, lengths.tolist(), conditioning, kept, _format(config, resources))
+    notes = {schema.NOTES_KEY: json.dumps(_sums(kept) | _of_rows(conditioning)).encode()}
     return result.replace_schema_metadata({**result.schema.metadata, **notes})
 
 
 def count(table: pa.Table) -> dict[str, int | float]:
-    """Positions, and sums over them: the mass of the kept entries, entropy in nats, how often the forced was top-1."""
-    notes: dict[str, int | float] = json.loads((table.schema.metadata or {}).get(schema.NOTES_KEY, b"{}"))
+    """Positions, and sums over them: the mass of the kept entries, entropy in nats, how often the forced was top-1.
+
+    Raises DataError when the table is not as `run` returned it: what is counted stands beside its rows.
+    """
+    noted = (table.schema.metadata or {}).get(schema.NOTES_KEY)
+    if noted is None:
+        raise DataError(
+            f"the schema's metadata lacks {schema.NOTES_KEY.decode()}: only the table that score made has what it "
+            "counted; do not take it apart before"
+        )
+    notes: dict[str, int | float] = json.loads(noted)
     return notes
 
 
+def _conditioning(metric: str) -> Conditioning:
+    """What select made the row's target, which is what is forced."""
+    return "reference" if metric == "reference" else "hypothesis"
+
+
+def _wanted(config: Config, ids: Sequence[str], lengths: npt.NDArray[np.int64]) -> Wanted:
+    if config.mode == "topk":
+        return Wanted(config.k, config.temperatures)
+    # The most probable entry is asked for all the same: it is counted how often the forced token is it.
+    return Wanted(1, uniforms=uniforms(config.seed, ids, lengths, config.draws))
+
+
+def _packed(
+    ids: Sequence[str],
+    lengths: Sequence[int],
+    conditioning: Sequence[Conditioning],
+    kept: Kept,
+    target_format: SoftTargetFormat,
+) -> pa.Table:
+    if target_format.mode == "sampled":
+        return pack_drawn(
+            row_ids=ids,
+            lengths=lengths,
+            conditioning=conditioning,
+            drawn=counted(kept.drawn_ids),
+            token_log_probs=kept.token_log_probs,
+            entropy=kept.entropy,
+            target_format=target_format,
+        )
+    return pack(
+        row_ids=ids,
+        lengths=lengths,
+        conditioning=conditioning,
+        topk_ids=kept.topk_ids,
+        topk_log_probs=kept.topk_log_probs,
+        tail_log_mass=kept.tail_log_mass,
+        tempered_tail_log_mass=kept.tempered_tails,
+        token_log_probs=kept.token_log_probs,
+        entropy=kept.entropy,
+        target_format=target_format,
+    )
+
+
+def _of_rows(conditioning: Sequence[Conditioning]) -> dict[str, int]:
+    return {"references": conditioning.count("reference")}
+
+
 def _sums(kept: Kept) -> dict[str, int | float]:
-    """Counted before anything is rounded to be stored."""
+    """Counted before anything is rounded to be stored; what is drawn holds, on average, all of the mass."""
+    mass = 1.0 - np.exp(kept.tail_log_mass.astype(np.float64))
     return {
         "tokens": len(kept.entropy),
-        "kept_mass": float((1.0 - np.exp(kept.tail_log_mass.astype(np.float64))).sum()),
+        "kept_mass": float(len(mass) if kept.drawn_ids.size else mass.sum()),
         "entropy": float(kept.entropy.astype(np.float64).sum()),
         "top1": int((kept.token_log_probs >= kept.topk_log_probs[:, 0]).sum()),
     }
@@ -188,7 +302,7 @@ def _sums(kept: Kept) -> dict[str, int | float]:
 
 def _sources(table: pa.Table, targets: Sequence[Sequence[str]], resources: Resources) -> list[list[str]]:
     """Source subwords; a row with nothing to force may have a source that no model takes: none, or one without end."""
-    tokens = resources.tokenizer.encode_source(table.column("source").to_pylist())
+    tokens = encode_sources(table.column("source").to_pylist(), resources.tokenizer, resources.info.prompt)
     pairs = zip(tokens, targets, strict=True)
     return [
         list(source) if target else list(source[:_UNTRANSLATED_SOURCE_TOKENS]) or [resources.unknown]
@@ -200,33 +314,50 @@ def _score(
     sources: list[list[str]],
     targets: list[list[str]],
     lengths: npt.NDArray[np.int64],
-    k: int,
+    directions: Sequence[tuple[Direction, list[int]]],
+    wanted: Wanted,
     resources: Resources,
 ) -> Kept:
-    kept = room(int(lengths.sum()), k)
+    """All positions of the rows that are in some direction; of the others the teacher says nothing."""
+    kept = room(int(lengths.sum()), wanted)
+    unasked = np.ones(len(lengths), dtype=bool)
+    unasked[[row for _, rows in directions for row in rows]] = False
+    others = np.flatnonzero(np.repeat(unasked, lengths))
+    put(no_opinion(wanted.of(others), len(others), resources.info.target_vocabulary_size), kept, others)
     starts = np.cumsum(lengths) - lengths
-    # Target first: a row that is shorter than its batch's longest is searched on for nothing.
-    sizes = [(int(length), len(source)) for length, source in zip(lengths, sources, strict=True)]
-    batches = list(token_batches(range(len(sources)), sizes, resources.batch_tokens))
+    pairs = zip(sources, lengths, strict=True)
+    sizes = [resources.scorer.size(len(source), int(length)) for source, length in pairs]
+    batches = [
+        (resources.scorer.toward(direction), batch)
+        for direction, rows in directions
+        for batch in token_batches(rows, sizes, resources.batch_tokens)
+    ]
+    places = [
+        np.concatenate([np.arange(starts[row], starts[row] + lengths[row]) for row in rows]) for _, rows in batches
+    ]
 
-    def score(rows: list[int]) -> Kept:
-        return resources.scorer.score([sources[row] for row in rows], [targets[row] for row in rows], k)
+    def score(batch: tuple[Scorer, list[int]], at: npt.NDArray[np.int64]) -> Kept:
+        scorer, rows = batch
+        return scorer.score([sources[row] for row in rows], [targets[row] for row in rows], wanted.of(at))
 
     with ThreadPoolExecutor(resources.workers) as pool:
-        for rows, part in zip(batches, pool.map(score, batches), strict=True):
-            put(part, kept, np.concatenate([np.arange(starts[row], starts[row] + lengths[row]) for row in rows]))
+        for at, part in zip(places, pool.map(score, batches, places), strict=True):
+            put(part, kept, at)
     return kept
 
 
 def _format(config: Config, resources: Resources) -> SoftTargetFormat:
-    size = resources.info.target_vocabulary_size
+    size, sampled = resources.info.target_vocabulary_size, config.mode == "sampled"
     return SoftTargetFormat(
-        k=config.k,
+        mode=config.mode,
+        k=0 if sampled else config.k,
+        draws=config.draws if sampled else 0,
+        seed=config.seed if sampled else 0,
+        temperatures=config.temperatures,
         vocabulary_size=size,
         ids_dtype=smallest_ids_dtype(size),
         vocabulary_digest=resources.info.vocabulary_digest,
         teacher_digest=resources.info.digest,
-        conditioning=resources.conditioning,
         compute_type=resources.scorer.compute_type,
         backend=resources.backend,
         encoding=config.encoding,

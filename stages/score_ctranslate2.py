@@ -1,16 +1,19 @@
-"""Teacher forcing through CTranslate2: for any teacher, one step after the other.
+"""Teacher forcing through CTranslate2: for any encoder-decoder teacher, one step after the other.
 
 The hypothesis is given as target prefix to a greedy search that may return its logits; beam search returns none
 (https://github.com/OpenNMT/CTranslate2/issues/1616) and is never used here.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from copy import copy
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from data.errors import ModelError
-from stages.soft_distribution import Kept, keep, put, room, rows_at_once
+from data.language_tags import Direction
+from stages.engine import TranslatorEngine
+from stages.soft_distribution import Kept, Wanted, keep, put, room, rows_at_once
 from stages.teacher_model import TargetVocabulary, TeacherModel
 
 if TYPE_CHECKING:
@@ -20,12 +23,23 @@ if TYPE_CHECKING:
 class CTranslate2Scorer:
     """Scores batches with a loaded CTranslate2 model."""
 
-    def __init__(self, teacher: TeacherModel, vocabulary: TargetVocabulary) -> None:
-        self._teacher, self._vocabulary = teacher, vocabulary
-        self._prefix = list(teacher.info.target_prefix)
-        self.compute_type: str = teacher.translator.compute_type
+    def __init__(self, teacher: TeacherModel, engine: TranslatorEngine, vocabulary: TargetVocabulary) -> None:
+        self._teacher, self._translator, self._vocabulary = teacher, engine.translator, vocabulary
+        self._prefix = list(engine.target_prefix)
+        self.compute_type: str = engine.compute_type
 
-    def score(self, sources: Sequence[Sequence[str]], targets: Sequence[Sequence[str]], k: int) -> Kept:
+    def toward(self, direction: Direction) -> Self:
+        """The same model as it is asked in one direction."""
+        asked = copy(self)
+        asked._teacher = self._teacher.toward(direction)
+        asked._prefix = list(asked._teacher.info.target_prefix)
+        return asked
+
+    def size(self, source: int, positions: int) -> tuple[int, ...]:
+        """Target first: a row that is shorter than its batch's longest is searched on for nothing."""
+        return positions, source
+
+    def score(self, sources: Sequence[Sequence[str]], targets: Sequence[Sequence[str]], wanted: Wanted) -> Kept:
         """What is kept of all positions of a batch, row by row; a row has one more than its target has tokens.
 
         Raises ModelError when the model does not return the logits that it was asked for.
@@ -33,7 +47,7 @@ class CTranslate2Scorer:
         import torch
 
         prefixes = [[*self._prefix, *target] for target in targets]
-        results = self._teacher.translator.translate_batch(
+        results = self._translator.translate_batch(
             self._teacher.sources(sources),
             target_prefix=prefixes,
             beam_size=1,
@@ -48,12 +62,13 @@ class CTranslate2Scorer:
         pairs = zip(results, targets, strict=True)
         steps = [step for result, target in pairs for step in self._steps(result, len(target) + 1)]
         forced = torch.tensor(self._vocabulary.forced_ids(targets))
-        kept = room(len(steps), k)
+        kept = room(len(steps), wanted)
         # As they are, rows lie apart; a few at a time are put side by side, and not those of the whole batch.
         rows = rows_at_once(self._vocabulary.size)
         for start in range(0, len(steps), rows):
             span = slice(start, min(start + rows, len(steps)))
-            put(keep(torch.from_numpy(self._matrix(steps[span])), forced[span], k), kept, span)
+            logits = torch.from_numpy(self._matrix(steps[span]))
+            put(keep(logits, forced[span], wanted.of(span)), kept, span)
         return kept
 
     def _steps(self, result: "TranslationResult", length: int) -> "list[StorageView]":

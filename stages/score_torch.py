@@ -1,12 +1,14 @@
 """Teacher forcing through PyTorch: for a teacher with an OpenNMT-py checkpoint, all positions at once."""
 
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 from data.errors import ModelError
+from data.language_tags import Direction
 from data.model_folder import CHECKPOINT_FILE, TeacherInfo, special_token
-from stages.soft_distribution import Kept, keep, put, room
+from stages.soft_distribution import Kept, Wanted, keep, put, room
 from stages.teacher_model import TargetVocabulary
 
 if TYPE_CHECKING:
@@ -42,14 +44,24 @@ class TorchScorer:
         self.compute_type: str = precision
         self._bfloat16 = precision == "bfloat16"
 
-    def score(self, sources: Sequence[Sequence[str]], targets: Sequence[Sequence[str]], k: int) -> Kept:
+    def toward(self, direction: Direction) -> Self:
+        """The same model as it is asked in one direction."""
+        asked = copy(self)
+        asked._info = self._info.toward(direction)
+        return asked
+
+    def size(self, source: int, positions: int) -> tuple[int, ...]:
+        """Target first: a row that is shorter than its batch's longest is computed on for nothing."""
+        return positions, source
+
+    def score(self, sources: Sequence[Sequence[str]], targets: Sequence[Sequence[str]], wanted: Wanted) -> Kept:
         """What is kept of all positions of a batch, row by row; a row has one more than its target has tokens."""
         import torch
 
         source, lengths = self._source(sources)
         target, scored = self._target(targets)
         forced = torch.tensor(self._vocabulary.forced_ids(targets), device=self._device)
-        kept = room(len(forced), k)
+        kept = room(len(forced), wanted)
         with torch.inference_mode(), torch.autocast(self._device, torch.bfloat16, enabled=self._bfloat16):
             states, _ = self._module(source, target, lengths)
             # Position by position from here: logits of a whole batch, [B, T, V], would be gigabytes.
@@ -57,7 +69,7 @@ class TorchScorer:
             step = max(_LOGITS_AT_ONCE // self._vocabulary.size, 1)
             for start in range(0, len(states), step):
                 span = slice(start, min(start + step, len(states)))
-                put(keep(self._module.generator(states[span]), forced[span], k), kept, span)
+                put(keep(self._module.generator(states[span]), forced[span], wanted.of(span)), kept, span)
         return kept
 
     def _source(self, sources: Sequence[Sequence[str]]) -> "tuple[torch.Tensor, torch.Tensor]":

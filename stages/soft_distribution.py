@@ -1,6 +1,6 @@
 """From raw logits to what a soft target keeps of them; on whatever device they lie."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,49 +22,86 @@ _BLOCK = 64
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What shall be kept of N positions beside their sums."""
+
+    k: int  # K most probable entries
+    temperatures: tuple[float, ...] = ()  # M at which the tail's mass is taken, beside 1
+    uniforms: Array | None = None  # [N, draws] in 0..1, rising: each draws an entry with replacement
+
+    def of(self, span: slice | npt.NDArray[np.int64]) -> "Wanted":
+        """The same of some of the positions."""
+        return self if self.uniforms is None else replace(self, uniforms=self.uniforms[span])
+
+
+@dataclass(frozen=True)
 class Kept:
     """What is kept of N positions; see `data.schema.SOFT_TARGETS`."""
 
     topk_ids: Array  # [N, K] int64
     topk_log_probs: Array  # [N, K] float32
     tail_log_mass: Array  # [N] float32
+    tempered_tails: Array  # [N, M] float32
+    drawn_ids: Array  # [N, draws] int32, rising
     token_log_probs: Array  # [N] float32
     entropy: Array  # [N] float32
 
 
-def keep(logits: "torch.Tensor", forced: "torch.Tensor", k: int) -> Kept:
-    """The k most probable of V entries at each of N positions, and sums over all of them.
+def keep(logits: "torch.Tensor", forced: "torch.Tensor", wanted: Wanted) -> Kept:
+    """Of V entries at each of N positions the most probable, the drawn, and sums over all of them.
 
     `logits` [N, V] may be overwritten; `forced` [N] holds the ids of the tokens that stood there. The tail's mass
     is summed over its entries: 1 minus the sum of the others would be all rounding where it matters, near 0.
     """
-    kept = room(len(logits), k)
+    kept = room(len(logits), wanted)
     rows = max(len(logits), 1) if logits.is_cuda else rows_at_once(logits.shape[1])
     for start in range(0, len(logits), rows):
         span = slice(start, min(start + rows, len(logits)))
-        put(_keep(logits[span].float(), forced[span], k), kept, span)
+        put(_keep(logits[span].float(), forced[span], wanted.of(span)), kept, span)
     return kept
 
 
-def _keep(logits: "torch.Tensor", forced: "torch.Tensor", k: int) -> Kept:
+def _keep(logits: "torch.Tensor", forced: "torch.Tensor", wanted: Wanted) -> Kept:
     import torch
 
     logits.clamp_(min=_LOWEST_LOGIT)
-    top, ids = _top(logits, k)
+    top, ids = _top(logits, wanted.k)
     token = logits.gather(1, forced[:, None])[:, 0]
     masses = torch.softmax(logits, dim=-1)
     # The first entry has at least 1 / V, so its logarithm is exact where those of others may be of 0.
     log_total = top[:, 0] - masses.gather(1, ids[:, :1])[:, 0].log()
     entropy = log_total - torch.linalg.vecdot(masses, logits)
-    masses.scatter_(1, ids, 0.0)
-    tail = masses.sum(dim=-1).clamp_(min=_LEAST_MASS).log()
+    drawn = np.empty((len(logits), 0), np.int32) if wanted.uniforms is None else _draw(masses, wanted.uniforms)
+    tail = _tail(masses, ids)
+    tempered = [_tail(torch.softmax(logits / temperature, dim=-1), ids) for temperature in wanted.temperatures]
     return Kept(
         topk_ids=ids.cpu().numpy(),
         topk_log_probs=(top - log_total[:, None]).cpu().numpy(),
         tail_log_mass=tail.cpu().numpy(),
+        tempered_tails=torch.stack([tail, *tempered], dim=1)[:, 1:].cpu().numpy(),
+        drawn_ids=drawn,
         token_log_probs=(token - log_total).cpu().numpy(),
         entropy=entropy.clamp_(min=0.0).cpu().numpy(),
     )
+
+
+def _tail(masses: "torch.Tensor", ids: "torch.Tensor") -> "torch.Tensor":
+    """Log of the mass [N] of all entries but those of `ids`; overwrites `masses`."""
+    return masses.scatter_(1, ids, 0.0).sum(dim=-1).clamp_(min=_LEAST_MASS).log()
+
+
+def _draw(masses: "torch.Tensor", uniforms: Array) -> Array:
+    """The entry [N, draws] in whose share of 0..1 each number lies, shares in the order of the ids.
+
+    So a draw hangs on its number and its own position's distribution alone.
+    """
+    import torch
+
+    shares = masses.to(torch.float64).cumsum(dim=-1)
+    # Rounded sums end next to 1, not at it: what is drawn of a share beyond the end is the last entry with a share.
+    numbers = torch.from_numpy(uniforms).to(shares.device) * shares[:, -1:]
+    ids = torch.searchsorted(shares, numbers, right=True).clamp_(max=masses.shape[1] - 1)
+    return ids.to(torch.int32).cpu().numpy()
 
 
 def _top(logits: "torch.Tensor", k: int) -> "tuple[torch.Tensor, torch.Tensor]":
@@ -93,11 +130,18 @@ def rows_at_once(vocabulary_size: int) -> int:
     return max(_VALUES_AT_ONCE // vocabulary_size, _LEAST_ROWS)
 
 
-def room(positions: int, k: int) -> Kept:
+def room(positions: int, wanted: Wanted) -> Kept:
     """Room for N positions, to be filled by `put`."""
-    values = [np.empty(positions, dtype=np.float32) for _ in range(3)]
-    topk = np.empty((positions, k), dtype=np.float32)
-    return Kept(np.empty((positions, k), dtype=np.int64), topk, *values)
+    draws = 0 if wanted.uniforms is None else wanted.uniforms.shape[1]
+    return Kept(
+        topk_ids=np.empty((positions, wanted.k), dtype=np.int64),
+        topk_log_probs=np.empty((positions, wanted.k), dtype=np.float32),
+        tail_log_mass=np.empty(positions, dtype=np.float32),
+        tempered_tails=np.empty((positions, len(wanted.temperatures)), dtype=np.float32),
+        drawn_ids=np.empty((positions, draws), dtype=np.int32),
+        token_log_probs=np.empty(positions, dtype=np.float32),
+        entropy=np.empty(positions, dtype=np.float32),
+    )
 
 
 def put(kept: Kept, target: Kept, places: slice | npt.NDArray[np.int64]) -> None:

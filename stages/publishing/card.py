@@ -11,6 +11,7 @@ from data.manifest import Manifest, ShardRecord
 from data.model_folder import TeacherInfo
 from data.parquet import SUFFIX
 from data.soft_targets import SoftTargetFormat
+from data.teachers import soft_targets_node
 from stages.model_card import language_name
 from stages.publishing import facts
 from stages.publishing.facts import Row, markdown_table
@@ -32,7 +33,8 @@ class Summary:
     languages: tuple[tuple[tuple[str, str], int], ...]
     accepted_by_origin: Mapping[str, int]
     target_format: SoftTargetFormat
-    info: TeacherInfo
+    # Of the teachers, by name.
+    infos: Mapping[str, TeacherInfo]
 
     @property
     def rows(self) -> int:
@@ -89,19 +91,21 @@ def _page(manifests: Mapping[str, Manifest], summary: Summary) -> dict[str, Any]
         "front_matter": head.rstrip("\n"),
         "title": _title(summary),
         "rows": text.count(summary.rows),
+        "teachers": len(summary.infos),
         "source_names": _names(summary, 0),
         "target_names": _names(summary, 1),
         "overview": markdown_table(("What", "How much"), _overview_rows(summary)),
         "format": summary.target_format,
         "vocabulary_size": text.count(summary.target_format.vocabulary_size),
         "ids_dtype": {"uint16": "<u2", "uint32": "<u4"}[summary.target_format.ids_dtype],
+        "counts_dtype": "u1" if summary.target_format.draws < 2**8 else "<u2",
         "high_dtype": {"uint16": "u1", "uint32": "<u2"}[summary.target_format.ids_dtype],
         "first_file": summary.shards[0].name + SUFFIX,
-        "kept_mass": _kept_mass(manifests["score"]),
+        "kept_mass": _kept_mass(manifests[soft_targets_node(manifests)]),
         "columns": markdown_table(("Column", "Type", "Null", "Meaning"), facts.column_rows(schema.DATASET)),
         "sources": markdown_table(sources, facts.source_rows(manifests["corpus"], summary.accepted_by_origin)),
         "dropped": facts.dropped_text(manifests["corpus"]),
-        "making": markdown_table(("What", "Which"), facts.making_rows(manifests, summary.info)),
+        "making": markdown_table(("What", "Which"), facts.making_rows(manifests, summary.infos, summary.target_format)),
         "options": facts.options_text(manifests),
         "waterfall": markdown_table(waterfall, facts.waterfall_rows(manifests["filter"])),
         "licence_text": licence_text(summary.licence, _licences(manifests, summary)),

@@ -7,10 +7,11 @@ from typing import Any
 from data.errors import DataError
 from data.soft_targets import SoftTargetFormat
 from data.store import Artifact
+from data.teachers import soft_targets_node
 
 EVALUATION_KEYS = ("systems", "ratios", "comparisons", "test", "machine", "settings")
 # Only where the evaluation was asked for it.
-OPTIONAL_KEYS = ("attribution", "token_f1", "fidelity", "hallucinations", "forced", "comet")
+OPTIONAL_KEYS = ("pairs", "attribution", "token_f1", "fidelity", "hallucinations", "forced", "comet")
 CURVES = "training.jsonl"
 
 
@@ -23,12 +24,12 @@ def gather_metrics(inputs: Mapping[str, Artifact]) -> dict[str, Any]:
     manifests = {node: artifact.manifest() for node, artifact in inputs.items()}
     metrics: dict[str, Any] = {key: evaluation[key] for key in EVALUATION_KEYS}
     metrics |= {key: evaluation[key] for key in OPTIONAL_KEYS if key in evaluation}
-    for node in ("corpus", "dataset", "filter", "decode", "select"):
+    for node in ("corpus", "dataset", "filter", "decode", "pool", "select"):
         if node in manifests:
             metrics[node] = manifests[node].metrics | manifests[node].counters
     metrics["training"] = {node: manifests[node].metrics for node in ("student", "baseline") if node in manifests}
     if "score" in inputs:
-        metrics["soft_targets"] = describe_soft_targets(inputs["score"])
+        metrics["soft_targets"] = describe_soft_targets(inputs[soft_targets_node(inputs)])
     metrics["stages"] = {node: _describe_stage(artifact) for node, artifact in inputs.items()}
     versions = {name: version for manifest in manifests.values() for name, version in manifest.libraries.items()}
     metrics["versions"] = dict(sorted(versions.items(), key=lambda item: item[0].casefold()))
@@ -52,17 +53,20 @@ def describe_soft_targets(score: Artifact) -> dict[str, Any]:
     """How soft targets were made, their size, and means over all positions.
 
     `mean_kept_mass` is the share of the teacher's probability that the K kept entries hold, `mean_entropy` is in nats,
-    `top1_share` says how often the forced token was the most probable one. Raises DataError when there are none.
+    `top1_share` says how often the forced token was the most probable one, `conditioning` whether it was of the
+    hypothesis, of the reference, or of one or the other (mixed). Raises DataError when there are none.
     """
     manifest = score.manifest()
     counters, names = manifest.counters, score.shard_names()
     tokens = counters.get("tokens", 0)
     if not names or not tokens:
         raise DataError(f"{score.url} holds no soft targets; run the stage score again")
-    size = sum(shard.bytes for shard in manifest.shards)
+    size, rows = sum(shard.bytes for shard in manifest.shards), sum(shard.rows for shard in manifest.shards)
+    forced = {0: "hypothesis", rows: "reference"}
     return {
-        **SoftTargetFormat.of(score.read_shard(names[0], ["id"]).schema).model_dump(),
-        "rows": sum(shard.rows for shard in manifest.shards),
+        **SoftTargetFormat.of(score.read_shard(names[0], ["id"]).schema).model_dump(mode="json"),
+        "conditioning": forced.get(int(counters["references"]), "mixed"),
+        "rows": rows,
         "tokens": tokens,
         "bytes": size,
         "bytes_per_token": size / tokens,

@@ -12,6 +12,7 @@ from stages.reporting.attribution import attribution_section
 from stages.reporting.charts import Chart, Dot, Line, Panel, line_chart, quality_speed_chart
 from stages.reporting.examples import Example
 from stages.reporting.likeness import likeness_section, likeness_signatures
+from stages.reporting.pairs import pairs_section
 
 Curves = Mapping[str, Sequence[Mapping[str, float]]]
 _MAIN = ("teacher", "student", "baseline")
@@ -39,6 +40,7 @@ def render_page(
     page = {
         **_top(metrics),
         **_systems(metrics),
+        **pairs_section(metrics),
         **attribution_section(metrics),
         **likeness_section(metrics),
         **_training(curves, metrics),
@@ -66,6 +68,8 @@ def _top(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 def _sections(page: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield "systems", "Results"
+    if page["pairs"]:
+        yield "pairs", "Language pairs"
     if page["attribution"]:
         yield "attribution", "Where quality goes"
     if page["likeness"]:
@@ -103,7 +107,7 @@ def _systems(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _system_name(system: Mapping[str, Any]) -> str:
-    return f"{system['role'].capitalize()}, {text.decoding(system['beam'])}"
+    return f"{text.role(system)}, {text.decoding(system['beam'])}"
 
 
 def _system_row(name: str, system: Mapping[str, Any]) -> dict[str, Any]:
@@ -231,13 +235,24 @@ def _soft_targets(metrics: Mapping[str, Any]) -> dict[str, Any]:
     soft = metrics.get("soft_targets")
     if not soft:
         return {"soft_targets": []}
+    sampled, entries = soft["mode"] == "sampled", text.count(soft["vocabulary_size"])
+    forced = {"mixed": "reference, or of the hypothesis where there is none"}
+    kept = (
+        f"{soft['draws']} of the teacher’s {entries} entries were drawn by their probabilities and are kept with how "
+        "often each was: an estimate of all of them without bias."
+        if sampled
+        else f"the {soft['k']} most probable of the teacher’s {entries} entries are kept, normalised over all of them, "
+        "with the mass of the rest."
+    )
+    mean = f" They are the weighted mean of {len(soft['fused'])} teachers’." if soft.get("fused") else ""
     return {
-        "soft_targets_text": f"At every position of the {soft['conditioning']}, end of sentence included, the "
-        f"{soft['k']} most probable of the teacher’s {text.count(soft['vocabulary_size'])} entries are kept, "
-        "normalised over all of them, with the mass of the rest.",
+        "soft_targets_text": f"At every position of the {forced.get(soft['conditioning'], soft['conditioning'])}, end "
+        f"of sentence included, {kept}{mean}",
         "soft_targets": [
-            ("Mass kept", f"{100 * soft['mean_kept_mass']:.1f}%", "mean over positions"),
-            ("Teacher’s first choice", f"{100 * soft['top1_share']:.1f}%", f"of the {soft['conditioning']}’s tokens"),
+            ("Draws", str(soft["draws"]), "a position, with replacement")
+            if sampled
+            else ("Mass kept", f"{100 * soft['mean_kept_mass']:.1f}%", "mean over positions"),
+            ("Teacher’s first choice", f"{100 * soft['top1_share']:.1f}%", "of the forced tokens"),
             ("Entropy", f"{soft['mean_entropy']:.2f} nats", "mean over positions"),
             ("Positions", text.count(soft["tokens"]), f"in {text.count(soft['rows'])} rows"),
             ("On disk", text.size(soft["bytes"]), f"{soft['bytes_per_token']:.1f} bytes a position"),

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from data import schema
 from data.artifact import Artifact
+from data.drawn_targets import drawn
 from data.runtime import Runtime
 from data.soft_targets import SoftTargetFormat, unpack
 from stages import dataset
@@ -118,6 +119,20 @@ def test_compact_soft_targets_are_read_by_the_cards_lines(tmp_path: Path, monkey
     np.testing.assert_array_equal(names["ids"], stored.topk_ids)
     np.testing.assert_allclose(names["log_probs"], stored.topk_log_probs, rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(names["tail_log_mass"], stored.tail_log_mass, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("encoding", ["exact", "compact"])
+def test_drawn_soft_targets_are_read_by_the_cards_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    changes = {"mode": "sampled", "k": 0, "draws": 12, "encoding": encoding}
+    folder = made(tmp_path, FORMAT.model_copy(update=changes)).path()
+    assert "12 subwords\ndrawn from its distribution" in (folder / "README.md").read_text(encoding="utf-8")
+    names = run_snippet(folder, "Soft targets", monkeypatch)
+    stored = drawn(pq.read_table(folder / "train-00000.parquet").slice(0, 1))
+    np.testing.assert_array_equal(names["ids"], stored.ids)
+    np.testing.assert_array_equal(names["probabilities"], stored.counts / 12)
+    np.testing.assert_array_equal(names["positions"], np.repeat(np.arange(len(stored.entries)), stored.entries))
 
 
 @pytest.mark.parametrize("title", ["a\n# b", "<b>a</b>", ""])

@@ -99,6 +99,7 @@ def test_soft_targets_are_summed_over_every_position(tmp_path: Path) -> None:
     found = describe_soft_targets(score)
     assert (found["k"], found["rows"], found["tokens"], found["backend"]) == (4, 4, len(kept), "torch")
     assert found["mean_kept_mass"] == pytest.approx(sum(kept) / len(kept), abs=1e-3)  # stored in 16 bits
+    assert found["conditioning"] == "hypothesis"
     assert found["mean_entropy"] == pytest.approx(sum(entropies) / len(kept), rel=1e-9)
     assert found["top1_share"] == pytest.approx(sum(forced) / len(kept))
     files = [Path(score.path(), f"{name}.parquet").stat().st_size for name in score.shard_names()]

@@ -10,12 +10,12 @@ import pyarrow as pa
 import pytest
 
 from data.artifact import Artifact
-from data.errors import ModelError
+from data.errors import DataError, ModelError
 from data.model_folder import describe_model, load_teacher_info, save_teacher_info
 from data.runtime import Runtime
 from data.soft_targets import SoftTargetFormat, SoftTargets, unpack
 from stages import score
-from tests.fixtures.artifacts import artifact_of_folder, chosen_by, words_tokenizer
+from tests.fixtures.artifacts import artifact_of_folder, words_tokenizer
 from tests.fixtures.oracle import forced_log_probs
 from tests.fixtures.tiny_teacher import TinyShape
 
@@ -37,10 +37,11 @@ def rows(seed: int = 3) -> tuple[list[list[str]], list[list[str]]]:
     return sources, targets
 
 
-def table(sources: Sequence[Sequence[str]], targets: Sequence[Sequence[str]]) -> pa.Table:
+def table(sources: Sequence[Sequence[str]], targets: Sequence[Sequence[str]], metric: str = "chrf") -> pa.Table:
     return pa.table(
         {
-            "id": [f"{number:032x}" for number in range(len(sources))],
+            "id": pa.array([f"{number:032x}" for number in range(len(sources))], pa.string()),
+            "metric": pa.array([metric] * len(sources), pa.string()),
             "source": [" ".join(source) for source in sources],
             "target_tokens": pa.array(targets, pa.list_(pa.string())),
         }
@@ -55,7 +56,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def artifacts(tiny_teacher: Path, store: Path) -> dict[str, Artifact]:
     teacher = artifact_of_folder(store, "teacher", tiny_teacher)
-    return {"teacher": teacher, "tokenizer": words_tokenizer(store), "select": chosen_by(store, "chrf")}
+    return {"teacher": teacher, "tokenizer": words_tokenizer(store)}
 
 
 def run(artifacts: dict[str, Artifact], data: pa.Table, **options: object) -> pa.Table:
@@ -174,7 +175,6 @@ def test_the_faster_backend_is_taken(
     inputs = {
         "teacher": artifact_of_folder(tmp_path, "teacher", folder),
         "tokenizer": words_tokenizer(tmp_path),
-        "select": chosen_by(tmp_path, "chrf"),
     }
     told = SoftTargetFormat.of(run(inputs, table(*rows()), precision=precision).schema)
     assert (told.backend, told.compute_type) == expected
@@ -189,11 +189,14 @@ def test_bfloat16_is_near(artifacts: dict[str, Artifact]) -> None:
     assert 0 < np.mean(differences) < 0.1
 
 
-def test_it_is_told_whether_references_were_forced(artifacts: dict[str, Artifact], tmp_path: Path) -> None:
+def test_it_is_told_row_by_row_whether_the_reference_was_forced(artifacts: dict[str, Artifact]) -> None:
     data = table(*rows())
-    assert SoftTargetFormat.of(run(artifacts, data).schema).conditioning == "hypothesis"
-    of_references = {**artifacts, "select": chosen_by(tmp_path, "reference")}
-    assert SoftTargetFormat.of(run(of_references, data).schema).conditioning == "reference"
+    metrics = ["reference", "chrf", "mbr-chrf", "reference", "score", "bleu", "chrf"]
+    both = run(artifacts, data.set_column(data.schema.get_field_index("metric"), "metric", pa.array(metrics)))
+    forced = ["reference" if metric == "reference" else "hypothesis" for metric in metrics]
+    assert both["conditioning"].to_pylist() == forced
+    assert score.count(both)["references"] == 2
+    assert score.count(run(artifacts, data))["references"] == 0
 
 
 def test_faults_between_teacher_and_options(artifacts: dict[str, Artifact], tiny_teacher: Path, tmp_path: Path) -> None:
@@ -243,3 +246,5 @@ def test_counters(artifacts: dict[str, Artifact]) -> None:
     assert counted["kept_mass"] == pytest.approx(sum(masses), rel=1e-3)
     assert counted["entropy"] == pytest.approx(sum(view.entropy.astype(np.float64).sum() for view in views), rel=1e-3)
     assert score.count(run(artifacts, table([], [])))["tokens"] == 0
+    with pytest.raises(DataError, match=r"metadata lacks potstill\.notes"):
+        score.count(result.replace_schema_metadata(None))

@@ -16,7 +16,7 @@ from data.errors import ModelError
 from data.model_folder import TeacherInfo, load_teacher_info, read_vocabulary
 from data.runtime import Runtime
 from stages import decode, score, teacher
-from tests.fixtures.artifacts import artifact_of_tables, chosen_by, closed, new_artifact, words_tokenizer
+from tests.fixtures.artifacts import artifact_of_tables, closed, new_artifact, words_tokenizer
 from tests.fixtures.hub_models import write_m2m100, write_marian, write_marian_mt
 from tests.fixtures.tiny_teacher import TinyShape, write_tiny_checkpoint
 
@@ -69,7 +69,6 @@ def test_what_training_needs_and_teaching_does_not_is_left_out(tmp_path: Path) -
     assert info.parameters == 8128
     data = score.Config(backend="torch", k=4)
     artifacts = {"teacher": new_artifact(tmp_path, "teacher"), "tokenizer": words_tokenizer(tmp_path)}
-    artifacts["select"] = chosen_by(tmp_path, "chrf")
     assert score.load(data, artifacts, Runtime()).backend == "torch"
 
 

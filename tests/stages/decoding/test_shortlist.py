@@ -18,7 +18,6 @@ from stages.decoding.shortlist import FREQUENT, learn_shortlist
 from tests.fixtures.artifacts import (
     artifact_of_folder,
     artifact_of_tables,
-    chosen_by,
     closed,
     new_artifact,
     words_tokenizer,
@@ -109,16 +108,16 @@ def test_soft_targets_never_use_a_shortlist(
 ) -> None:
     folder = shutil.copytree(tiny_teacher, tmp_path / "with")
     (folder / "vmap.txt").write_text("\ta1 a2 a3 a4 a5 a6 a7\n")
-    plain = {**inputs, "select": chosen_by(tmp_path, "chrf")}
-    listed = {**plain, "teacher": artifact_of_folder(tmp_path, "teacher", folder)}
+    listed = {**inputs, "teacher": artifact_of_folder(tmp_path, "teacher", folder)}
     columns = {
         "id": ["0" * 32],
         "source": ["a1 a2 a3"],
         "target_tokens": [["a9", "a1", "a20"]],
+        "metric": ["chrf"],
     }
     config = score.Config.model_validate({"k": 40, "backend": backend})
     tables = [
-        score.run(pa.table(columns), config, score.load(config, artifacts, Runtime())) for artifacts in (plain, listed)
+        score.run(pa.table(columns), config, score.load(config, artifacts, Runtime())) for artifacts in (inputs, listed)
     ]
     ids = flat(tables[1], "topk_ids")
     assert [len(set(row)) for row in ids.tolist()] == [40] * 4
