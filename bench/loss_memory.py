@@ -16,7 +16,7 @@ class Problem:
     def __init__(self, positions: int, width: int, vocabulary: int, k: int) -> None:
         import torch
 
-        from stages.training.objective import SoftTargets
+        from stages.training.teacher_distribution import SoftTargets
 
         generator = torch.Generator().manual_seed(1)
         shapes = (positions, width), (vocabulary, width), (vocabulary,)

@@ -18,6 +18,8 @@ from stages.training.vocabulary import BEGIN_ID, END_ID, PADDING_ID, Vocabulary
 
 Shard = Callable[[], pa.Table]  # reads one shard; called once an epoch
 Array = npt.NDArray[np.generic]
+# One value, one row of values, or any number of values a target position.
+Soft = Array | Ragged
 
 
 class Encoder(Protocol):
@@ -33,8 +35,11 @@ class Encoder(Protocol):
 class SoftTargetReader(Protocol):
     """Reads what a batch carries beside its tokens."""
 
-    def read(self, table: pa.Table) -> dict[str, Array]:
-        """Arrays [sum of T, ...]: one entry a target position, </s> included, row after row."""
+    def read(self, table: pa.Table) -> dict[str, Soft]:
+        """Arrays [sum of T, ...]: one entry a target position, </s> included, row after row; ragged where they differ.
+
+        In a batch what is ragged is an array that is filled up with 0.
+        """
 
 
 @dataclass(frozen=True, order=True)
@@ -205,7 +210,7 @@ class BatchSource:
 class _Pool:
     source: Ragged
     target: Ragged
-    soft: dict[str, Array]
+    soft: dict[str, Soft]
     weights: npt.NDArray[np.float32] | None
     usable: npt.NDArray[np.intp]
 

@@ -2,7 +2,7 @@
 
 import argparse
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -11,11 +11,14 @@ from torch import Tensor
 from stages.training.batches import Batch
 from stages.training.config import OptimiserConfig
 from stages.training.dropout import Noise, replace_dropout
+from stages.training.language_model import joined
 from stages.training.mixture import Place
 from stages.training.model import Transformer
-from stages.training.objective import SoftTargets, loss_sums
+from stages.training.objective import loss_sums
 from stages.training.objective_config import ObjectiveConfig
 from stages.training.phases import Course, one_phase
+from stages.training.stopping import PairSwitch, undistilled
+from stages.training.teacher_distribution import of_batch
 from stages.training.vocabulary import PADDING_ID
 
 with warnings.catch_warnings():
@@ -65,16 +68,20 @@ class Watcher(Protocol):
         """When a checkpoint is due, and at the end."""
 
 
-def to_torch(batch: Batch, following: Place | None, device: str) -> TorchBatch:
-    """A batch as the Trainer wants it, with what our loss reads beside it; [B, S, 1], [B, 1 + T, 1], [B]."""
+def to_torch(batch: Batch, following: Place | None, device: str, separator: int | None = None) -> TorchBatch:
+    """A batch as the Trainer wants it, with what our loss reads beside it; [B, S, 1], [B, 1 + T, 1], [B].
+
+    With a `separator` the source goes on with it and the target, for a language model.
+    """
     flat = batch.tgt[:, 1:].ravel()
-    places = (flat != PADDING_ID).nonzero()[0]
+    learned = (flat != PADDING_ID).nonzero()[0]
+    source, places = (batch.src, learned) if separator is None else joined(batch, separator)
     tensors = {
-        "src": torch.from_numpy(batch.src).long().unsqueeze(2),
+        "src": torch.from_numpy(source).long().unsqueeze(2),
         "tgt": torch.from_numpy(batch.tgt).long().unsqueeze(2),
         "srclen": torch.from_numpy(batch.srclen),
         "places": torch.from_numpy(places),
-        "targets": torch.from_numpy(flat[places]).long(),
+        "targets": torch.from_numpy(flat[learned]).long(),
     }
     tensors |= {name: torch.from_numpy(values) for name, values in batch.soft.items()}
     if "kd_ids" in tensors:
@@ -89,13 +96,23 @@ def to_torch(batch: Batch, following: Place | None, device: str) -> TorchBatch:
 class DistillationLoss(LossCompute):  # type: ignore[misc]
     """Our objectives in the place where the Trainer expects its own; keeps running sums until `take`."""
 
-    def __init__(self, generator: Any, course: Course, dtype: torch.dtype, online: OnlineTerms | None = None) -> None:
+    def __init__(
+        self,
+        generator: Any,
+        course: Course,
+        dtype: torch.dtype,
+        online: OnlineTerms | None = None,
+        switch: PairSwitch | None = None,
+    ) -> None:
         super().__init__(torch.nn.CrossEntropyLoss(ignore_index=PADDING_ID, reduction="sum"), generator)
         self._course, self._dtype = course, dtype
         # In a tuple, so that it is no submodule: its parameters are not the loss's, nor the model's.
         self._online = (online,)
+        self._switch = switch
         self._sums: dict[str, Tensor] = {}
         self._tokens = 0
+        # Of each stream its cross-entropy and its positions.
+        self._of_streams: dict[str, tuple[Tensor | float, int]] = {}
         self.begin(1)
 
     def begin(self, step: int) -> None:
@@ -110,21 +127,34 @@ class DistillationLoss(LossCompute):  # type: ignore[misc]
     ) -> tuple[Tensor, Any]:
         """Loss summed over the batch, and OpenNMT-py's statistics. `output` [B, T, D]; never truncated."""
         hidden = output.reshape(-1, output.shape[-1]).index_select(0, batch["places"])
-        soft = SoftTargets(batch["kd_ids"], batch["kd_log_probs"], batch["kd_tail"]) if "kd_ids" in batch else None
+        distilled = self._switch is None or self._switch.distils(batch["stream"])
+        objective = self._objective if distilled else undistilled(self._objective)
         sums = loss_sums(
-            hidden, self.generator.weight, self.generator.bias, batch["targets"], soft, self._objective, self._dtype
+            hidden,
+            self.generator.weight,
+            self.generator.bias,
+            batch["targets"],
+            of_batch(batch, objective.temperature) if distilled else None,
+            objective,
+            self._dtype,
+            batch.get("weights"),
         )
-        terms = self._terms(batch)
+        terms = self._terms(batch) if distilled else {}
         loss = sums.loss + sum(terms.values())
-        self._add({**sums._asdict(), "loss": loss, **terms}, batch["tokens"])
+        # A copy: the Trainer divides the loss in place.
+        self._add({**sums._asdict(), "loss": loss.clone(), **terms}, batch)
         rows = len(batch["srclen"])
         return loss, onmt.utils.Statistics(sums.cross_entropy, 1, rows, batch["tokens"], sums.correct)
 
     def take(self) -> tuple[int, Sums]:
         """Target positions and sums since the last call."""
         tokens, sums = self._tokens, self._sums
-        self._tokens, self._sums = 0, {}
+        self._tokens, self._sums, self._of_streams = 0, {}, {}
         return tokens, sums
+
+    def cross_entropies(self) -> dict[str, float]:
+        """Of each stream, the mean since the last `take`."""
+        return {name: float(total) / max(tokens, 1) for name, (total, tokens) in self._of_streams.items()}
 
     def _terms(self, batch: TorchBatch) -> dict[str, Tensor]:
         """Online terms as sums, so that the Trainer's one division by target tokens makes means of them all."""
@@ -134,19 +164,21 @@ class DistillationLoss(LossCompute):  # type: ignore[misc]
         means = online.terms(batch, self._course.phase(self._step).objective, self._step)
         return {name: mean * batch["tokens"] for name, mean in means.items()}
 
-    def _add(self, sums: Sums, tokens: int) -> None:
+    def _add(self, sums: Sums, batch: TorchBatch) -> None:
         for name, value in sums.items():
             earlier = self._sums.get(name)
             self._sums[name] = value.detach() if earlier is None else earlier + value.detach()
-        self._tokens += tokens
+        self._tokens += batch["tokens"]
+        total, tokens = self._of_streams.get(batch["stream"], (0.0, 0))
+        self._of_streams[batch["stream"]] = (total + sums["cross_entropy"].detach(), tokens + batch["tokens"])
 
 
 class _Reporter:
     """The Trainer's report manager: passes on what our losses have summed."""
 
-    def __init__(self, train_loss: DistillationLoss, valid_loss: DistillationLoss, watcher: Watcher) -> None:
+    def __init__(self, train_loss: DistillationLoss, watcher: Watcher, validated: Callable[[int], None]) -> None:
         self.start_time = 0.0
-        self._train_loss, self._valid_loss, self._watcher = train_loss, valid_loss, watcher
+        self._train_loss, self._watcher, self._validated = train_loss, watcher, validated
 
     def report_training(
         self, step: int, num_steps: int, learning_rate: float, patience: object, report_stats: Any, multigpu: bool
@@ -158,7 +190,7 @@ class _Reporter:
         self, learning_rate: float, patience: object, step: int, valid_stats: Any = None, train_stats: Any = None
     ) -> None:
         if valid_stats is not None:
-            self._watcher.validated(step, *self._valid_loss.take())
+            self._validated(step)
 
 
 class _Saver:
@@ -213,15 +245,16 @@ class Training:
         device: str,
         watcher: Watcher,
         online: OnlineTerms | None = None,
+        switch: PairSwitch | None = None,
     ) -> None:
-        self.model, self._online = model, online
+        self.model, self._online, self._switch = model, online, switch
         self._config = config
         dtype = torch.bfloat16 if use_bfloat16(config.precision, device) else torch.float32
         self.precision = str(dtype).removeprefix("torch.")
         if dtype == torch.bfloat16:
             model.module.forward = torch.autocast(device, dtype=dtype)(model.module.forward)
         generator = model.module.generator
-        self._train_loss = DistillationLoss(generator, course, dtype, online)
+        self._train_loss = DistillationLoss(generator, course, dtype, online, switch)
         self._valid_loss = DistillationLoss(generator, one_phase((), label_smoothing=0.0), dtype)
         self._optimiser = build_optimiser(model, config, [] if online is None else list(online.parameters()))
         self._trainer = _Trainer(
@@ -234,7 +267,7 @@ class Training:
             accum_count=[config.accumulate],
             n_gpu=0,
             gpu_rank=-1,
-            report_manager=_Reporter(self._train_loss, self._valid_loss, watcher),
+            report_manager=_Reporter(self._train_loss, watcher, self._validated),
             model_saver=_Saver(self, watcher),
             average_decay=config.average_decay,
         )
@@ -277,7 +310,12 @@ class Training:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             self._trainer.validate(valid, moving_average=self.average)
-        self._watcher.validated(self.step, *self._valid_loss.take())
+        self._validated(self.step)
+
+    def _validated(self, step: int) -> None:
+        if self._switch is not None:
+            self._switch.validated(self._valid_loss.cross_entropies())
+        self._watcher.validated(step, *self._valid_loss.take())
 
     def state(self) -> dict[str, Any]:
         """Weights, optimiser and averages: all that the next step depends on beside the batches."""
@@ -286,6 +324,7 @@ class Training:
             "optimiser": self._optimiser.state_dict(),
             "average": self.average,
             "online": None if self._online is None else self._online.state_dict(),
+            "switch": None if self._switch is None else self._switch.state(),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -295,6 +334,8 @@ class Training:
         self._trainer.moving_average = state["average"]
         if self._online is not None:
             self._online.load_state_dict(state["online"])
+        if self._switch is not None:
+            self._switch.load_state(state["switch"])
 
 
 def build_optimiser(model: Transformer, config: OptimiserConfig, others: Sequence[torch.nn.Parameter] = ()) -> Any:

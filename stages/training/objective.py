@@ -1,26 +1,36 @@
-"""The loss: label-smoothed cross-entropy plus KL to stored soft targets, and its gradient in closed form.
+"""The output layer's loss: label-smoothed cross-entropy plus KL to stored soft targets; its gradient in closed form.
 
 Logits are made, used and turned into their gradient a few rows at a time, so no [N, V] array outlives a
 chunk and soft targets cost a gather and a scatter beside the pass that cross-entropy needs anyway.
 Padding never gets here: a position is a row or is left out.
 
-The teacher keeps K entries of its distribution and the log-mass of the rest (the tail). `missing_mass` says
-what becomes of that tail, before temperature tau is applied (https://arxiv.org/abs/1503.02531, hence tau ** 2):
+The teacher's side of KL is made by `stages.training.teacher_distribution`. Two things are off by default and cost
+nothing then:
 
-- ghost: K + 1 buckets. Teacher and student are both reduced to K entries and one bucket for all others, then
-  tempered over those buckets: the tail is one entry, whatever it holds. Zero when both agree on all buckets.
-- renormalise: the K entries are scaled to sum to 1; the student's softmax stays over the whole vocabulary.
-- gold: the tail's mass goes to the forced token; the student's softmax likewise.
+- Weights of positions multiply the cross-entropy of each. They are scaled to a mean of 1 over the batch, so that the
+  cross-entropy is sum(w * ce) / sum(w), a mean again, and a batch counts as its tokens do whatever the weights sum to.
+- Selective distillation (https://aclanthology.org/2021.acl-long.504): only the `hardest` share of a batch's positions,
+  those of the highest cross-entropy, takes part in KL, whose mean is over these alone. Where cross-entropies are equal
+  the earlier position of the batch is taken. It takes a pass over all positions for the cross-entropy, which picks
+  them, and one over the picked.
 """
 
 import math
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-MissingMass = Literal["ghost", "renormalise", "gold"]
+from stages.training.teacher_distribution import (
+    MissingMass,
+    SampledTargets,
+    SoftTargets,
+    Teacher,
+    Tempering,
+    teacher_distribution,
+)
+
 # Logits at a time: enough rows for the matrix product, few enough for the cache; measured at V = 4,000 and 32,000.
 _CHUNK_ELEMENTS = 1 << 19
 _CHUNK_ROWS = 128
@@ -28,25 +38,22 @@ _CHUNK_ROWS = 128
 
 @dataclass(frozen=True)
 class Objective:
-    """loss = cross_entropy_weight * cross-entropy + soft_target_weight * tau ** 2 * KL(teacher || student)."""
+    """loss = cross_entropy_weight * cross-entropy + soft_target_weight * temperature ** 2 * KL(teacher || student)."""
 
     label_smoothing: float = 0.0
     cross_entropy_weight: float = 1.0
     soft_target_weight: float = 0.0
     temperature: float = 1.0
     missing_mass: MissingMass = "ghost"
-
-
-class SoftTargets(NamedTuple):
-    """What the teacher left of N positions: ids [N, K], natural log-probabilities [N, K], the tail's log-mass [N]."""
-
-    ids: Tensor
-    log_probs: Tensor
-    tail: Tensor
+    tempering: Tempering = "exact"
+    hardest: float = 1.0
 
 
 class LossSums(NamedTuple):
-    """Sums over N positions: `loss` carries the gradient; the others are for the eye, unsmoothed and unweighted."""
+    """Sums over N positions: `loss` carries the gradient; the others are for the eye, unsmoothed and unweighted.
+
+    Where only some positions take part in the divergence, it is their mean times N.
+    """
 
     loss: Tensor
     cross_entropy: Tensor
@@ -54,10 +61,12 @@ class LossSums(NamedTuple):
     correct: Tensor  # positions whose target has the highest logit; a tie counts
 
 
-class _Teacher(NamedTuple):
-    ids: Tensor  # [N, K'] entries with a probability of their own
-    probs: Tensor  # [N, K'] after temperature; [N, K' + 1] with `ghost`, the last for all others together
-    negative_entropy: Tensor  # [N, 1] sum of p log p
+class _Layer(NamedTuple):
+    """What logits are made of."""
+
+    hidden: Tensor  # [N, D]
+    weight: Tensor  # [V, D]
+    bias: Tensor  # [V]
 
 
 def loss_sums(
@@ -65,44 +74,90 @@ def loss_sums(
     weight: Tensor,
     bias: Tensor,
     targets: Tensor,
-    soft_targets: SoftTargets | None,
+    soft_targets: SoftTargets | SampledTargets | None,
     objective: Objective,
     compute_dtype: torch.dtype | None = None,
+    weights: Tensor | None = None,
 ) -> LossSums:
     """Loss over N positions of decoder output `hidden` [N, D] under an output layer `weight` [V, D], `bias` [V].
 
     targets: [N] ids. `compute_dtype` is that of the matrix products (default: of `hidden`); everything
-    else is in float32, or in float64 when `hidden` is.
+    else is in float32, or in float64 when `hidden` is. `weights` [N] weigh the cross-entropy of each position.
+    Raises DataError when the soft targets do not hold what the temperature needs.
     """
-    if objective.soft_target_weight == 0:
-        soft_targets = None
-    teacher = None if soft_targets is None else teacher_distribution(soft_targets, targets, objective, hidden.dtype)
-    sums = _ChunkedLoss.apply(  # type: ignore[no-untyped-call]
-        hidden, weight, bias, targets, teacher, objective, compute_dtype or hidden.dtype
+    layer, dtype = _Layer(hidden, weight, bias), compute_dtype or hidden.dtype
+    factors = None if weights is None else _of_mean_one(weights.to(_working(hidden)))
+    if objective.soft_target_weight == 0 or soft_targets is None:
+        return _sums(layer, targets, factors, None, objective, dtype)[0]
+    if objective.hardest < 1:
+        return _selective(layer, targets, factors, soft_targets, objective, dtype)
+    return _sums(layer, targets, factors, _teacher(soft_targets, targets, objective, hidden), objective, dtype)[0]
+
+
+def hardest_positions(losses: Tensor, share: float) -> Tensor:
+    """Places of the share of positions with the highest of N losses, at least one; of equal ones the earlier."""
+    count = max(math.ceil(share * len(losses) - 1e-9), 1)
+    return torch.sort(losses, descending=True, stable=True).indices[:count]
+
+
+def _selective(
+    layer: _Layer,
+    targets: Tensor,
+    factors: Tensor | None,
+    soft_targets: SoftTargets | SampledTargets,
+    objective: Objective,
+    dtype: torch.dtype,
+) -> LossSums:
+    """Cross-entropy of all positions, and KL of those where it is highest."""
+    without = replace(objective, soft_target_weight=0.0)
+    # Without weight the cross-entropy is looked at, and its gradient, which is none, is not made.
+    seen = layer if objective.cross_entropy_weight else _Layer(*(part.detach() for part in layer))
+    hard, losses = _sums(seen, targets, factors, None, without, dtype)
+    chosen = hardest_positions(losses, objective.hardest)
+    scale = len(targets) / len(chosen)
+    alone = replace(
+        objective,
+        label_smoothing=0.0,
+        cross_entropy_weight=0.0,
+        soft_target_weight=objective.soft_target_weight * scale,
     )
-    return LossSums(*sums)
+    teacher = _teacher(soft_targets.of(chosen), targets[chosen], objective, layer.hidden)
+    soft, _ = _sums(layer._replace(hidden=layer.hidden[chosen]), targets[chosen], None, teacher, alone, dtype)
+    return hard._replace(loss=hard.loss + soft.loss, divergence=soft.divergence * scale)
 
 
-def teacher_distribution(soft: SoftTargets, targets: Tensor, objective: Objective, dtype: torch.dtype) -> _Teacher:
-    """The teacher's entries after missing mass and temperature, [N, K] ([N, K + 1] with `gold`)."""
-    working = torch.float64 if dtype == torch.float64 else torch.float32
-    ids, log_probs, tail = soft.ids.long(), soft.log_probs.to(working), soft.tail.to(working)
-    if objective.missing_mass == "gold":
-        ids, log_probs = _with_gold(ids, log_probs, tail, targets)
-    buckets = log_probs
-    if objective.missing_mass == "ghost":
-        buckets = torch.cat([log_probs, tail[:, None]], dim=1)
-    probs = torch.softmax(buckets / objective.temperature, dim=1)
-    return _Teacher(ids, probs, torch.special.xlogy(probs, probs).sum(1, keepdim=True))
+def _teacher(soft: SoftTargets | SampledTargets, targets: Tensor, objective: Objective, hidden: Tensor) -> Teacher:
+    return teacher_distribution(
+        soft,
+        targets,
+        temperature=objective.temperature,
+        missing_mass=objective.missing_mass,
+        tempering=objective.tempering,
+        dtype=hidden.dtype,
+    )
 
 
-def _with_gold(ids: Tensor, log_probs: Tensor, tail: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The tail's mass added to the target's entry; a target that was not kept gets one, else that one is empty."""
-    is_gold = ids == targets[:, None]
-    kept = is_gold.any(1)
-    raised = torch.where(is_gold, torch.logaddexp(log_probs, tail[:, None]), log_probs)
-    own = torch.where(kept, torch.full_like(tail, -math.inf), tail)
-    return torch.cat([ids, targets[:, None]], dim=1), torch.cat([raised, own[:, None]], dim=1)
+def _sums(
+    layer: _Layer,
+    targets: Tensor,
+    factors: Tensor | None,
+    teacher: Teacher | None,
+    objective: Objective,
+    dtype: torch.dtype,
+) -> tuple[LossSums, Tensor]:
+    """Sums over all positions, and the cross-entropy [N] of each, which has no gradient."""
+    found = _ChunkedLoss.apply(*layer, targets, factors, teacher, objective, dtype)  # type: ignore[no-untyped-call]
+    *sums, losses = found
+    return LossSums(*sums), losses
+
+
+def _of_mean_one(weights: Tensor) -> Tensor:
+    return weights * (len(weights) / weights.sum().clamp_min(torch.finfo(weights.dtype).tiny))
+
+
+def _working(hidden: Tensor) -> torch.dtype:
+    """The precision of all that is no matrix product."""
+    return torch.float64 if hidden.dtype == torch.float64 else torch.float32
 
 
 class _Gradients(NamedTuple):
@@ -120,41 +175,44 @@ class _ChunkedLoss(torch.autograd.Function):
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, *rest: Any
     ) -> tuple[Tensor, ...]:
-        """`rest`: teacher, objective and the dtype of matrix products, which have no gradient."""
-        teacher, objective, dtype = rest
-        working = torch.float64 if hidden.dtype == torch.float64 else torch.float32
-        layer = (hidden, weight, bias)
+        """`rest`: factors, teacher, objective and the dtype of matrix products, which have no gradient."""
+        factors, teacher, objective, dtype = rest
+        working = _working(hidden)
+        layer = _Layer(hidden, weight, bias)
         needed = any(ctx.needs_input_grad[:3])
         gradients = _Gradients(*(torch.zeros_like(part, dtype=working) for part in layer)) if needed else None
-        factors, output, offset = (part.to(dtype) for part in layer)
-        sums = hidden.new_zeros(4, dtype=working)
+        states, output, offset = (part.to(dtype) for part in layer)
+        sums, losses = hidden.new_zeros(4, dtype=working), hidden.new_empty(len(hidden), dtype=working)
         step = max(_CHUNK_ROWS, _CHUNK_ELEMENTS // len(weight))
         for begin in range(0, len(hidden), step):
             rows = slice(begin, begin + step)
-            logits = torch.addmm(offset, factors[rows], output.t()).to(working)
-            part = None if teacher is None else _Teacher(*(entry[rows] for entry in teacher))
-            chunk_sums, gradient = _chunk(logits, targets[rows], part, objective)
+            logits = torch.addmm(offset, states[rows], output.t()).to(working)
+            hard = objective.cross_entropy_weight
+            if factors is not None:
+                hard = hard * factors[rows, None]
+            part = None if teacher is None else teacher.of(rows)
+            chunk_sums, losses[rows], gradient = _chunk(logits, targets[rows], part, objective, hard)
             sums += chunk_sums
             if gradients is not None:
                 gradients.bias.add_(gradient.sum(0))
                 to_logits = gradient.to(dtype)
                 gradients.hidden[rows] = to_logits @ output
-                _add_product(gradients.weight, to_logits.t(), factors[rows])
+                _add_product(gradients.weight, to_logits.t(), states[rows])
         uniform = objective.cross_entropy_weight * objective.label_smoothing / len(weight)
         if uniform:
-            sums[0] -= uniform * _sum_of_logits(hidden, weight, bias, uniform, gradients)
+            sums[0] -= uniform * _sum_of_logits(layer, uniform, factors, gradients)
         ctx.gradients, ctx.dtypes = gradients, [part.dtype for part in layer]
         # Own tensors, not views of one: the Trainer divides the loss in place.
         loss, *others = (value.clone() for value in sums)
-        ctx.mark_non_differentiable(*others)
-        return loss, *others
+        ctx.mark_non_differentiable(*others, losses)
+        return loss, *others, losses
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         """The gradients that are there already, times the one of the loss; in place, so it can be asked for once."""
         pairs = zip(ctx.gradients, ctx.dtypes, strict=True)
         ctx.gradients = None
-        return (*(gradient.mul_(grad_outputs[0]).to(dtype) for gradient, dtype in pairs), None, None, None, None)
+        return (*(gradient.mul_(grad_outputs[0]).to(dtype) for gradient, dtype in pairs), *[None] * 5)
 
 
 def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
@@ -165,47 +223,61 @@ def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
         total.add_(left @ right)
 
 
-def _sum_of_logits(
-    hidden: Tensor, weight: Tensor, bias: Tensor, uniform: float, gradients: _Gradients | None
-) -> Tensor:
-    """Sum of all N * V logits; their gradient, `uniform` everywhere, is subtracted from the others.
+def _sum_of_logits(layer: _Layer, uniform: float, factors: Tensor | None, gradients: _Gradients | None) -> Tensor:
+    """Sum of all N * V logits, each times its position's factor; their gradient times `uniform` is subtracted.
 
     Label smoothing asks of the logits nothing but this sum, and that is a product of two sums: no pass over [N, V].
     """
-    over_positions, over_vocabulary = hidden.sum(0), weight.sum(0)
+    hidden, over_vocabulary = layer.hidden, layer.weight.sum(0)
+    over_positions, positions = (
+        (hidden.sum(0), len(hidden)) if factors is None else (factors.to(hidden.dtype) @ hidden, factors.sum())
+    )
     if gradients is not None:
-        gradients.hidden.sub_(uniform * over_vocabulary)
+        each = over_vocabulary if factors is None else factors[:, None] * over_vocabulary
+        gradients.hidden.sub_(uniform * each)
         gradients.weight.sub_(uniform * over_positions)
-        gradients.bias.sub_(uniform * len(hidden))
-    return over_positions @ over_vocabulary + len(hidden) * bias.sum()
+        gradients.bias.sub_(uniform * positions)
+    return over_positions @ over_vocabulary + positions * layer.bias.sum()
 
 
-def _chunk(logits: Tensor, targets: Tensor, teacher: _Teacher | None, objective: Objective) -> tuple[Tensor, Tensor]:
-    """Sums [4] as in LossSums over rows of `logits` [n, V], and the loss's gradient to them.
+def _chunk(
+    logits: Tensor, targets: Tensor, teacher: Teacher | None, objective: Objective, hard: float | Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Sums [4] as in LossSums over rows of `logits` [n, V], the cross-entropies [n], and the loss's gradient to logits.
 
-    What label smoothing takes from all logits alike is left to `_sum_of_logits`.
+    `hard` is the weight of the cross-entropy, one for all or [n, 1]. What label smoothing takes from all logits alike
+    is left to `_sum_of_logits`.
     """
-    kept, weight = 1 - objective.label_smoothing, objective.cross_entropy_weight
+    kept = 1 - objective.label_smoothing
     largest = logits.amax(1, keepdim=True)
     gold = logits.gather(1, targets[:, None]) - largest
     probs = torch.softmax(logits, 1)
     log_total = -probs.amax(1, keepdim=True).log()  # of the logits less their largest: at least 0, at most log V
     if teacher is None:
         divergence = torch.zeros_like(gold)
-        gradient = probs if weight == 1 else probs.mul_(weight)
-    elif objective.missing_mass == "ghost":
-        divergence, gradient = _ghost(logits, probs, largest, log_total, teacher, objective)
+        gradient = probs if isinstance(hard, float) and hard == 1 else probs.mul_(hard)
+    elif teacher.against == "buckets":
+        divergence, gradient = _ghost(logits, probs, largest, log_total, teacher, objective, hard)
+    elif teacher.against == "tempered_buckets":
+        divergence, gradient = _tempered_ghost(logits, probs, largest, teacher, objective, hard)
     else:
-        divergence, gradient = _entries(logits, probs, teacher, objective)
-    gradient.scatter_add_(1, targets[:, None], torch.full_like(gold, -weight * kept))
-    loss = weight * (log_total + objective.label_smoothing * largest - kept * gold)
+        divergence, gradient = _entries(logits, probs, teacher, objective, hard)
+    gradient.scatter_add_(1, targets[:, None], torch.ones_like(gold) * (-kept * hard))
+    loss = hard * (log_total + objective.label_smoothing * largest - kept * gold)
     loss = loss + objective.soft_target_weight * objective.temperature**2 * divergence
+    losses = (log_total - gold)[:, 0]
     correct = (gold == 0).sum().to(loss.dtype)
-    return torch.stack([loss.sum(), (log_total - gold).sum(), divergence.sum(), correct]), gradient
+    return torch.stack([loss.sum(), losses.sum(), divergence.sum(), correct]), losses, gradient
 
 
 def _ghost(
-    logits: Tensor, probs: Tensor, largest: Tensor, log_total: Tensor, teacher: _Teacher, objective: Objective
+    logits: Tensor,
+    probs: Tensor,
+    largest: Tensor,
+    log_total: Tensor,
+    teacher: Teacher,
+    objective: Objective,
+    hard: float | Tensor,
 ) -> tuple[Tensor, Tensor]:
     """KL over K + 1 buckets, [n, 1], and its gradient with that of cross-entropy's softmax, [n, V]. Overwrites `probs`.
 
@@ -215,22 +287,46 @@ def _ghost(
     """
     kept = logits.gather(1, teacher.ids) - largest
     kept_mass = probs.gather(1, teacher.ids)
-    rest = probs.scatter_(1, teacher.ids, 0.0).sum(1, keepdim=True).clamp_min(torch.finfo(probs.dtype).tiny)
+    rest = _without(probs, teacher.ids)
     buckets = torch.cat([kept, rest.log() + log_total], dim=1)
     log_student = torch.log_softmax(buckets / objective.temperature, dim=1)
     pull = objective.soft_target_weight * objective.temperature * (log_student.exp() - teacher.probs)
-    gradient = probs.mul_(objective.cross_entropy_weight + pull[:, -1:] / rest)
-    gradient.scatter_add_(1, teacher.ids, objective.cross_entropy_weight * kept_mass + pull[:, :-1])
+    gradient = probs.mul_(hard + pull[:, -1:] / rest)
+    gradient.scatter_add_(1, teacher.ids, hard * kept_mass + pull[:, :-1])
     cross = (teacher.probs * log_student).sum(1, keepdim=True)
     return teacher.negative_entropy - cross, gradient
 
 
-def _entries(logits: Tensor, probs: Tensor, teacher: _Teacher, objective: Objective) -> tuple[Tensor, Tensor]:
+def _tempered_ghost(
+    logits: Tensor, probs: Tensor, largest: Tensor, teacher: Teacher, objective: Objective, hard: float | Tensor
+) -> tuple[Tensor, Tensor]:
+    """As `_ghost`, but the whole softmax is tempered before it is summed: an entry's share is of the tempered rest."""
+    tau = objective.temperature
+    student = torch.softmax(logits / tau, 1)
+    log_total = -student.amax(1, keepdim=True).log()
+    kept = (logits.gather(1, teacher.ids) - largest) / tau - log_total
+    rest = _without(student, teacher.ids)
+    log_student = torch.cat([kept, rest.log()], dim=1)
+    pull = objective.soft_target_weight * tau * (log_student.exp() - teacher.probs)
+    gradient = probs.mul_(hard).add_(student.mul_(pull[:, -1:] / rest))
+    gradient.scatter_add_(1, teacher.ids, pull[:, :-1])
+    cross = (teacher.probs * log_student).sum(1, keepdim=True)
+    return teacher.negative_entropy - cross, gradient
+
+
+def _without(probs: Tensor, ids: Tensor) -> Tensor:
+    """The mass [n, 1] of all entries but these, above 0; the entries are set to 0 in `probs`."""
+    return probs.scatter_(1, ids, 0.0).sum(1, keepdim=True).clamp_min(torch.finfo(probs.dtype).tiny)
+
+
+def _entries(
+    logits: Tensor, probs: Tensor, teacher: Teacher, objective: Objective, hard: float | Tensor
+) -> tuple[Tensor, Tensor]:
     """As `_ghost`, but KL to the student's whole tempered softmax p, whose gradient is tau * (p - q)."""
-    tau, weight = objective.temperature, objective.cross_entropy_weight
+    tau = objective.temperature
     pull = objective.soft_target_weight * tau
     log_student = torch.log_softmax(logits / tau, 1)
     cross = (teacher.probs * log_student.gather(1, teacher.ids)).sum(1, keepdim=True)
-    gradient = probs.mul_(weight).add_(log_student.exp_(), alpha=pull) if tau != 1 else probs.mul_(weight + pull)
+    gradient = probs.mul_(hard).add_(log_student.exp_(), alpha=pull) if tau != 1 else probs.mul_(hard + pull)
     gradient.scatter_add_(1, teacher.ids, -pull * teacher.probs)
     return teacher.negative_entropy - cross, gradient

@@ -1,12 +1,12 @@
 """What a student's loss is made of: a weighted sum of objectives, each of them a mean over its own positions."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stages.training.online.config import AttentionTerm, ContrastiveTerm, FeatureTerm, RelationTerm, SentenceTerm
 from stages.training.online.named import named_terms
-from stages.training.schedules import NonNegative, Positive, always_zero
+from stages.training.schedules import NonNegative, Positive, Schedule, always_zero, ends
 
 
 class SoftTargetTerm(BaseModel):
@@ -21,6 +21,34 @@ class SoftTargetTerm(BaseModel):
         description="what becomes of the probability that soft targets do not hold: one more bucket, scaled away, "
         "or given to the target's token",
     )
+    tempering: Literal["exact", "buckets"] = Field(
+        "exact",
+        description="at a temperature other than 1, exact: the teacher's whole distribution is tempered, for which "
+        "score.temperatures must name it, unless missing_mass is renormalise; buckets: only what missing_mass has left",
+    )
+    hardest: float = Field(
+        1.0,
+        description="share of a batch's tokens that take part, those of the highest student cross-entropy",
+        gt=0,
+        le=1,
+    )
+
+    def exact_temperatures(self) -> tuple[float, ...]:
+        """Temperatures other than 1 at which stored soft targets must know the mass that they do not hold."""
+        if always_zero(self.weight) or self.tempering == "buckets" or self.missing_mass == "renormalise":
+            return ()
+        return tuple(sorted({*ends(self.temperature)} - {1.0}))
+
+    @model_validator(mode="after")
+    def _temperatures_that_can_be_stored(self) -> Self:
+        course = self.temperature.course if isinstance(self.temperature, Schedule) else "step"
+        first, last = ends(self.temperature)
+        if self.exact_temperatures() and course != "step" and first != last:
+            raise ValueError(
+                f"temperature: a {course} schedule takes more values than can be stored for exact tempering: set "
+                'tempering to "buckets", missing_mass to "renormalise", or course to "step"'
+            )
+        return self
 
 
 class ObjectiveConfig(BaseModel):

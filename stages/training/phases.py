@@ -38,6 +38,8 @@ class Course:
             soft_target_weight=value_at(config.soft_targets.weight, step),
             temperature=value_at(config.soft_targets.temperature, step),
             missing_mass=config.soft_targets.missing_mass,
+            tempering=config.soft_targets.tempering,
+            hardest=config.soft_targets.hardest,
         )
 
     def shares(self, step: int) -> dict[str, float]:

@@ -39,10 +39,16 @@ class Ragged:
         places, inside = self._places(rows)
         return np.where(inside, self.flat[places], np.int32(padding))
 
-    def gathered(self, values: npt.NDArray[np.generic], rows: npt.NDArray[np.intp]) -> npt.NDArray[np.generic]:
-        """Of `values` [len(flat), ...] what belongs to the rows, [sum of their lengths, ...], row after row."""
+    def gathered(
+        self, values: "npt.NDArray[np.generic] | Ragged", rows: npt.NDArray[np.intp]
+    ) -> npt.NDArray[np.generic]:
+        """Of `values` [len(flat), ...] what belongs to the rows, [sum of their lengths, ...], row after row.
+
+        Values of any number a place are filled up with 0 to the longest of these.
+        """
         places, inside = self._places(rows)
-        return values[places[inside]]
+        chosen = places[inside]
+        return values.padded(chosen, 0) if isinstance(values, Ragged) else values[chosen]
 
     def _places(self, rows: npt.NDArray[np.intp]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         lengths = self.lengths[rows][:, None]

@@ -1,6 +1,7 @@
 """Padding changes neither loss nor gradient: a batch of rows costs what its rows cost one by one."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -47,6 +48,7 @@ def batch_of(numbers: Sequence[int], wider: int = 0) -> Batch:
             "kd_ids": np.concatenate([[[4, 6, 3]] * len(target) for target in targets]),
             "kd_log_probs": np.concatenate(log_probs)[:, :K].astype(np.float32),
             "kd_tail": np.concatenate(log_probs)[:, K].astype(np.float32),
+            "kd_tail_2": np.concatenate(log_probs)[:, 0].astype(np.float32),
         },
         weights=None,
         target_tokens=sum(map(len, targets)),
@@ -59,10 +61,10 @@ def padded(rows: Sequence[Sequence[int]], wider: int = 0) -> np.ndarray:
     return np.array([[*row, *[1] * (longest - len(row))] for row in rows], dtype=np.int32)
 
 
-def loss_and_gradients(network: Transformer, batch: Batch) -> tuple[Tensor, list[Tensor]]:
+def loss_and_gradients(network: Transformer, batch: Batch, course: Course = COURSE) -> tuple[Tensor, list[Tensor]]:
     ready = to_torch(batch, None, "cpu")
     hidden, _ = network.module(ready["src"], ready["tgt"], ready["srclen"])
-    loss, _ = DistillationLoss(network.module.generator, COURSE, torch.float32)(ready, hidden, {})
+    loss, _ = DistillationLoss(network.module.generator, course, torch.float32)(ready, hidden, {})
     return loss, list(torch.autograd.grad(loss, list(network.module.parameters())))
 
 
@@ -82,6 +84,30 @@ def test_more_padding_costs_nothing(network: Transformer) -> None:
     torch.testing.assert_close(wider, loss, rtol=1e-5, atol=1e-5)
     for found, wanted in zip(others, gradients, strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def drawn(batch: Batch) -> dict[str, np.ndarray]:
+    counts = np.random.default_rng(4).multinomial(8, [0.5, 0.3, 0.2], batch.target_tokens)
+    ids = np.tile([4, 6, 3], (batch.target_tokens, 1))
+    return {"kd_ids": ids, "kd_counts": counts, "kd_entropy": np.ones(batch.target_tokens, np.float16)}
+
+
+@pytest.mark.parametrize("kind", ["weights", "hardest", "sampled"])
+def test_more_padding_costs_nothing_where_positions_are_weighed_picked_or_drawn(
+    network: Transformer, kind: str
+) -> None:
+    term = SoftTargetTerm(temperature=1.0 if kind == "sampled" else 2.0, hardest=0.5 if kind == "hardest" else 1.0)
+    course = Course([Phase(0, ObjectiveConfig(soft_targets=term), {})], label_smoothing=0.1)
+    found = []
+    for wider in (0, 4):
+        batch = batch_of([0, 1, 2], wider)
+        weights = np.linspace(0.1, 1, batch.target_tokens, dtype=np.float32) if kind == "weights" else None
+        soft = drawn(batch) if kind == "sampled" else batch.soft
+        found.append(loss_and_gradients(network, replace(batch, weights=weights, soft=soft), course))
+    (loss, gradients), (wider_loss, others) = found
+    torch.testing.assert_close(wider_loss, loss, rtol=1e-5, atol=1e-5)
+    for one, other in zip(gradients, others, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
 def test_sums_are_taken_once(network: Transformer) -> None:
