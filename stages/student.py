@@ -1,6 +1,7 @@
 """student: a small transformer trained on the distilled dataset, or, as the baseline, on the references alone."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -10,11 +11,17 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from data.artifact import Artifact
 from data.model_folder import CHECKPOINT_FILE, read_vocabulary
 from data.runtime import Runtime
-from stages.tokenizer import load_tokenizer
+from stages.directions import COLUMNS as LANGUAGES
+from stages.student_languages import Languages, pair_switch
+from stages.tokenizer import Tokenizer, load_tokenizer
 from stages.training.config import ModelConfig, OptimiserConfig
 from stages.training.data_config import Data, kinds_of, shares_of
+from stages.training.further_config import DatasetConfig, file_faults, name_faults, with_further
+from stages.training.languages_config import StudentLanguagesConfig
+from stages.training.nbest import NBestConfig
 from stages.training.objective_config import ObjectiveConfig
 from stages.training.start_config import StartConfig
+from stages.training.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from stages.training.api import Extras
@@ -46,14 +53,23 @@ class Config(BaseModel):
 
     data: Data = Field(
         "hypothesis",
-        description="hypothesis: the dataset's targets; reference: the corpus's references; or a table of both with "
-        "the share of each, e.g. {hypothesis = 0.8, reference = 0.2}",
+        description="hypothesis: the dataset's targets; nbest: several hypotheses a source, weighted; reference: the "
+        "corpus's references; or a table of them with the share of each, e.g. {hypothesis = 0.8, reference = 0.2}",
+    )
+    nbest: NBestConfig = Field(
+        default_factory=NBestConfig, description="which hypotheses nbest takes, and their weights"
+    )
+    datasets: list[DatasetConfig] = Field(
+        default_factory=list, description="further distilled datasets, whose batches join those of data = 'hypothesis'"
     )
     objective: ObjectiveConfig = Field(default_factory=ObjectiveConfig, description="what the loss is made of")
     phases: list[PhaseConfig] = Field(
         default_factory=list, description="later parts of the training, in the order of their beginning"
     )
     start: StartConfig | None = Field(None, description="weights of the teacher to start from; by default random ones")
+    languages: StudentLanguagesConfig | None = Field(
+        None, description="how several language pairs are learned; to be set where the corpus has several"
+    )
     model: ModelConfig = Field(default_factory=ModelConfig, description="shape of the student")
     optimiser: OptimiserConfig = Field(default_factory=OptimiserConfig, description="how it is trained")
 
@@ -68,6 +84,14 @@ class Config(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _datasets_are_used(self) -> Self:
+        if fault := name_faults(self.datasets):
+            raise ValueError(f"datasets: {fault}")
+        if self.datasets and not any("hypothesis" in kinds_of(data) for _, data, _ in self.course()):
+            raise ValueError("datasets: they join data = 'hypothesis', which no phase has: leave them out, or set it")
+        return self
+
+    @model_validator(mode="after")
     def _learns_something(self) -> Self:
         courses = [(kinds_of(data), objective) for _, data, objective in self.course()]
         for kinds, objective in courses:
@@ -77,7 +101,8 @@ class Config(BaseModel):
         if asked and self.objective.reads_soft_targets() and not any("hypothesis" in kinds for kinds, _ in courses):
             raise ValueError(
                 "objective.soft_targets.weight: soft targets belong to the dataset's targets, and data = 'reference' "
-                "reads none; for those of the references set select.metric = 'reference' and data = 'hypothesis'"
+                "or 'nbest' reads none: set data = 'hypothesis', with select.metric = 'reference' for those of the "
+                "references"
             )
         return self
 
@@ -89,6 +114,13 @@ class Config(BaseModel):
             parts.append((phase.begin, phase.data or data, phase.objective or objective))
         return parts
 
+    def distils(self) -> bool:
+        """Whether some phase compares the student with the teacher, and does not learn from targets alone."""
+        return any(
+            objective.needs_online_teacher() or (objective.reads_soft_targets() and "hypothesis" in kinds_of(data))
+            for _, data, objective in self.course()
+        )
+
 
 def inputs(config: Config) -> tuple[str, ...]:
     """The nodes that are read: the baseline needs no dataset."""
@@ -96,44 +128,91 @@ def inputs(config: Config) -> tuple[str, ...]:
     return INPUTS[1:] if kinds == {"reference"} else INPUTS
 
 
+def external_files(config: Config) -> list[Path]:
+    """The manifests of further datasets, which name all else in them with its digest."""
+    return [one.manifest() for one in config.datasets]
+
+
+def faults(config: Config) -> list[str]:
+    """A line for each further dataset that is not there."""
+    return file_faults(config.datasets)
+
+
 def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtime: Runtime) -> dict[str, Any]:
     """Leaves `checkpoint.pt` (OpenNMT-py's format) and `training.jsonl`; a killed run goes on at its last checkpoint.
 
+    With an input `student_tokenizer` it has that one's subwords, and not the teacher's, and learns from texts.
     Raises DataError when there is nothing to train on, ModelError when vocabularies do not belong together.
     """
     from stages.training.api import train_transformer
     from stages.training.streams import training_data
-    from stages.training.vocabulary import Vocabulary
 
-    teacher = inputs["teacher"].path()
+    teacher, own_tokens = inputs["teacher"].path(), "student_tokenizer" in inputs
+    tokenizer = load_tokenizer(inputs["student_tokenizer" if own_tokens else "tokenizer"].path())
     tokens = read_vocabulary(teacher, "target")
-    target = Vocabulary.from_tokens(tokens)
-    return train_transformer(
-        data=training_data(inputs, config.course(), tokens, target),
-        tokenizer=load_tokenizer(inputs["tokenizer"].path()),
-        source_vocabulary=Vocabulary.from_tokens(read_vocabulary(teacher, "source")),
+    languages = Languages.of(config.languages, inputs["corpus"]) if config.languages else None
+    source, target = _vocabularies(tokenizer, teacher, languages, own_tokens=own_tokens)
+    data = training_data(
+        inputs,
+        config.course(),
+        tokens,
+        target,
+        config.nbest,
+        config.datasets,
+        own_tokens=own_tokens,
+        more=LANGUAGES if languages else (),
+    )
+    phases, paired = _phases(config), None
+    if languages:
+        data, paired = languages.take_apart(data)
+        phases = [replace(phase, shares=paired.shares(phase.shares)) for phase in phases]
+    metrics = train_transformer(
+        data=data,
+        tokenizer=tokenizer,
+        source_vocabulary=source,
         target_vocabulary=target,
         model=config.model,
         optimiser=config.optimiser,
-        phases=_phases(config),
-        extras=_extras(config, teacher),
+        phases=phases,
+        extras=_extras(inputs, config, tokenizer, runtime),
         work_dir=Path(output.work_path()),
         runtime=runtime,
     )
+    return metrics | ({"languages": languages.described(paired)} if languages and paired else {})
+
+
+def _vocabularies(
+    tokenizer: Tokenizer, teacher: Path, languages: Languages | None, *, own_tokens: bool
+) -> tuple[Vocabulary, Vocabulary]:
+    """Source and target: the tokenizer's where it is the student's own, else the teacher's with all that is in them."""
+    if own_tokens:
+        sides = tokenizer.source_pieces(), tokenizer.target_pieces()
+    else:
+        sides = read_vocabulary(teacher, "source"), read_vocabulary(teacher, "target")
+    source, target = (languages.vocabulary(side) if languages else side for side in sides)
+    return Vocabulary.from_tokens(source), Vocabulary.from_tokens(target)
 
 
 def _phases(config: Config) -> "list[Phase]":
     from stages.training.phases import Phase
 
-    return [Phase(begin, objective, shares_of(data)) for begin, data, objective in config.course()]
+    return [
+        Phase(begin, objective, with_further(shares_of(data), config.datasets))
+        for begin, data, objective in config.course()
+    ]
 
 
-def _extras(config: Config, teacher: Path) -> "Extras":
+def _extras(inputs: Mapping[str, Artifact], config: Config, tokenizer: Tokenizer, runtime: Runtime) -> "Extras":
     from stages.training.api import Extras
     from stages.training.start import starting_from
 
+    teacher = inputs["teacher"].path()
     initialise = starting_from(teacher / CHECKPOINT_FILE, config.start) if config.start else None
-    return Extras(initialise, _online(config, teacher))
+    switch = None
+    if config.languages:
+        stops = config.languages.stop_distilling if config.distils() else None
+        switch = pair_switch(stops, inputs, tokenizer, config.optimiser.max_tokens, runtime)
+    return Extras(initialise, _online(config, teacher), switch)
 
 
 def _online(config: Config, teacher: Path) -> "Callable[[Transformer, str], OnlineTerms] | None":

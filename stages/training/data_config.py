@@ -7,7 +7,7 @@ from pydantic import AfterValidator
 
 from stages.training.schedules import NonNegative, Value, always_zero
 
-DataKind = Literal["hypothesis", "reference"]
+DataKind = Literal["hypothesis", "reference", "nbest"]
 Shares = dict[DataKind, NonNegative]
 
 

@@ -6,15 +6,19 @@ from typing import Any
 
 from data.artifact import Artifact
 from data.errors import DataError
+from data.model_folder import end_of
 from stages.training.api import TrainingData
 from stages.training.batches import Stream
 from stages.training.data_config import Data, kinds_of
+from stages.training.further_config import DatasetConfig
+from stages.training.further_streams import further_streams
+from stages.training.nbest import COLUMNS as NBEST_COLUMNS
+from stages.training.nbest import TARGET, WEIGHT, NBestConfig, Part, reading
 from stages.training.objective_config import ObjectiveConfig
 from stages.training.soft_columns import COLUMNS, SoftTargetColumns
 from stages.training.vocabulary import Vocabulary
 
 _TEXT = ("source", "reference")
-_FORCED = ("source", "target_tokens")
 
 
 def training_data(
@@ -22,25 +26,48 @@ def training_data(
     course: Sequence[tuple[int, Data, ObjectiveConfig]],
     teacher_tokens: Sequence[str],
     vocabulary: Vocabulary,
+    nbest: NBestConfig,
+    datasets: Sequence[DatasetConfig] = (),
+    *,
+    own_tokens: bool = False,
+    more: Sequence[str] = (),
 ) -> TrainingData:
     """A stream for every kind of data that some phase uses, named like it, and the valid split.
 
-    Soft targets are read where a phase weighs them. Raises DataError when there are no shards of a kind.
+    `own_tokens`: the student has a tokenizer of its own, so hypotheses are read as text. Soft targets are read where
+    a phase weighs them. `datasets` join the recipe's own, each with a stream of its name. Raises DataError when there
+    are no shards of a kind, ModelError when a further dataset's soft targets are of another vocabulary. `more`:
+    columns that all streams read beside their own.
     """
     kinds = list(dict.fromkeys(kind for _, data, _ in course for kind in kinds_of(data)))
-    with_soft_targets = any(
-        "hypothesis" in kinds_of(data) and objective.reads_soft_targets() for _, data, objective in course
-    )
+    objectives = [objective for _, data, objective in course if "hypothesis" in kinds_of(data)]
+    part: Part = "text" if own_tokens else "tokens"
     streams = []
     for kind in kinds:
         if kind == "reference":
-            streams.append(Stream(kind, _shards(inputs["corpus"], "train-", _TEXT), "reference"))
-            continue
-        columns = (*_FORCED, *COLUMNS) if with_soft_targets else _FORCED
-        reader = SoftTargetColumns(teacher_tokens, vocabulary) if with_soft_targets else None
-        streams.append(Stream(kind, _shards(inputs["dataset"], "", columns), "target_tokens", reader))
-    valid = _readers(inputs["corpus"], "valid-", _TEXT)
+            streams.append(Stream(kind, _shards(inputs["corpus"], "train-", (*_TEXT, *more)), "reference"))
+        elif kind == "nbest":
+            read_all = _shards(inputs["dataset"], "", (*NBEST_COLUMNS, *more))
+            shards = [partial(reading, read, nbest, part) for read in read_all]
+            streams.append(Stream(kind, shards, TARGET, weight_column=WEIGHT))
+        else:
+            reader = None if own_tokens else _soft_targets(objectives, teacher_tokens, vocabulary, inputs["teacher"])
+            target = "target" if own_tokens else "target_tokens"
+            columns = ("source", target, *(COLUMNS if reader else ()), *more)
+            streams.append(Stream(kind, _shards(inputs["dataset"], "", columns), target, reader))
+            streams += further_streams(datasets, teacher_tokens, reader, as_text=own_tokens, more=more)
+    valid = _readers(inputs["corpus"], "valid-", (*_TEXT, *more))
     return TrainingData(streams, [Stream("valid", valid, "reference")] if valid else [])
+
+
+def _soft_targets(
+    objectives: Sequence[ObjectiveConfig], teacher_tokens: Sequence[str], vocabulary: Vocabulary, teacher: Artifact
+) -> SoftTargetColumns | None:
+    """What reads all that some phase's objective needs of the soft targets; None where none is weighed."""
+    if not any(objective.reads_soft_targets() for objective in objectives):
+        return None
+    temperatures = {each for objective in objectives for each in objective.soft_targets.exact_temperatures()}
+    return SoftTargetColumns(teacher_tokens, vocabulary, sorted(temperatures), end=end_of(teacher.path()))
 
 
 def _shards(artifact: Artifact, prefix: str, columns: Sequence[str]) -> "list[partial[Any]]":

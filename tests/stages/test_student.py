@@ -45,13 +45,13 @@ def dataset_table(vocabulary: list[str], **changes: Any) -> pa.Table:
         "ids_dtype": "uint16",
         "vocabulary_digest": vocabulary_digest(vocabulary),
         "teacher_digest": "0",
-        "conditioning": "hypothesis",
         "compute_type": "float32",
         "backend": "torch",
     }
     soft = pack(
         row_ids=[f"{number:032x}" for number in range(ROWS)],
         lengths=changes.get("lengths") or [len(target) + 1 for target in targets],
+        conditioning="hypothesis",
         topk_ids=ids,
         topk_log_probs=log_probs,
         tail_log_mass=np.log(np.full(len(forced), 0.15)),

@@ -1,0 +1,123 @@
+"""Ways to learn from the teacher's words, through the stage: drawn soft targets, temperatures, n-best lists."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from data.drawn_targets import counted, pack_drawn
+from data.errors import DataError
+from data.model_folder import read_vocabulary
+from data.schema import NBEST
+from data.soft_targets import SoftTargetFormat, flat, pack, topk
+from tests.stages.test_student import ROWS, artifacts, curve, dataset_table, run
+
+
+@pytest.fixture
+def vocabulary(tiny_teacher: Path) -> list[str]:
+    return read_vocabulary(tiny_teacher, "target")
+
+
+def of_rows(table: pa.Table) -> dict[str, Any]:
+    return {
+        "row_ids": table["id"].to_pylist(),
+        "lengths": table["length"].to_pylist(),
+        "conditioning": "hypothesis",
+        "token_log_probs": flat(table, "token_log_probs"),
+        "entropy": flat(table, "entropy"),
+    }
+
+
+def changed_format(table: pa.Table, **changes: Any) -> SoftTargetFormat:
+    return SoftTargetFormat.of(table.schema).model_copy(update=changes)
+
+
+def with_text(soft: pa.Table, table: pa.Table) -> pa.Table:
+    for name in ("source", "target_tokens"):
+        soft = soft.append_column(name, table[name])
+    return soft
+
+
+def drawn_dataset(vocabulary: list[str]) -> pa.Table:
+    table = dataset_table(vocabulary)
+    ids = np.sort(np.repeat(topk(table)[0], [3, 1, 1], axis=1), axis=1)
+    kept = changed_format(table, mode="sampled", k=0, draws=5)
+    return with_text(pack_drawn(**of_rows(table), drawn=counted(ids), target_format=kept), table)
+
+
+def tempered_dataset(vocabulary: list[str]) -> pa.Table:
+    table = dataset_table(vocabulary)
+    ids, log_probs, tail = topk(table)
+    kept = changed_format(table, temperatures=(2.0,))
+    soft = pack(
+        **of_rows(table),
+        topk_ids=ids,
+        topk_log_probs=log_probs,
+        tail_log_mass=tail,
+        tempered_tail_log_mass=np.full((len(ids), 1), np.log(0.4)),
+        target_format=kept,
+    )
+    return with_text(soft, table)
+
+
+def nbest_dataset(vocabulary: list[str]) -> pa.Table:
+    table = dataset_table(vocabulary)
+    other = {"tokens": ["a1"], "text": "a1", "score": -0.5, "teacher": "teacher"}
+    hypotheses = [
+        [{"tokens": tokens, "text": " ".join(tokens), "score": -0.1, "teacher": "teacher"}, other]
+        for tokens in table["target_tokens"].to_pylist()
+    ]
+    nbest = pa.array(hypotheses, NBEST.field("hypotheses").type)
+    utility = pa.array([[10.0, 20.0]] * ROWS, pa.list_(pa.float32()))
+    return table.append_column("hypotheses", nbest).append_column("utility", utility)
+
+
+def test_it_learns_from_drawn_soft_targets(tmp_path: Path, tiny_teacher: Path, vocabulary: list[str]) -> None:
+    folder, metrics = run(tmp_path, artifacts(tmp_path, tiny_teacher, drawn_dataset(vocabulary)))
+    assert (metrics["steps"], metrics["rows"]) == (6, ROWS)
+    assert all(line["divergence"] > 0 for line in curve(folder) if "divergence" in line)
+
+
+def test_drawn_soft_targets_have_no_other_temperature(
+    tmp_path: Path, tiny_teacher: Path, vocabulary: list[str]
+) -> None:
+    inputs = artifacts(tmp_path, tiny_teacher, drawn_dataset(vocabulary))
+    term = {"temperature": 2, "missing_mass": "renormalise"}
+    with pytest.raises(DataError, match="drawn at temperature 1 and estimate no other"):
+        run(tmp_path, inputs, objective={"soft_targets": term})
+
+
+def test_it_learns_at_a_temperature_that_was_stored(tmp_path: Path, tiny_teacher: Path, vocabulary: list[str]) -> None:
+    inputs = artifacts(tmp_path, tiny_teacher, tempered_dataset(vocabulary))
+    folder, _ = run(tmp_path, inputs, objective={"soft_targets": {"temperature": 2, "hardest": 0.5}})
+    assert all(line["divergence"] > 0 for line in curve(folder) if "divergence" in line)
+
+
+@pytest.mark.parametrize("phase", [False, True])
+def test_a_temperature_that_was_not_stored_ends_it_before_the_first_step(
+    tmp_path: Path, tiny_teacher: Path, vocabulary: list[str], phase: bool
+) -> None:
+    inputs = artifacts(tmp_path, tiny_teacher, tempered_dataset(vocabulary))
+    asked: dict[str, Any] = {"objective": {"soft_targets": {"temperature": 3}}}
+    options = {"phases": [{"begin": 5, **asked}]} if phase else asked
+    with pytest.raises(DataError, match="exact at temperature 1, 2 and not at 3"):
+        run(tmp_path, inputs, **options)
+    assert not list(tmp_path.rglob("training.jsonl")) or not curve(next(tmp_path.rglob("training.jsonl")).parent)
+
+
+@pytest.mark.parametrize("weights", ["score", "utility"])
+def test_it_learns_from_several_hypotheses_a_source(
+    tmp_path: Path, tiny_teacher: Path, vocabulary: list[str], weights: str
+) -> None:
+    inputs = artifacts(tmp_path, tiny_teacher, nbest_dataset(vocabulary))
+    folder, metrics = run(tmp_path, inputs, data="nbest", nbest={"weights": weights})
+    assert metrics["rows"] == 2 * ROWS
+    assert all(line["divergence"] == 0 for line in curve(folder) if "divergence" in line)
+
+
+def test_an_nbest_mixes_with_soft_targets(tmp_path: Path, tiny_teacher: Path, vocabulary: list[str]) -> None:
+    inputs = artifacts(tmp_path, tiny_teacher, nbest_dataset(vocabulary))
+    _, metrics = run(tmp_path, inputs, data={"nbest": 1, "hypothesis": 1})
+    assert {name: each["rows"] for name, each in metrics["streams"].items()} == {"nbest": 2 * ROWS, "hypothesis": ROWS}
