@@ -1,0 +1,66 @@
+"""What score stores and what the student's objectives ask of it: do they go together?"""
+
+from collections.abc import Iterator, Mapping
+
+from pydantic import BaseModel
+
+from stages import decode, score, student
+from stages.training.data_config import kinds_of
+from stages.training.objective_config import SoftTargetTerm
+from stages.training.schedules import ends
+
+# What says how a tail is dealt with, of which sampled soft targets have none.
+_OF_THE_TAIL = ("missing_mass", "tempering")
+
+
+def soft_target_faults(configs: Mapping[str, BaseModel]) -> Iterator[str]:
+    """Faults of the student against score and decode, as far as their sections are there."""
+    learner, stored, search = configs.get("student"), configs.get("score"), configs.get("decode")
+    if not isinstance(learner, student.Config):
+        return
+    if isinstance(stored, score.Config):
+        for key, term in _terms(learner):
+            faults = _of_sampled(term) if stored.mode == "sampled" else _of_topk(term, stored)
+            yield from (f"{key}.{fault}" for fault in faults)
+    weighs_several = any("nbest" in kinds_of(data) for _, data, _ in learner.course())
+    if weighs_several and isinstance(search, decode.Config) and search.num_hypotheses == 1:
+        yield (
+            "student.data: 'nbest' weighs several hypotheses a source, and decode.num_hypotheses is 1: set it to more, "
+            "or data to 'hypothesis'"
+        )
+
+
+def _terms(learner: student.Config) -> Iterator[tuple[str, SoftTargetTerm]]:
+    """The soft-target terms that hold where there are soft targets, once each, with their keys."""
+    seen: list[SoftTargetTerm] = []
+    for number, (_, data, objective) in enumerate(learner.course()):
+        term = objective.soft_targets
+        if "hypothesis" not in kinds_of(data) or not objective.reads_soft_targets() or any(term is one for one in seen):
+            continue
+        seen.append(term)
+        own = number > 0 and learner.phases[number - 1].objective is not None
+        yield f"student.{f'phases[{number - 1}].' if own else ''}objective.soft_targets", term
+
+
+def _of_sampled(term: SoftTargetTerm) -> Iterator[str]:
+    for name in _OF_THE_TAIL:
+        if name in term.model_fields_set:
+            yield (
+                f"{name}: score.mode is 'sampled', which leaves no mass out that could be dealt with: take it out, or "
+                "set score.mode to 'topk'"
+            )
+    if ends(term.temperature) != (1.0, 1.0):
+        yield (
+            "temperature: score.mode is 'sampled', and what was drawn at temperature 1 estimates no other: set it to "
+            "1, or score.mode to 'topk'"
+        )
+
+
+def _of_topk(term: SoftTargetTerm, stored: score.Config) -> Iterator[str]:
+    if missing := [each for each in term.exact_temperatures() if each not in stored.temperatures]:
+        wanted = sorted({*stored.temperatures, *missing})
+        yield (
+            f"temperature: {', '.join(f'{each:g}' for each in missing)} is exact only where score stores the mass of "
+            f"the rest at it: set score.temperatures to [{', '.join(f'{each:g}' for each in wanted)}], or "
+            "tempering to 'buckets', which tempers what was kept alone"
+        )

@@ -1,0 +1,80 @@
+"""What score stores against what the student asks of it, told when the recipe is read."""
+
+from typing import Any
+
+import pytest
+
+from pipeline.cross_faults import cross_faults
+from stages import decode, score, student
+
+SAMPLED = {"mode": "sampled"}
+
+
+def faults(soft_targets: dict[str, Any], stored: dict[str, Any], **student_options: Any) -> list[str]:
+    options = {"objective": {"soft_targets": soft_targets}, **student_options}
+    configs = {"student": student.Config.model_validate(options), "score": score.Config.model_validate(stored)}
+    return cross_faults(configs)
+
+
+@pytest.mark.parametrize(
+    ("soft_targets", "stored"),
+    [
+        ({}, {}),
+        ({"temperature": 2}, {"temperatures": [2]}),
+        ({"temperature": 2, "missing_mass": "gold"}, {"temperatures": [1.5, 2.0]}),
+        ({"temperature": 2, "missing_mass": "renormalise"}, {}),
+        ({"temperature": 2, "tempering": "buckets"}, {}),
+        ({"temperature": 2, "weight": 0}, {}),
+        ({"temperature": {"start": 1, "end": 2, "until": 9, "course": "step"}}, {"temperatures": [2]}),
+        ({"temperature": {"start": 1, "end": 2, "until": 9}, "tempering": "buckets"}, {}),
+        ({"weight": 1.0, "hardest": 0.5}, SAMPLED),
+        ({"weight": 0, "missing_mass": "gold"}, SAMPLED),
+    ],
+)
+def test_what_goes_together(soft_targets: dict[str, Any], stored: dict[str, Any]) -> None:
+    assert faults(soft_targets, stored) == []
+
+
+@pytest.mark.parametrize(
+    ("soft_targets", "stored", "key", "advice"),
+    [
+        ({"temperature": 2}, {}, "temperature", "set score.temperatures to [2]"),
+        ({"temperature": 2}, {"temperatures": [3]}, "temperature", "set score.temperatures to [2, 3]"),
+        ({"temperature": 2, "missing_mass": "gold"}, {}, "temperature", "tempering to 'buckets'"),
+        ({"temperature": {"start": 3, "end": 2, "until": 9, "course": "step"}}, {}, "temperature", "to [2, 3]"),
+        ({"temperature": 2}, SAMPLED, "temperature", "estimates no other"),
+        ({"missing_mass": "ghost"}, SAMPLED, "missing_mass", "take it out"),
+        ({"tempering": "exact"}, SAMPLED, "tempering", "take it out"),
+    ],
+)
+def test_what_does_not(soft_targets: dict[str, Any], stored: dict[str, Any], key: str, advice: str) -> None:
+    (fault,) = faults(soft_targets, stored)
+    assert fault.startswith(f"student.objective.soft_targets.{key}: ")
+    assert advice in fault
+
+
+def test_a_later_phase_is_named() -> None:
+    later = {"begin": 5, "objective": {"soft_targets": {"temperature": 4}}}
+    (fault,) = faults({}, {}, phases=[later])
+    assert fault.startswith("student.phases[0].objective.soft_targets.temperature: 4 is exact only")
+    assert faults({"temperature": 4}, {"temperatures": [4]}, phases=[{"begin": 5, "data": "reference"}]) == []
+
+
+def test_a_schedule_of_more_temperatures_than_can_be_stored_is_a_fault_of_its_own() -> None:
+    course = {"start": 1, "end": 2, "until": 9}
+    with pytest.raises(ValueError, match="a linear schedule takes more values than can be stored"):
+        faults({"temperature": course}, {})
+    assert faults({"temperature": course, "missing_mass": "renormalise"}, {}) == []
+
+
+@pytest.mark.parametrize(("data", "count"), [("nbest", 1), ({"nbest": 0.5, "reference": 0.5}, 1), ("hypothesis", 0)])
+def test_an_nbest_of_one_is_a_fault(data: Any, count: int) -> None:
+    learner = student.Config.model_validate({"data": data})
+    found = cross_faults({"student": learner, "decode": decode.Config(num_hypotheses=1)})
+    assert len(found) == count
+    assert all("decode.num_hypotheses is 1" in fault for fault in found)
+
+
+def test_soft_targets_of_an_nbest_are_a_fault() -> None:
+    with pytest.raises(ValueError, match="data = 'reference' or 'nbest' reads none"):
+        student.Config.model_validate({"data": "nbest", "objective": {"soft_targets": {"weight": 0.5}}})
