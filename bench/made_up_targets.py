@@ -37,14 +37,15 @@ def _made_up_soft_targets(ids: list[str], tokens: list[list[str]], vocabulary: S
     forced = [places.get(token, 0) for row in tokens for token in (*row, "</s>")]
     shape = SoftTargetFormat(
         k=k, vocabulary_size=len(vocabulary), ids_dtype=smallest_ids_dtype(len(vocabulary)),
-        vocabulary_digest=vocabulary_digest(vocabulary), teacher_digest="made up", conditioning="reference",
+        vocabulary_digest=vocabulary_digest(vocabulary), teacher_digest="made up",
         compute_type="float32", backend="made up",
     )  # fmt: skip
     probabilities = 0.5 ** np.arange(1, k + 1)
     log_probs: npt.NDArray[np.float64] = np.tile(np.log(probabilities), (len(forced), 1))
     tail = np.full(len(forced), np.log(1 - probabilities.sum()))
     return pack(
-        row_ids=ids, lengths=[len(row) + 1 for row in tokens], topk_ids=_distinct(np.array(forced), len(vocabulary), k),
+        row_ids=ids, lengths=[len(row) + 1 for row in tokens], conditioning="reference",
+        topk_ids=_distinct(np.array(forced), len(vocabulary), k),
         topk_log_probs=log_probs, tail_log_mass=tail, token_log_probs=log_probs[:, 0], entropy=np.zeros(len(forced)),
         target_format=shape,
     )  # fmt: skip

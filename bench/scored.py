@@ -5,25 +5,48 @@ import pyarrow as pa
 
 from bench import fixtures
 from bench.fixtures import Fixture
+from data.drawn_targets import drawn, pack_drawn
 from data.runtime import Runtime
 from data.soft_targets import SoftTargetFormat, flat, pack, row_lengths, topk
 from stages import decode, score
 
 
 def with_targets(fixture: Fixture) -> pa.Table:
-    """The fixture's rows with the teacher's first hypothesis as `target_tokens`."""
+    """The fixture's rows with the teacher's first hypothesis as `target_tokens`, as select leaves them."""
     config = decode.Config.model_validate(dict(fixture.decode) | {"num_hypotheses": 1})
     resources = decode.load(config, fixture.artifacts, Runtime(fixtures.cores()))
     table = fixture.table()
     hypotheses = decode.run(table, config, resources).column("hypotheses").to_pylist()
     tokens = pa.array([nbest[0]["tokens"] for nbest in hypotheses], pa.list_(pa.string()))
-    return table.append_column("target_tokens", tokens)
+    metric = pa.array(["score"] * table.num_rows, pa.string())
+    return table.append_column("target_tokens", tokens).append_column("metric", metric)
 
 
 def soft_targets(fixture: Fixture, table: pa.Table, k: int) -> pa.Table:
     """Exact soft targets of K entries for rows with `target_tokens`."""
-    config = score.Config(k=k)
+    return _scored(fixture, table, score.Config(k=k))
+
+
+def sampled_targets(fixture: Fixture, table: pa.Table, draws: int) -> pa.Table:
+    """Exact soft targets of entries drawn at every position, for rows with `target_tokens`."""
+    return _scored(fixture, table, score.Config(mode="sampled", draws=draws))
+
+
+def _scored(fixture: Fixture, table: pa.Table, config: score.Config) -> pa.Table:
     return score.run(table, config, score.load(config, fixture.artifacts, Runtime(fixtures.cores())))
+
+
+def drawn_in(table: pa.Table, encoding: str) -> pa.Table:
+    """Drawn soft targets in another encoding."""
+    return pack_drawn(
+        row_ids=table.column("id").to_pylist(),
+        lengths=row_lengths(table).tolist(),
+        conditioning=table.column("conditioning").to_pylist(),
+        drawn=drawn(table),
+        token_log_probs=flat(table, "token_log_probs"),
+        entropy=flat(table, "entropy"),
+        target_format=SoftTargetFormat.of(table.schema).model_copy(update={"encoding": encoding}),
+    )
 
 
 def cut(table: pa.Table, k: int, encoding: str) -> pa.Table:
@@ -34,6 +57,7 @@ def cut(table: pa.Table, k: int, encoding: str) -> pa.Table:
     return pack(
         row_ids=table.column("id").to_pylist(),
         lengths=row_lengths(table).tolist(),
+        conditioning=table.column("conditioning").to_pylist(),
         topk_ids=ids[:, :k],
         topk_log_probs=log_probs[:, :k],
         tail_log_mass=np.minimum(np.log(np.maximum(others, 1e-30)), 0.0),

@@ -19,16 +19,16 @@ from bench import fixtures, scored
 from bench.fixtures import Fixture
 from bench.readers import read_epoch, training_speed
 from bench.records import Record, median, record, run_suite
+from data.drawn_targets import drawn
 from data.parquet import encode
+from data.schema import SOFT_TARGETS
 from data.soft_targets import SoftTargetFormat, row_lengths, topk
 
 PACKAGES = ("pyarrow", "numpy")
 KEPT = (8, 16, 64)
 ENCODINGS = ("exact", "compact")
 DRAWS = 50
-# A byte counts the draws of an entry, so what is drawn of one position is at most this many.
-_LARGEST_COUNT = 255
-SOFT = ("topk_ids", "topk_ids_high", "topk_log_probs", "tail_log_mass", "token_log_probs", "entropy")
+SOFT = [field.name for field in SOFT_TARGETS if pa.types.is_binary(field.type)]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def measure_size(fixture: Fixture, soft: pa.Table) -> list[Record]:
         lost = divergence(tables["exact"], tables["compact"])
         more = detail | {"largest": float(lost.max()), "same_first_entry": same_first(tables)}
         records.append(_record(f"compact_kl_k{k}{suffix}", float(lost.mean()), "nat", more, "exact"))
-    return [*records, *_of_draws(soft, detail, suffix)]
+    return records
 
 
 def column_bytes(table: pa.Table) -> dict[str, int]:
@@ -94,51 +94,21 @@ def same_first(tables: Mapping[str, pa.Table]) -> float:
     return float((first[0] == first[1]).mean())
 
 
-def _of_draws(soft: pa.Table, detail: Mapping[str, Any], suffix: str) -> list[Record]:
-    """Draws with replacement; the entries of the tail, which are not known here, are taken to be equally probable."""
-    ids, counts, distinct = draw(soft, DRAWS, seed=1)
-    table = packed_draws(soft, ids, counts, distinct)
-    size, positions = len(encode(table)), len(distinct)
-    more = dict(detail) | {"draws": DRAWS, "distinct_per_token": len(ids) / positions, "bytes": size}
-    return [
-        _record(f"bytes_per_token_{DRAWS}_draws{suffix}", size / positions, "bytes", more),
-        _record(f"bytes_per_entry_{DRAWS}_draws{suffix}", size / len(ids), "bytes", more),
-    ]
-
-
-def draw(soft: pa.Table, draws: int, seed: int) -> tuple[Any, Any, Any]:
-    """Distinct ids in order, how often each was drawn, one position after the other; and the number of ids of each."""
-    random = np.random.default_rng(seed)
-    size = SoftTargetFormat.of(soft.schema).vocabulary_size
-    ids, log_probs, tail = topk(soft)
-    mass = np.exp(np.concatenate([log_probs, tail[:, None]], axis=1).astype(np.float64))
-    mass /= mass.sum(axis=1, keepdims=True)
-    hits = (random.random((len(mass), draws))[:, :, None] > np.cumsum(mass, axis=1)[:, None, :-1]).sum(axis=2)
-    anything = random.integers(0, size, (len(mass), draws))
-    drawn = np.where(hits < ids.shape[1], np.take_along_axis(ids, np.minimum(hits, ids.shape[1] - 1), 1), anything)
-    keys, counts = np.unique(np.arange(len(mass))[:, None] * size + drawn, return_counts=True)
-    return keys % size, counts, np.bincount(keys // size, minlength=len(mass))
-
-
-def packed_draws(soft: pa.Table, ids: Any, counts: Any, distinct: Any) -> pa.Table:
-    """A row's bytes: the number of ids a position, their gaps in low and high bytes, and how often each was drawn."""
-    first = np.zeros(len(ids), bool)
-    first[np.cumsum(distinct) - distinct] = True
-    gaps = np.where(first, ids, np.diff(ids, prepend=0) - 1)
-    of_row = np.add.reduceat(distinct, np.cumsum(row_lengths(soft)) - row_lengths(soft))
-    columns = {
-        "distinct": (distinct, row_lengths(soft)),
-        "ids": (gaps & 255, of_row),
-        "ids_high": (gaps >> 8, of_row),
-        "counts": (np.minimum(counts, _LARGEST_COUNT), of_row),
-    }
-    binary = {name: _binary(values.astype(np.uint8), lengths) for name, (values, lengths) in columns.items()}
-    return pa.table({"id": soft["id"], "length": soft["length"], **binary})
-
-
-def _binary(values: npt.NDArray[np.uint8], lengths: Any) -> pa.Array:
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    return pa.BinaryArray.from_buffers(pa.binary(), len(lengths), [None, pa.py_buffer(offsets), pa.py_buffer(values)])
+def measure_draws(fixture: Fixture, sampled: pa.Table) -> list[Record]:
+    """The same of a shard of drawn entries, each in its two encodings; entries are the distinct ones."""
+    suffix, positions = _suffix(fixture), int(row_lengths(sampled).sum())
+    entries = len(drawn(sampled).ids)
+    detail = {"fixture": fixture.name, "rows": sampled.num_rows, "positions": positions}
+    detail |= {"draws": SoftTargetFormat.of(sampled.schema).draws, "distinct_per_token": entries / positions}
+    records = []
+    for encoding in ENCODINGS:
+        table = scored.drawn_in(sampled, encoding)
+        size = len(encode(table))
+        more = detail | {"bytes": size, "by_column": column_bytes(table)}
+        name = f"{encoding}_{DRAWS}_draws{suffix}"
+        records.append(_record(f"bytes_per_token_{name}", size / positions, "bytes", more))
+        records.append(_record(f"bytes_per_entry_{name}", size / entries, "bytes", more))
+    return records
 
 
 class Counting(io.BytesIO):
@@ -225,6 +195,7 @@ def measure(size: Size, folder: Path) -> list[Record]:
         table = scored.with_targets(fixture)
         soft = scored.soft_targets(fixture, table, max(KEPT))
         records += measure_size(fixture, soft)
+        records += measure_draws(fixture, scored.sampled_targets(fixture, table, DRAWS))
         if fixture is demo:
             whole = with_text(soft, table)
             records += [_projection(with_text(scored.cut(soft, 16, "exact"), table))]

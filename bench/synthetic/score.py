@@ -37,7 +37,6 @@ def load(config: Config, artifacts: Mapping[str, Artifact], runtime: Runtime) ->
         ids_dtype="uint16",
         vocabulary_digest=vocabulary_digest(VOCABULARY),
         teacher_digest=DIGEST,
-        conditioning="hypothesis",
         compute_type="int8",
         backend="ctranslate2",
     )
@@ -52,6 +51,7 @@ def run(table: pa.Table, config: Config, resources: SoftTargetFormat) -> pa.Tabl
     return pack(
         row_ids=table.column("id").to_pylist(),
         lengths=lengths.tolist(),
+        conditioning="hypothesis",
         topk_ids=random.integers(0, len(VOCABULARY), (positions, k), dtype=np.uint16),
         topk_log_probs=log_probs,
         tail_log_mass=log_probs[:, -1] - 1,
