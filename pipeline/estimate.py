@@ -89,11 +89,19 @@ def _conclude(
 
 
 def first_stages(graph: Graph) -> list[str]:
-    """The whole stages that shard stages need, in order: cheap, and never lost. The corpus is the first."""
+    """The whole stages that shard stages need, in order: cheap, and never lost. The corpus is the first.
+
+    With them, other nodes of the same stages that read nothing else: a sample makes another tokenizer for the student,
+    or none, where it has too few words.
+    """
     shards = [node.name for node in graph.nodes if node.kind == "shard"]
     needed = {node.name for name in shards for node in graph.up_to(name).nodes if node.kind == "whole"}
     behind = {name for name in needed if any(node.kind == "shard" for node in graph.up_to(name).nodes)}
-    first = [node.name for node in graph.nodes if node.name in needed - behind]
+    modules = {graph[name].module for name in needed - behind}
+    also = {
+        node.name for node in graph.nodes if node.module in modules and set(node.inputs.values()) <= needed - behind
+    }
+    first = [node.name for node in graph.nodes if node.name in (needed - behind) | also]
     if not first:
         raise ConfigError(["estimate: the recipe has no stage that works shard by shard, so there is nothing to try"])
     return first

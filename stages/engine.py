@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,6 +12,10 @@ from stages.cuda_libraries import load_cuda_libraries
 
 if TYPE_CHECKING:
     from ctranslate2 import GenerationResult, Generator, TranslationResult, Translator
+
+
+# Tokens at the beginning of several prompts; fewer would cost a pass of their own for nothing.
+_WORTH_SHARING = 8
 
 
 @dataclass(frozen=True)
@@ -160,8 +164,13 @@ class GeneratorEngine:
         return lambda: [self._hypotheses(started[row].result()) for row in range(len(sources))]
 
     def _generate(self, prompts: list[list[str]], options: SearchOptions) -> list[Any]:
+        """Begins to search prompts of one length."""
+        shared = _shared(prompts)
         return self.generator.generate_batch(  # type: ignore[no-any-return]
-            prompts,
+            [prompt[shared:] for prompt in prompts],
+            static_prompt=prompts[0][:shared] or None,
+            # What CTranslate2 caches it keeps for ever.
+            cache_static_prompt=False,
             beam_size=options.beam_size,
             num_hypotheses=options.num_hypotheses,
             length_penalty=options.length_penalty,
@@ -180,6 +189,22 @@ class GeneratorEngine:
         scores = result.scores or [0.0] * len(result.sequences)
         hypotheses = [Hypothesis(tokens, score) for tokens, score in zip(result.sequences, scores, strict=True)]
         return sorted(hypotheses, key=lambda hypothesis: -hypothesis.score)
+
+
+def _shared(prompts: Sequence[Sequence[str]]) -> int:
+    """Tokens that all of several prompts of one length begin with, such as examples: they are read once for all.
+
+    None where that saves next to nothing; a prompt keeps two of its own, as one alone CTranslate2 would return.
+    """
+    first, last = min(prompts), max(prompts)
+    pairs = enumerate(zip(first, last, strict=True))
+    shared = min(next((place for place, (one, other) in pairs if one != other), len(first)), len(first) - 2)
+    return shared if shared >= _WORTH_SHARING and len(prompts) > 1 else 0
+
+
+def with_target_prefix(engine: Engine, target_prefix: tuple[str, ...]) -> Engine:
+    """The same loaded model with other tokens that every target begins with; a decoder-only one has none."""
+    return replace(engine, target_prefix=target_prefix) if isinstance(engine, TranslatorEngine) else engine
 
 
 def open_engine(

@@ -26,6 +26,8 @@ DESCRIPTION = "tokenizer.json"
 # Names under which models keep their subword models, the source side first.
 TEACHER_NAMES = ((SOURCE_MODEL, TARGET_MODEL), ("source.model", "target.model"))
 SHARED_NAMES = ("sentencepiece*.model", "spm*.model", "spiece*.model", "tokenizer.model", "*.spm")
+# Of the library tokenizers, whose models are not SentencePiece's: what is exported for a phone reads none of them.
+OTHER_TOKENIZER = "tokenizer.json"
 # Bytes; a longer sentence would be left out of the training without a word.
 LONGEST_SENTENCE = 1 << 20
 
@@ -193,9 +195,11 @@ def find_models(folder: Path) -> tuple[Path, Path | None]:
     found = [path for pattern in SHARED_NAMES for path in sorted(folder.glob(pattern))]
     if not found:
         names = ", ".join(sorted(path.name for path in folder.iterdir())[:20])
+        other = (folder / OTHER_TOKENIZER).is_file()
         raise ModelError(
             f"{folder} has no SentencePiece model ({SOURCE_MODEL}, {TARGET_MODEL} or {', '.join(SHARED_NAMES)}); "
             f"it has {names}; set kind = 'file' in [tokenizer] and name the models"
+            + (f", or take another teacher: subwords by {OTHER_TOKENIZER} alone are not supported" if other else "")
         )
     return found[0], None
 

@@ -10,6 +10,7 @@ from data.errors import ModelError
 from data.model_file import read_model_file
 from data.model_folder import (
     describe_model,
+    end_of,
     load_teacher_info,
     model_digest,
     model_faults,
@@ -17,6 +18,7 @@ from data.model_folder import (
     save_teacher_info,
     vocabulary_digest,
 )
+from tests.fixtures.tiny_language_model import LanguageModelShape, write_tiny_language_model
 from tests.fixtures.tiny_teacher import TinyShape, random_weights
 
 
@@ -143,7 +145,31 @@ def test_a_model_cut_off_anywhere_is_a_fault(folder: Path, kept: float) -> None:
     assert "damaged" in model_faults(folder)[0]
 
 
-def test_a_language_model_is_no_teacher(folder: Path) -> None:
+def test_a_model_of_speech_is_no_teacher(folder: Path) -> None:
     content = (folder / "model.bin").read_bytes()
     (folder / "model.bin").write_bytes(content.replace(b"TransformerSpec", b"WhisperSpec....", 1))
-    assert "expected a TransformerSpec" in model_faults(folder)[0]
+    assert "expected TransformerSpec or TransformerDecoderSpec" in model_faults(folder)[0]
+
+
+def test_a_language_model_has_one_vocabulary_for_both_sides(tmp_path: Path) -> None:
+    folder = write_tiny_language_model(tmp_path / "model")
+    assert model_faults(folder) == []
+    info = describe_model(folder, "opennmt")
+    weights = {name: value for name, value in random_weights(LanguageModelShape(), seed=0).items() if "decoder" in name}
+    left_out = ("context_attn", "layer_norm_2", ".pe")
+    own = sum(value.size for name, value in weights.items() if not any(part in name for part in left_out))
+    size = len(LanguageModelShape().vocabulary())
+    assert info.architecture == "decoder-only"
+    # The output layer is not tied to the embeddings.
+    assert info.parameters == own + size * LanguageModelShape().width + size
+    assert read_vocabulary(folder, "source") == read_vocabulary(folder, "target")
+    assert read_model_file(folder / "model.bin").positions("decoder") == 5000
+    before = info.digest
+    (folder / "vocabulary.json").write_text(json.dumps(["x"] * size))
+    assert model_digest(folder) != before
+
+
+def test_the_token_that_ends_a_translation(folder: Path, tmp_path: Path) -> None:
+    assert end_of(folder) == "</s>"
+    save_teacher_info(folder, load_teacher_info(folder).model_copy(update={"end_token": "a3"}))
+    assert end_of(folder) == "a3"

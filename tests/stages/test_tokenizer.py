@@ -203,6 +203,14 @@ def test_a_teacher_without_models_is_an_error(tmp_path: Path) -> None:
         make(tmp_path / "t", {"teacher": teacher}, kind="teacher")
 
 
+def test_a_teacher_with_a_tokenizer_of_another_kind_is_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "teacher").mkdir()
+    (tmp_path / "teacher" / "tokenizer.json").write_text("{}")
+    teacher = artifact_of_folder(tmp_path / "runs", "teacher", tmp_path / "teacher")
+    with pytest.raises(ModelError, match=r"subwords by tokenizer\.json alone are not supported"):
+        make(tmp_path / "t", {"teacher": teacher}, kind="teacher")
+
+
 def test_without_a_tokenizer_text_is_split_at_spaces(tmp_path: Path) -> None:
     ours, metrics = make(tmp_path, {}, kind="none")
     assert ours.encode_source(["▁a b  c", ""]) == [["▁a", "b", "c"], []]

@@ -27,6 +27,15 @@ def test_ids_of_the_teacher_are_found_by_token() -> None:
     assert ids.dtype == np.int32
 
 
+def test_a_teachers_own_end_is_the_students_end_and_no_two_ids_become_one() -> None:
+    teacher = ["</s>", "x", "<0x0A>", "y"]
+    vocabulary = Vocabulary.from_tokens(teacher)
+    ids = student_ids(teacher, vocabulary, "<0x0A>")
+    assert [vocabulary.tokens[number] for number in ids] == ["<0x0A>", "x", "</s>", "y"]
+    with pytest.raises(ModelError, match="no <end>"):
+        student_ids(teacher, vocabulary, "<end>")
+
+
 def test_an_opennmt_teacher_keeps_its_ids() -> None:
     teacher = ["<unk>", "<blank>", "<s>", "</s>", "x", "y"]
     assert student_ids(teacher, Vocabulary.from_tokens(teacher)).tolist() == list(range(6))
