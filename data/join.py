@@ -1,6 +1,6 @@
 """Tables of one shard, side by side: joined by id, and never by position alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,6 +29,33 @@ def join(tables: Sequence[pa.Table]) -> pa.Table:
         metadata = _merged(metadata, table.schema.metadata or {}, number)
     schema = pa.schema(list(columns), metadata=metadata or None)
     return pa.Table.from_arrays(list(columns.values()), schema=schema)
+
+
+def join_by_role(tables: Mapping[str, pa.Table]) -> pa.Table:
+    """Tables that may have the same columns, as one: `id` once, all others, and metadata, as `role.name`.
+
+    Raises DataError as `join` does.
+    """
+    return join([_with_role(role, table) for role, table in tables.items()])
+
+
+def part(table: pa.Table, role: str) -> pa.Table:
+    """One of the tables that `join_by_role` put together, under its own names again."""
+    prefix = f"{role}."
+    names = [name for name in table.schema.names if name == "id" or name.startswith(prefix)]
+    metadata = {
+        key.removeprefix(prefix.encode()): value
+        for key, value in (table.schema.metadata or {}).items()
+        if key.startswith(prefix.encode())
+    }
+    taken = table.select(names).rename_columns([name.removeprefix(prefix) for name in names])
+    return taken.replace_schema_metadata(metadata or None)
+
+
+def _with_role(role: str, table: pa.Table) -> pa.Table:
+    names = [name if name == "id" else f"{role}.{name}" for name in table.schema.names]
+    metadata = {f"{role}.".encode() + key: value for key, value in (table.schema.metadata or {}).items()}
+    return table.rename_columns(names).replace_schema_metadata(metadata or None)
 
 
 def _identified(table: pa.Table, number: int) -> pa.Table:

@@ -19,19 +19,25 @@ class StageEntry:
 
     node: str
     module: str
-    # The recipe's section, where it is not named like the node.
+    # The recipe's section, where it is not named like the node; dots lead to a table in it.
     section: str = ""
+    # The section is this node's own, and not first of all another's.
+    own: bool = False
     # The node is there only when the recipe has a section of this name.
     only_with: str = ""
     required: bool = False
-    # Keys of a section that is another node's first, which this one does not take over.
+    # Keys of a section that are not for this node.
     drops: tuple[str, ...] = ()
     # Keys laid over the section, whatever the recipe says.
     fixed: Mapping[str, Any] = field(default_factory=dict)
     # Which node stands in for an input of the module.
     instead: Mapping[str, str] = field(default_factory=dict)
+    # Nodes that the module gets beyond its inputs, under their own names, where the recipe has them.
+    also: tuple[str, ...] = ()
 
 
+# What a student has in place of the teacher's tokenizer, where the recipe has such a section.
+OWN_TOKENIZER = ("student_tokenizer",)
 # In the order in which a sentence pair meets them.
 STAGES: tuple[StageEntry, ...] = (
     StageEntry("corpus", "stages.corpus", required=True),
@@ -44,17 +50,26 @@ STAGES: tuple[StageEntry, ...] = (
     StageEntry("measure", "stages.measure"),
     StageEntry("filter", "stages.filter"),
     StageEntry("dataset", "stages.dataset"),
-    StageEntry("student", "stages.student"),
+    StageEntry("student_tokenizer", "stages.tokenizer", only_with="student_tokenizer"),
+    StageEntry("student", "stages.student", also=OWN_TOKENIZER),
     StageEntry(
         "baseline",
         "stages.student",
         "student",
-        "baseline",
-        drops=("objective", "phases", "start"),
+        only_with="baseline",
+        drops=("objective", "phases", "start", "datasets"),
         fixed={"data": "reference"},
+        also=OWN_TOKENIZER,
     ),
-    StageEntry("export", "stages.export"),
-    StageEntry("export_baseline", "stages.export", "export", only_with="baseline", instead={"student": "baseline"}),
+    StageEntry("export", "stages.export", also=OWN_TOKENIZER),
+    StageEntry(
+        "export_baseline",
+        "stages.export",
+        "export",
+        only_with="baseline",
+        instead={"student": "baseline"},
+        also=OWN_TOKENIZER,
+    ),
     StageEntry("evaluate", "stages.evaluate"),
     StageEntry("report", "stages.report"),
 )
@@ -74,6 +89,10 @@ class Node:
     def stage(self) -> ModuleType:
         """The module that does the work."""
         return importlib.import_module(self.module)
+
+    def resources(self) -> tuple[str, ...]:
+        """What a shard stage loads once a process, by the names it has for its inputs."""
+        return resources_of(self.stage(), self.config)
 
 
 @dataclass(frozen=True)
@@ -111,6 +130,22 @@ def build_graph(configs: Mapping[str, BaseModel], stages: Sequence[StageEntry] =
     return Graph(tuple(_in_reading_order(nodes)))
 
 
+def reads_of(module: ModuleType, config: BaseModel) -> Mapping[str, tuple[str, ...]]:
+    """Columns that a shard stage reads of each input; `reads(config)` where they hang on the config."""
+    columns: Mapping[str, tuple[str, ...]] = module.reads(config) if hasattr(module, "reads") else module.READS
+    return columns
+
+
+def resources_of(module: ModuleType, config: BaseModel) -> tuple[str, ...]:
+    """Inputs of which a shard stage loads what it needs; `resources(config)` likewise."""
+    names: tuple[str, ...] = module.resources(config) if hasattr(module, "resources") else module.RESOURCES
+    return names
+
+
+def _is_shard_stage(module: ModuleType) -> bool:
+    return hasattr(module, "READS") or hasattr(module, "reads")
+
+
 def _in_reading_order(nodes: Mapping[str, Node]) -> list[Node]:
     """The registry's order as far as every node still comes after what it reads."""
     waiting, placed = list(nodes), list[str]()
@@ -124,8 +159,8 @@ def _in_reading_order(nodes: Mapping[str, Node]) -> list[Node]:
 def _node(entry: StageEntry, configs: Mapping[str, BaseModel], known: set[str]) -> Node:
     module = importlib.import_module(entry.module)
     config = configs[entry.node]
-    kind: Literal["shard", "whole"] = "shard" if hasattr(module, "READS") else "whole"
-    inputs = {role: entry.instead.get(role, role) for role in _roles(module, config)}
+    kind: Literal["shard", "whole"] = "shard" if _is_shard_stage(module) else "whole"
+    inputs = {role: entry.instead.get(role, role) for role in [*_roles(module, config), *entry.also]}
     if unknown := set(inputs.values()) - known:
         raise ValueError(f"{entry.module} reads {sorted(unknown)}, and no stage of that name is registered")
     # What a recipe leaves out, such as the baseline, is no input of this run.
@@ -134,6 +169,6 @@ def _node(entry: StageEntry, configs: Mapping[str, BaseModel], known: set[str]) 
 
 def _roles(module: ModuleType, config: BaseModel) -> list[str]:
     """Names of the module's inputs; `inputs(config)` where they hang on the config."""
-    if hasattr(module, "READS"):
-        return list(dict.fromkeys([*module.READS, *module.RESOURCES]))
+    if _is_shard_stage(module):
+        return list(dict.fromkeys([*reads_of(module, config), *resources_of(module, config)]))
     return list(module.inputs(config) if hasattr(module, "inputs") else module.INPUTS)

@@ -137,7 +137,7 @@ def _shards(node: Node, inputs: Mapping[str, Artifact]) -> dict[str, int]:
     """Rows of every shard a shard stage must make: those of the first table it reads."""
     if node.kind == "whole":
         return {}
-    first = next(iter(node.stage().READS))
+    first = next(iter(node.inputs))
     return {shard.name: shard.rows for shard in inputs[first].manifest().shards if shard.name.startswith(SPLIT)}
 
 

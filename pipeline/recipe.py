@@ -17,6 +17,7 @@ from pipeline.faults import did_you_mean
 from pipeline.graph import STAGES, Graph, StageEntry, build_graph
 from pipeline.overrides import apply_overrides
 from pipeline.sections import check_section, check_stages, misplaced_sections, table
+from pipeline.teachers import with_teachers
 
 
 class RunConfig(BaseModel):
@@ -52,8 +53,10 @@ def read_recipe(path: Path, overrides: Sequence[str] = (), stages: Sequence[Stag
     document = _read_toml(path)
     faults = apply_overrides(document, overrides)
     run, run_faults = check_section(RunConfig, {"name": path.stem, **table(document, "run")}, "run")
+    stages, teacher_faults = with_teachers(stages, document)
     configs, stage_faults = check_stages(document, stages)
-    faults += [*misplaced_sections(document, stages), *run_faults, *stage_faults, *cross_faults(configs)]
+    faults += [*misplaced_sections(document, stages), *run_faults, *teacher_faults, *stage_faults]
+    faults += cross_faults(configs)
     try:
         graph = build_graph(configs, stages)
     except ConfigError as error:

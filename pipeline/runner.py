@@ -131,7 +131,7 @@ class Runner:
             self._active[name] = WholeRun(step, make_job(step, threads), self._submit_for(name, None))
             return
         # On a GPU the models live in one worker, which then has all threads for itself.
-        holders = self._cluster.model_workers() if step.node.stage().RESOURCES else None
+        holders = self._cluster.model_workers() if step.node.resources() else None
         job = make_job(step, threads if holders else 1)
         self._active[name] = ShardRun(step, job, self._submit_for(name, holders), self._retries)
 

@@ -14,7 +14,9 @@ Model = TypeVar("Model", bound=BaseModel)
 
 def misplaced_sections(document: Mapping[str, Any], stages: Sequence[StageEntry]) -> list[str]:
     """Faults for what is no section, or a section of no stage."""
-    known = {"run", *(entry.only_with or entry.section or entry.node for entry in stages)}
+    known = {"run", "tune", *(_first_key(entry.only_with or entry.section or entry.node) for entry in stages)}
+    if "teacher" in known:
+        known.add("teachers")
     unknown = [f"{name}: unknown section{did_you_mean(name, known)}" for name in document if name not in known]
     no_tables = [
         f"{name}: expected a section [{name}]; found {content!r}"
@@ -55,8 +57,10 @@ def check_section(model: type[Model], content: Mapping[str, Any], name: str) -> 
 
 
 def table(document: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A section; empty when it is not there or is none."""
-    content = document.get(name, {})
+    """A section, or with dots a table in one; empty when it is not there or is none."""
+    content: Any = document
+    for part in name.split("."):
+        content = content.get(part, {}) if isinstance(content, dict) else {}
     return content if isinstance(content, dict) else {}
 
 
@@ -65,13 +69,15 @@ def _check_stage(entry: StageEntry, document: Mapping[str, Any]) -> tuple[BaseMo
     if entry.required and section not in document:
         return None, [f"{section}: the section [{section}] is required, but not given"]
     module = importlib.import_module(entry.module)
-    content = table(document, section)
-    if entry.node == section:
-        config, faults = check_section(module.Config, content, section)
+    content = {key: value for key, value in table(document, section).items() if key not in entry.drops}
+    if entry.own or entry.node == section:
+        clashes = _clashes(entry, content, section)
+        config, faults = check_section(module.Config, _merge(content, entry.fixed), section)
+        faults = clashes + faults
     else:
         config, faults = _check_variant(entry, module.Config, content, table(document, entry.node))
     if config is not None and hasattr(module, "faults"):
-        faults += module.faults(config)
+        faults += _under_own_name(module.faults(config), entry)
     return config, faults
 
 
@@ -79,14 +85,9 @@ def _check_variant(
     entry: StageEntry, model: type[Model], section: Mapping[str, Any], own: Mapping[str, Any]
 ) -> tuple[Model | None, list[str]]:
     """The config of a second node of a stage: its section laid over the first one's, whose faults are told there."""
-    clashes = [
-        f"{entry.node}.{key}: always {value!r}; leave it out"
-        for key, value in entry.fixed.items()
-        if own.get(key, value) != value
-    ]
+    clashes = _clashes(entry, own, entry.node)
     inherited = check_section(model, section, entry.node)[1]
-    base = {key: value for key, value in section.items() if key not in entry.drops}
-    config, faults = check_section(model, _merge(_merge(base, own), entry.fixed), entry.node)
+    config, faults = check_section(model, _merge(_merge(section, own), entry.fixed), entry.node)
     return config, clashes + [fault for fault in faults if fault not in inherited]
 
 
@@ -97,3 +98,23 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         below = merged.get(key)
         merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, Mapping) else value
     return merged
+
+
+def _clashes(entry: StageEntry, content: Mapping[str, Any], name: str) -> list[str]:
+    """A fault for every key that the recipe sets to something else than it always is."""
+    return [
+        f"{name}.{key}: always {value!r}; leave it out"
+        for key, value in entry.fixed.items()
+        if content.get(key, value) != value
+    ]
+
+
+def _under_own_name(faults: Sequence[str], entry: StageEntry) -> list[str]:
+    """Faults as a stage tells them, under the name of the section that they are in."""
+    stage = f"{entry.module.rpartition('.')[2]}."
+    name = f"{entry.section or entry.node}." if entry.own or not entry.section else stage
+    return [name + fault.removeprefix(stage) if fault.startswith(stage) else fault for fault in faults]
+
+
+def _first_key(section: str) -> str:
+    return section.partition(".")[0]

@@ -22,15 +22,17 @@ from pydantic import BaseModel
 
 from data.errors import ConfigError, DataError, PotstillError
 from data.fingerprint import library_versions
-from data.join import join
+from data.join import join, join_by_role
 from data.runtime import Progress, Runtime
 from data.schema import NOTES_KEY
 from data.store import Artifact, ShardRecord
+from pipeline.graph import reads_of, resources_of
 from pipeline.plan import Identity
 
 TOPIC = "potstill"
-# Two stages at most have their models in a worker's memory: one in hand, one that ends.
-KEPT_RESOURCES = 2
+# So many stages at most have their models in a worker's memory: one in hand and one that ends, or those of several
+# teachers, who decode at the same time.
+KEPT_RESOURCES = 4
 REPORT_SECONDS = 0.5
 
 
@@ -63,7 +65,9 @@ def run_shard(job: Job, shard: str) -> ShardRecord:
     with _told(), _in_folder(job.folder):
         stage = importlib.import_module(job.module)
         resources = _resources(job)
-        table = join([job.inputs[name].read_shard(shard, _with_id(columns)) for name, columns in stage.READS.items()])
+        reads = reads_of(stage, job.config)
+        tables = {name: job.inputs[name].read_shard(shard, _with_id(columns)) for name, columns in reads.items()}
+        table = join_by_role(tables) if hasattr(stage, "reads") else join(list(tables.values()))
         result = check_result(table, stage.run(table, job.config, resources), stage.SCHEMA)
         counters = stage.count(result) if hasattr(stage, "count") else {}
         return job.output.write_shard(shard, without_notes(result), counters)
@@ -146,7 +150,7 @@ class ResourceCache:
                 while len(self._kept) >= self._size:
                     self._kept.popitem(last=False)
                 stage = importlib.import_module(job.module)
-                artifacts = {name: job.inputs[name] for name in stage.RESOURCES}
+                artifacts = {name: job.inputs[name] for name in resources_of(stage, job.config)}
                 self._kept[key] = stage.load(job.config, artifacts, Runtime(job.threads, device()))
             self._kept.move_to_end(key)
             return self._kept[key]

@@ -20,6 +20,7 @@ from data.manifest import ShardRecord
 from data.model_folder import TeacherInfo, load_teacher_info, read_vocabulary
 from data.runtime import Runtime
 from data.soft_targets import SoftTargetFormat
+from data.teachers import FIRST, nbest_node, soft_targets_node, teacher_nodes
 from stages.publishing.card import Summary, render_card
 from stages.publishing.text_export import TOKENIZER, VOCABULARY, export_text
 
@@ -33,7 +34,8 @@ CARD = "README.md"
 
 # What a verdict is judged from alone; all else is read only of shards that are to be written.
 _PAIRS = [name for name in schema.PAIRS.names if name != "split"]
-_OTHERS = ("decode", "select", "score", "measure")
+# Of the teachers, by name.
+Infos = Mapping[str, TeacherInfo]
 
 
 class Config(BaseModel):
@@ -77,19 +79,19 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
     Raises DataError when counts do not add up, the stages' shards do not belong together or no row was accepted,
     ModelError when the soft targets are another teacher's.
     """
-    folder = inputs["teacher"].path()
-    info = load_teacher_info(folder)
+    nodes = teacher_nodes(inputs)
+    infos = {name: load_teacher_info(inputs[node].path()) for name, node in nodes.items()}
     tally = Tally()
-    records = _shards(inputs, output, info, tally, runtime)
+    records = _shards(inputs, output, infos, tally, runtime)
     _check_counts(inputs, tally, records)
-    summary = _summary(config, tally, records, _format(inputs, info), info)
-    _write_files(inputs, folder, output.work_path())
+    summary = _summary(config, tally, records, _format(inputs), infos)
+    _write_files(inputs, inputs["teacher"].path(), output.work_path())
     write_atomically(output.work_path() / CARD, render_card(inputs, summary).encode())
     return _metrics(inputs, tally, records)
 
 
 def _shards(
-    inputs: Mapping[str, Artifact], output: Artifact, info: TeacherInfo, tally: Tally, runtime: Runtime
+    inputs: Mapping[str, Artifact], output: Artifact, infos: Infos, tally: Tally, runtime: Runtime
 ) -> list[ShardRecord]:
     names, finished = _shard_names(inputs), output.finished_shards()
     records = []
@@ -97,7 +99,7 @@ def _shards(
         judged = join([inputs["corpus"].read_shard(name, _PAIRS), inputs["filter"].read_shard(name)])
         accepted, record = tally.add(judged), finished.get(name)
         if accepted and (record is None or record.rows != accepted):
-            table = _joined(inputs, name, judged, info)
+            table = _joined(inputs, name, judged, infos)
             record = output.write_shard(name, table, _counters(table))
         if accepted and record is not None:
             records.append(record)
@@ -107,29 +109,38 @@ def _shards(
 
 def _shard_names(inputs: Mapping[str, Artifact]) -> list[str]:
     names = inputs["corpus"].shard_names(SPLIT)
-    for node in (*_OTHERS, "filter"):
-        if apart := sorted(set(names) ^ set(inputs[node].shard_names(SPLIT))):
+    for artifact in (*_others(inputs), inputs["filter"]):
+        if apart := sorted(set(names) ^ set(artifact.shard_names(SPLIT))):
             raise DataError(
-                f"corpus and {node} differ in the shards {', '.join(apart[:8])}: they do not belong together; delete "
-                f"{inputs[node].url} and run again"
+                f"corpus and {artifact.node} differ in the shards {', '.join(apart[:8])}: they do not belong together; "
+                f"delete {artifact.url} and run again"
             )
     return names
 
 
-def _joined(inputs: Mapping[str, Artifact], name: str, judged: pa.Table, info: TeacherInfo) -> pa.Table:
+def _others(inputs: Mapping[str, Artifact]) -> list[Artifact]:
+    """Whose columns join those of the corpus; what several teachers made together, where there are several."""
+    return [inputs[node] for node in (nbest_node(inputs), "select", soft_targets_node(inputs), "measure")]
+
+
+def _joined(inputs: Mapping[str, Artifact], name: str, judged: pa.Table, infos: Infos) -> pa.Table:
     """The accepted rows of one shard with all their columns, in the corpus's order."""
-    table = join([judged, *(inputs[node].read_shard(name) for node in _OTHERS)])
-    _check_teacher(SoftTargetFormat.of(table.schema), info, name)
+    table = join([judged, *(artifact.read_shard(name) for artifact in _others(inputs))])
+    _check_teachers(SoftTargetFormat.of(table.schema), infos, name)
     kept = table.filter(table.column("accepted")).select(schema.DATASET.names)
     return kept.cast(schema.DATASET.with_metadata(table.schema.metadata))
 
 
-def _check_teacher(found: SoftTargetFormat, info: TeacherInfo, shard: str) -> None:
-    if (found.vocabulary_digest, found.teacher_digest) != (info.vocabulary_digest, info.digest):
-        raise ModelError(
-            f"shard {shard}: the soft targets were made by the teacher {found.teacher_digest} with the vocabulary "
-            f"{found.vocabulary_digest}; expected {info.digest} and {info.vocabulary_digest}; run the stage score again"
-        )
+def _check_teachers(found: SoftTargetFormat, infos: Infos, shard: str) -> None:
+    digests = {one.name: one.digest for one in found.fused} or {FIRST: found.teacher_digest}
+    for name, digest in digests.items():
+        info = infos.get(name, infos[FIRST])
+        if (found.vocabulary_digest, digest) != (info.vocabulary_digest, info.digest):
+            raise ModelError(
+                f"shard {shard}: the soft targets were made by the teacher {digest} with the vocabulary "
+                f"{found.vocabulary_digest}; expected {info.digest} and {info.vocabulary_digest}; run the stage score "
+                "again"
+            )
 
 
 def _counters(table: pa.Table) -> dict[str, int | float]:
@@ -139,9 +150,9 @@ def _counters(table: pa.Table) -> dict[str, int | float]:
     }
 
 
-def _format(inputs: Mapping[str, Artifact], info: TeacherInfo) -> SoftTargetFormat:
+def _format(inputs: Mapping[str, Artifact]) -> SoftTargetFormat:
     """The one format of all soft targets; raises DataError when there are several."""
-    score, found = inputs["score"], dict[SoftTargetFormat, str]()
+    score, found = inputs[soft_targets_node(inputs)], dict[SoftTargetFormat, str]()
     for name in score.shard_names(SPLIT):
         found.setdefault(SoftTargetFormat.of(score.read_shard(name, ["id"]).schema), name)
     if len(found) > 1:
@@ -184,7 +195,7 @@ def _failures(judged: Mapping[str, Any]) -> str:
 
 
 def _summary(
-    config: Config, tally: Tally, records: Sequence[ShardRecord], target_format: SoftTargetFormat, info: TeacherInfo
+    config: Config, tally: Tally, records: Sequence[ShardRecord], target_format: SoftTargetFormat, infos: Infos
 ) -> Summary:
     return Summary(
         title=config.title,
@@ -193,7 +204,7 @@ def _summary(
         languages=tuple(tally.accepted_by_languages.most_common()),
         accepted_by_origin=dict(tally.accepted_by_origin),
         target_format=target_format,
-        info=info,
+        infos=infos,
     )
 
 

@@ -20,7 +20,7 @@ from stages.utility import Measure, sentence_bleu, utilities
 if TYPE_CHECKING:
     from sacrebleu import BLEU
 
-VERSION = "2"
+VERSION = "3"
 READS = {"corpus": ("reference",), "decode": ("hypotheses",)}
 RESOURCES = ("tokenizer",)
 LIBRARIES = ("sacrebleu", "sentencepiece")
@@ -97,6 +97,7 @@ def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
         "target": texts.take(chosen),
         "target_tokens": pc.struct_field(flat, "tokens").take(chosen),
         "teacher_score": pa.array(scores[chosen], pa.float32()),
+        "teacher": pc.struct_field(flat, "teacher").take(chosen),
         "utility": pa.ListArray.from_arrays(pa.array(nbest.ends, pa.int32()), pa.array(utility, pa.float32())),
         "metric": pa.array(metrics, pa.string()),
     }
@@ -107,10 +108,13 @@ def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
 
 
 def count(table: pa.Table) -> dict[str, int | float]:
-    """Rows by the metric that chose, and those where it chose the teacher's first hypothesis."""
-    by_metric = Counter(table.column("metric").to_pylist())
+    """Rows by the metric that chose and by whose hypothesis it was, and those where it was the n-best's first one."""
     first = pc.sum(pc.equal(table.column("index"), 0)).as_py() or 0
-    return {"first": first, **{f"by_{metric}": number for metric, number in sorted(by_metric.items())}}
+    counts = {"first": first}
+    for column, name in (("metric", "by"), ("teacher", "of")):
+        found = Counter(value for value in table.column(column).to_pylist() if value is not None)
+        counts |= {f"{name}_{value}": number for value, number in sorted(found.items())}
+    return counts
 
 
 def _with_references(
@@ -121,7 +125,7 @@ def _with_references(
     tokens = tokenizer.encode_target([reference or "" for reference in references])
     texts = {"target": pa.array(references, pa.string()), "target_tokens": pa.array(tokens, pa.list_(pa.string()))}
     changed = {name: pc.if_else(is_reference, text, columns[name].cast(text.type)) for name, text in texts.items()}
-    nulls = {name: pc.if_else(is_reference, None, columns[name]) for name in ("index", "teacher_score")}
+    nulls = {name: pc.if_else(is_reference, None, columns[name]) for name in ("index", "teacher_score", "teacher")}
     return {**changed, **nulls}
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from data import schema
 from data.artifact import Artifact
 from data.runtime import Runtime
+from data.teachers import FIRST
 
 VERSION = "1"
 READS = {"corpus": ("source", "reference")}
@@ -40,7 +41,8 @@ def run(table: pa.Table, config: Config, resources: None) -> pa.Table:
     flat = pa.concat_arrays(changed).take(order)
     scores = pa.array(np.tile(-0.5 * np.arange(1, kinds + 1, dtype=np.float32), rows))
     kind = SCHEMA.field("hypotheses").type.value_type
-    entries = pa.StructArray.from_arrays([pc.split_pattern(flat, " "), flat, scores], fields=list(kind))
+    names = pa.repeat(FIRST, len(flat))
+    entries = pa.StructArray.from_arrays([pc.split_pattern(flat, " "), flat, scores, names], fields=list(kind))
     offsets = pa.array(np.arange(0, rows * kinds + 1, kinds, dtype=np.int32))
     column = pa.ListArray.from_arrays(offsets, entries).cast(SCHEMA.field("hypotheses").type)
     return pa.Table.from_arrays([table.column("id"), column], schema=SCHEMA)

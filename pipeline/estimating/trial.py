@@ -78,7 +78,7 @@ class Trials:
         }
 
     def _holders(self, step: Step) -> list[str] | None:
-        return self._cluster.model_workers() if step.node.stage().RESOURCES else None
+        return self._cluster.model_workers() if step.node.resources() else None
 
     def _submit(self, function: Callable[..., Any], *arguments: Any, workers: list[str] | None) -> "Future":
         return self._cluster.client.submit(timed, function, *arguments, pure=False, workers=workers)

@@ -10,6 +10,8 @@ import pyarrow as pa
 
 from data.manifest import Manifest
 from data.model_folder import TeacherInfo
+from data.soft_targets import SoftTargetFormat
+from data.teachers import FIRST, node_of
 from stages.reporting import text
 
 Row = Sequence[str]
@@ -52,19 +54,31 @@ def dropped_text(corpus: Manifest) -> str:
     return ", ".join(f"{text.count(count)} {reason}" for reason, count in reasons)
 
 
-def making_rows(manifests: Manifests, info: TeacherInfo) -> Iterator[Row]:
+def making_rows(
+    manifests: Manifests, infos: Mapping[str, TeacherInfo], target_format: SoftTargetFormat
+) -> Iterator[Row]:
     """Which models and libraries made it."""
-    teacher, tokenizer, select = (manifests[node] for node in ("teacher", "tokenizer", "select"))
-    size = f"{text.parameters(info.parameters)} parameters"
-    yield "Teacher", f"{teacher_name(teacher)}, {size}, {info.quantization}{_kind(info)}"
-    yield "Teacher's digest", f"`{info.digest}`"
-    entries = text.count(info.target_vocabulary_size)
-    yield "Its target vocabulary", f"{entries} entries, `{info.vocabulary_digest}`"
+    tokenizer, select = manifests["tokenizer"], manifests["select"]
+    for name, info in infos.items():
+        yield from _teacher_rows(
+            "Teacher" if name == FIRST else f"Teacher {name}", manifests[node_of(FIRST, name)], info
+        )
+    if target_format.fused:
+        yield "Soft targets", f"mean of {', '.join(f'{one.name} ({one.weight:g})' for one in target_format.fused)}"
     yield "Tokenizer", f"kind {tokenizer.metrics['kind']}, `{tokenizer.metrics['digest']}`"
     if chosen := list(_chosen(select)):
         yield "Selected", "; ".join(chosen)
     libraries = {name: version for manifest in manifests.values() for name, version in manifest.libraries.items()}
     yield "Libraries", ", ".join(f"{name} {libraries[name]}" for name in sorted(libraries, key=str.casefold))
+
+
+def _teacher_rows(title: str, teacher: Manifest, info: TeacherInfo) -> Iterator[Row]:
+    size = f"{text.parameters(info.parameters)} parameters"
+    pairs = f", for {', '.join(info.pairs)}" if info.pairs else ""
+    yield title, f"{teacher_name(teacher)}, {size}, {info.quantization}{_kind(info)}{pairs}"
+    yield f"{title}'s digest", f"`{info.digest}`"
+    entries = text.count(info.target_vocabulary_size)
+    yield "Its target vocabulary", f"{entries} entries, `{info.vocabulary_digest}`"
 
 
 def _kind(info: TeacherInfo) -> str:
@@ -99,12 +113,16 @@ def waterfall_rows(judged: Manifest) -> Iterator[Row]:
 
 
 def _chosen(select: Manifest) -> Iterator[str]:
-    """How many rows each metric chose a hypothesis for."""
+    """How many rows each metric chose a hypothesis for, and whose it was."""
     counters = select.counters
     for key in sorted(key for key in counters if key.startswith("by_")):
         yield f"{text.count(counters[key])} rows by {key.removeprefix('by_')}"
     total = sum(shard.rows for shard in select.shards)
-    if "first" in counters and total:
+    teachers = sorted(key for key in counters if key.startswith("of_"))
+    if len(teachers) > 1:
+        for key in teachers:
+            yield f"a hypothesis of {key.removeprefix('of_')} for {text.share(counters[key], total)}"
+    elif "first" in counters and total:
         yield f"the teacher's own first hypothesis for {text.share(counters['first'], total)}"
 
 

@@ -82,6 +82,11 @@ def decoding(beam: int) -> str:
     return "greedy" if beam == 1 else f"beam {beam}"
 
 
+def role(system: Mapping[str, Any]) -> str:
+    """What a system is, and which of several teachers."""
+    return " ".join(filter(None, [system["role"].capitalize(), system.get("name")]))
+
+
 def plural(number: int, noun: str) -> str:
     """1 thread, 2 threads."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -7,7 +7,7 @@ import pytest
 
 from data import schema
 from data.errors import DataError
-from data.join import join
+from data.join import join, join_by_role, part
 
 
 def _table(ids: list[str | None], **columns: list[int]) -> pa.Table:
@@ -60,3 +60,15 @@ def test_metadata_that_differs_is_refused() -> None:
 def test_a_table_without_id_is_refused() -> None:
     with pytest.raises(DataError, match=r"table 1 of the join has the columns \['a'\]; expected `id`, once"):
         join([_table(["x"]), pa.table({"a": [1]})])
+
+
+def test_tables_with_the_same_columns_are_told_apart_by_their_role() -> None:
+    one = _table(["x", "y"], a=[1, 2]).replace_schema_metadata({"made": "1"})
+    other = _table(["x", "y"], a=[3, 4], b=[5, 6]).replace_schema_metadata({"made": "2"})
+    joined = join_by_role({"one": one, "one_more": other})
+    assert joined.column_names == ["id", "one.a", "one_more.a", "one_more.b"]
+    for role, table in (("one", one), ("one_more", other)):
+        assert part(joined, role).equals(table)
+        assert part(joined, role).schema.metadata == table.schema.metadata
+    with pytest.raises(DataError, match="id y in row 1; expected"):
+        join_by_role({"one": _table(["x", "z"]), "other": other})

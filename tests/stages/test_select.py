@@ -27,7 +27,10 @@ REFERENCE = "Das Gerät {name} konnte nicht erreicht werden."
 
 
 def nbest(*rows: list[tuple[str, float]]) -> list[list[dict[str, object]]]:
-    return [[{"tokens": text.split(), "text": text, "score": score} for text, score in row] for row in rows]
+    return [
+        [{"tokens": text.split(), "text": text, "score": score, "teacher": "teacher"} for text, score in row]
+        for row in rows
+    ]
 
 
 def table(rows: list[list[dict[str, object]]], references: list[str | None]) -> pa.Table:
@@ -132,6 +135,13 @@ def test_the_teachers_score_decides_where_asked_and_on_ties() -> None:
     assert chosen(same, ["x"], metric="chrf")[0]["index"] == 0
 
 
+def test_of_several_teachers_the_best_hypothesis_wins_and_is_named() -> None:
+    rows = nbest([("a b", -1.0), ("a c", -2.0)], [("x", -1.0), ("x y", -3.0)])
+    rows[0][1]["teacher"] = rows[1][1]["teacher"] = "small"
+    found = chosen(rows, ["a c", "x"], metric="chrf")
+    assert [(row["target"], row["teacher"]) for row in found] == [("a c", "small"), ("x", "teacher")]
+
+
 def test_a_row_that_was_not_translated_passes_through() -> None:
     row = chosen(nbest([("", -1e4)]), [None])[0]
     assert (row["target"], row["target_tokens"], row["utility"]) == ("", [], [0.0])
@@ -141,7 +151,7 @@ def test_counters_tell_what_chose() -> None:
     config = select.Config()
     rows = nbest([("a b", -1.0), ("a c", -2.0)], [("x", -1.0)])
     result = select.run(table(rows, ["a c", None]), config, select.load(config, {}, Runtime()))
-    assert select.count(result) == {"first": 1, "by_chrf": 1, "by_mbr-chrf": 1}
+    assert select.count(result) == {"first": 1, "by_chrf": 1, "by_mbr-chrf": 1, "of_teacher": 2}
 
 
 def test_the_fallback_cannot_need_a_reference() -> None:
@@ -155,7 +165,7 @@ def test_the_reference_itself_can_be_the_target(tmp_path: Path) -> None:
     resources = select.load(settings, {"tokenizer": words_tokenizer(tmp_path)}, Runtime())
     given, bare = select.run(table(rows, ["a c d", None]), settings, resources).to_pylist()
     assert (given["target"], given["target_tokens"], given["metric"]) == ("a c d", ["a", "c", "d"], "reference")
-    assert given["index"] is given["teacher_score"] is None
+    assert given["index"] is given["teacher_score"] is given["teacher"] is None
     scorer = CHRF()
     np.testing.assert_allclose(
         given["utility"], [scorer.sentence_score(one, ["a c d"]).score for one in ("a b", "a c")], rtol=1e-6

@@ -1,0 +1,87 @@
+"""Faults between the sections of several teachers: whose soft targets cannot become one."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from data.errors import ModelError
+from data.model_folder import read_vocabulary, vocabulary_digest
+from data.teachers import FIRST, node_of
+from pipeline.faults import did_you_mean
+from stages import fuse, score, teacher
+
+# Kinds of teacher that come with an OpenNMT-py checkpoint.
+_WITH_CHECKPOINT = {"train", "opennmt"}
+_ALONE = "set soft_targets = false for the further teachers"
+
+
+def fusion_faults(configs: Mapping[str, BaseModel]) -> Iterator[str]:
+    """Faults of fuse, and of score for each further teacher, as far as their sections are there."""
+    fused, stored = configs.get("fuse"), configs.get("score")
+    if isinstance(stored, score.Config) and stored.backend == "torch":
+        yield from _without_checkpoint(configs)
+    if not isinstance(fused, fuse.Config):
+        return
+    for name in fused.weights:
+        if name not in fused.teachers:
+            yield f"fuse.weights.{name}: no teacher whose soft targets are fused{did_you_mean(name, fused.teachers)}"
+    if isinstance(stored, score.Config):
+        yield from _not_fusible(stored)
+    yield from _other_vocabularies(configs, fused)
+
+
+def section_of(name: str) -> str:
+    """The recipe's section of a teacher."""
+    return FIRST if name == FIRST else f"teachers.{name}"
+
+
+def _without_checkpoint(configs: Mapping[str, BaseModel]) -> Iterator[str]:
+    for node, config in configs.items():
+        name = node.removeprefix("teacher_")
+        if node == name or not isinstance(config, teacher.Config) or node_of("score", name) not in configs:
+            continue
+        if config.kind not in _WITH_CHECKPOINT:
+            yield (
+                f"score.backend: 'torch' needs teachers with an OpenNMT-py checkpoint, but {section_of(name)}.kind is "
+                f"{config.kind!r}; set it to 'ctranslate2' or 'auto'"
+            )
+
+
+def _not_fusible(stored: score.Config) -> Iterator[str]:
+    advice = f"leave it out, or {_ALONE}"
+    if stored.mode != "topk":
+        yield f"score.mode: {stored.mode!r} soft targets of several teachers cannot be fused; {advice}"
+    if stored.temperatures:
+        yield (
+            "score.temperatures: the tail of a mean of several teachers is known at temperature 1 alone, and not at "
+            f"{', '.join(f'{each:g}' for each in stored.temperatures)}; {advice}"
+        )
+
+
+def _other_vocabularies(configs: Mapping[str, BaseModel], fused: fuse.Config) -> Iterator[str]:
+    """Those that can be told from the recipe and from folders that are there; all others when fuse begins."""
+    given = [(name, configs.get(node_of("teacher", name))) for name in fused.teachers]
+    trained = {name: one.architecture for name, one in given if isinstance(one, teacher.Config) and one.kind == "train"}
+    if len(set(trained.values())) > 1:
+        told = ", ".join(f"{section_of(name)} is {architecture}" for name, architecture in trained.items())
+        yield f"fuse: {told}: a language model has tokens of its own in its vocabulary; {_ALONE}"
+    known = {name: digest for name in fused.teachers if (digest := _digest(configs.get(node_of("teacher", name))))}
+    first = next(iter(known), "")
+    for name, digest in known.items():
+        if digest != known[first]:
+            yield (
+                f"{section_of(name)}: its target vocabulary has the digest {digest}, and that of {section_of(first)} "
+                f"{known[first]}: equal ids mean other tokens, so their soft targets cannot be fused; set "
+                f"teachers.{name}.soft_targets = false, and it gives hypotheses alone"
+            )
+
+
+def _digest(config: BaseModel | None) -> str:
+    """Of the target vocabulary of a folder by CTranslate2; empty where it cannot be told yet."""
+    if not isinstance(config, teacher.Config) or config.kind != "ctranslate2" or config.path is None:
+        return ""
+    try:
+        return vocabulary_digest(read_vocabulary(Path(config.path), "target"))
+    except (ModelError, OSError):
+        return ""

@@ -1,0 +1,72 @@
+"""From distilled datasets beside the recipe's own to streams that a student is trained on."""
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from data.artifact import Artifact
+from data.errors import DataError, ModelError
+from data.manifest import parse_manifest
+from data.model_folder import vocabulary_digest
+from stages.publishing.text_export import VOCABULARY
+from stages.training.batches import Stream
+from stages.training.further_config import DatasetConfig
+from stages.training.soft_columns import COLUMNS, SoftTargetColumns
+
+
+def further_streams(
+    datasets: Sequence[DatasetConfig],
+    teacher_tokens: Sequence[str],
+    reader: SoftTargetColumns | None,
+    *,
+    as_text: bool,
+    more: Sequence[str] = (),
+) -> list[Stream]:
+    """A stream for each dataset; `reader` reads soft targets, where they are weighed; `more`: further columns.
+
+    Targets are taken as the subwords that the dataset's teacher made where its vocabulary is this recipe's teacher's,
+    else, or with `as_text`, as texts. Raises ModelError when soft targets are weighed and are of another vocabulary,
+    DataError when a dataset holds no row.
+    """
+    return [_stream(one, teacher_tokens, reader, as_text, more) for one in datasets]
+
+
+def _stream(
+    one: DatasetConfig,
+    teacher_tokens: Sequence[str],
+    reader: SoftTargetColumns | None,
+    as_text: bool,
+    more: Sequence[str],
+) -> Stream:
+    artifact = open_dataset(one)
+    same = _vocabulary(artifact) == vocabulary_digest(teacher_tokens)
+    if reader is not None and not same:
+        raise ModelError(
+            f"student.datasets: {one.name} ({one.path}) was made with another target vocabulary than this recipe's "
+            "teacher has, so the ids of its soft targets mean other tokens; set student.objective.soft_targets.weight "
+            "to 0, and its translations are read as texts"
+        )
+    target = "target_tokens" if same and not as_text else "target"
+    columns = ("source", target, *(COLUMNS if reader else ()), *more)
+    names = artifact.shard_names()
+    if not names:
+        raise DataError(f"{one.path} has no shards: there is nothing to train on")
+    return Stream(one.name, [partial(artifact.read_shard, name, columns) for name in names], target, reader)
+
+
+def open_dataset(one: DatasetConfig) -> Artifact:
+    """The artefact in a dataset's folder, whatever the folder is called; raises DataError when it is none."""
+    path = one.manifest()
+    manifest = parse_manifest(path.read_bytes(), str(path))
+    return Artifact(str(path.parent), manifest.stage, manifest.fingerprint)
+
+
+def _vocabulary(artifact: Artifact) -> str:
+    """Digest of the target vocabulary that the dataset carries."""
+    path = Path(artifact.path()) / VOCABULARY
+    try:
+        tokens: list[str] = json.loads(path.read_bytes())["target"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} cannot be read as the vocabularies of a dataset: {error!r}") from error
+    return vocabulary_digest(tokens)

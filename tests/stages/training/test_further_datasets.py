@@ -1,0 +1,115 @@
+"""Distilled datasets beside the recipe's own: which columns are read, how often, and what does not fit."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from data.artifact import Artifact
+from data.errors import ModelError
+from data.model_folder import read_vocabulary
+from data.runtime import Runtime
+from stages import dataset, student
+from stages.training.further_config import DatasetConfig, with_further
+from stages.training.schedules import Schedule
+from tests.fixtures.artifacts import artifact_of_folder, artifact_of_tables, closed, new_artifact
+from tests.fixtures.distilled import made_up_inputs
+from tests.fixtures.tiny_student import write_tiny_tokenizer
+from tests.stages.test_student import SMALL, corpus_table, dataset_table
+
+HYPOTHESES = {"objective": {"soft_targets": {"weight": 0.0}}}
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    """A copy of a dataset under another name; its vocabulary is that of tests/fixtures/distilled.py."""
+    inputs = made_up_inputs(tmp_path / "other")
+    made = new_artifact(tmp_path / "other", "dataset")
+    dataset.run(inputs, dataset.Config(), made, Runtime())
+    return shutil.copytree(Path(closed(made).url), tmp_path / "published")
+
+
+def of_vocabulary(folder: Path, tokens: list[str]) -> Path:
+    """A dataset as test_student makes it, with soft targets and the vocabulary beside it."""
+    made = new_artifact(folder, "dataset")
+    for name in ("train-00000", "train-00001"):
+        made.write_shard(name, dataset_table(tokens))
+    (made.work_path() / "vocabulary.json").write_text(json.dumps({"source": tokens, "target": tokens}))
+    return Path(closed(made).url)
+
+
+def trained(root: Path, teacher: Path, path: Path, **options: Any) -> dict[str, Any]:
+    tokens = read_vocabulary(teacher, "target")
+    inputs = {
+        "dataset": artifact_of_tables(root, "dataset", {"train-00000": dataset_table(tokens)}),
+        "corpus": artifact_of_tables(root, "corpus", {"train-00000": corpus_table(1)}),
+        "tokenizer": artifact_of_folder(root, "tokenizer", write_tiny_tokenizer(root / "spaces", kind="none")),
+        "teacher": artifact_of_folder(root, "teacher", teacher),
+    }
+    further = {"name": "other", "path": str(path), "ratio": 2.0}
+    config = student.Config.model_validate(SMALL | {"datasets": [further]} | options)
+    return student.run(inputs, config, new_artifact(root, "student"), Runtime())
+
+
+def test_its_batches_come_in_their_ratio_beside_the_recipes_own(tmp_path: Path, tiny_teacher: Path) -> None:
+    other = of_vocabulary(tmp_path / "other", read_vocabulary(tiny_teacher, "target"))
+    steps = {"optimiser": SMALL["optimiser"] | {"steps": 40}}
+    metrics = trained(tmp_path / "own", tiny_teacher, other, **steps)
+    assert metrics["streams"]["other"]["rows"] == 60
+    assert metrics["divergence"] > 0
+
+
+def test_targets_of_another_vocabulary_are_read_as_texts(tmp_path: Path, tiny_teacher: Path, published: Path) -> None:
+    metrics = trained(tmp_path / "own", tiny_teacher, published, **HYPOTHESES)
+    assert metrics["streams"]["other"]["rows"] > 0
+
+
+def test_soft_targets_of_another_vocabulary_are_refused(tmp_path: Path, tiny_teacher: Path, published: Path) -> None:
+    with pytest.raises(
+        ModelError, match=r"other \(.*published\) was made with another target vocabulary.*weight\s+to 0"
+    ):
+        trained(tmp_path / "own", tiny_teacher, published)
+
+
+def test_shares_follow_those_of_the_hypotheses() -> None:
+    others = [DatasetConfig(name="a", path="x", ratio=0.5), DatasetConfig(name="b", path="y", ratio=3.0)]
+    assert with_further({"hypothesis": 0.8, "reference": 0.2}, others) == {
+        "hypothesis": 0.8, "reference": 0.2, "a": 0.4, "b": pytest.approx(2.4)
+    }  # fmt: skip
+    assert with_further({"reference": 1.0}, others) == {"reference": 1.0}
+    shares = with_further({"hypothesis": Schedule(start=0.0, end=1.0, until=10)}, others)
+    assert shares["b"] == Schedule(start=0.0, end=3.0, until=10)
+
+
+def test_what_is_no_dataset_is_told_when_the_recipe_is_read(tmp_path: Path, published: Path) -> None:
+    def faults(path: Path | str) -> list[str]:
+        given = {"datasets": [{"name": "other", "path": str(path)}]}
+        return student.faults(student.Config.model_validate(given))
+
+    assert faults(published) == faults(f"{tmp_path}/publish*") == []
+    assert "holds no manifest.json" in faults(tmp_path / "nowhere")[0]
+    shutil.copytree(published, tmp_path / "published-again")
+    assert "may mean" in faults(f"{tmp_path}/publish*")[0]
+    corpus: Artifact = artifact_of_tables(tmp_path, "corpus", {"train-00000": corpus_table(1)})
+    assert "was made by the stage corpus" in faults(corpus.url)[0]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"datasets": [{"name": "reference", "path": "x"}]},
+        {"datasets": [{"name": "a", "path": "x"}, {"name": "a", "path": "y"}]},
+        {"datasets": [{"name": "a", "path": "x"}], "data": "reference"},
+    ],
+)
+def test_names_are_their_own_and_datasets_are_used(options: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="datasets"):
+        student.Config.model_validate(options)
+
+
+def test_its_manifest_is_in_the_fingerprint(published: Path) -> None:
+    given = {"datasets": [{"name": "other", "path": str(published)}]}
+    assert student.external_files(student.Config.model_validate(given)) == [published / "manifest.json"]
