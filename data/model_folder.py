@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from data.errors import ModelError
 from data.fingerprint import bytes_digest, file_digest, mapping_digest
+from data.language_tags import Direction, is_tagged, render
 from data.local import write_atomically
 from data.model_file import ModelFile, read_model_file
 
@@ -47,9 +48,16 @@ class TeacherInfo(BaseModel):
     kind: Literal["train", "opennmt", "ctranslate2", "transformers", "marian", "fairseq", "student"] = Field(
         description="where the model came from; student: exported by Potstill"
     )
-    source_prefix: tuple[str, ...] = Field((), description="tokens before every source, such as a language tag")
+    source_prefix: tuple[str, ...] = Field(
+        (), description="tokens before every source; {source} and {target} in them stand for names of its languages"
+    )
     source_suffix: tuple[str, ...] = Field((), description="tokens after every source, such as </s>")
-    target_prefix: tuple[str, ...] = Field((), description="tokens that every target begins with; no part of it")
+    target_prefix: tuple[str, ...] = Field(
+        (), description="tokens that every target begins with, no part of it; with {source} and {target} likewise"
+    )
+    language_names: dict[str, str] = Field(
+        default_factory=dict, description="what stands for each language in the prefixes, by BCP-47 tag"
+    )
     architecture: Architecture = Field(
         "encoder-decoder", description="decoder-only: a language model, which goes on where the source ends"
     )
@@ -67,6 +75,22 @@ class TeacherInfo(BaseModel):
     def translates(self, pair: str) -> bool:
         """Whether it is for this language pair, such as en-de."""
         return not self.pairs or pair in self.pairs
+
+    def is_tagged(self) -> bool:
+        """Whether it must be told the direction of each sentence."""
+        return is_tagged((*self.source_prefix, *self.target_prefix))
+
+    def toward(self, direction: Direction) -> "TeacherInfo":
+        """How it is asked in one direction: no prefix hangs on the row any more.
+
+        Raises ModelError for a language that it has no name for.
+        """
+        if not self.is_tagged():
+            return self
+        source, target = (
+            render(prefix, direction, self.language_names) for prefix in (self.source_prefix, self.target_prefix)
+        )
+        return self.model_copy(update={"source_prefix": source, "target_prefix": target})
 
 
 def load_teacher_info(folder: Path) -> TeacherInfo:

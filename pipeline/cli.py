@@ -230,6 +230,12 @@ def translate(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="An exported model: what the stage export left.")],
     beam_size: Annotated[int, typer.Option("--beam", min=1, help="Beam size; 1 is greedy, and fastest.")] = 1,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores when not given.")] = None,
+    source_language: Annotated[
+        str | None, typer.Option("--from", metavar="TAG", help="Language of the input, where the model has several.")
+    ] = None,
+    target_language: Annotated[
+        str | None, typer.Option("--to", metavar="TAG", help="Language of the output, likewise.")
+    ] = None,
 ) -> None:
     """Translate standard input to standard output, line by line."""
     from stages.translate import translate_lines
@@ -238,7 +244,15 @@ def translate(
     text = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8", errors="replace", newline="\n")
     lines = (line.removesuffix("\n") for line in text)
     cores = len(os.sched_getaffinity(0))
-    for line in translate_lines(folder, lines, beam_size=beam_size, threads=threads or cores):
+    translated = translate_lines(
+        folder,
+        lines,
+        beam_size=beam_size,
+        threads=threads or cores,
+        source_language=source_language,
+        target_language=target_language,
+    )
+    for line in translated:
         sys.stdout.buffer.write(line.encode() + b"\n")
 
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from pipeline.decoder_only_faults import decoder_only_faults
 from pipeline.fusion_faults import fusion_faults
+from pipeline.language_faults import language_faults
 from pipeline.online_faults import online_term_faults
 from pipeline.soft_target_faults import soft_target_faults
 from pipeline.start_faults import start_faults
@@ -27,6 +28,7 @@ def cross_faults(configs: Mapping[str, BaseModel]) -> list[str]:
         *decoder_only_faults(configs),
         *student_tokenizer_faults(configs),
         *fusion_faults(configs),
+        *language_faults(configs),
     ]
 
 

@@ -15,6 +15,7 @@ from stages.decoding.config import Config
 from stages.decoding.search import open_search
 from stages.decoding.shortlist import FILE as SHORTLIST
 from stages.decoding.shortlist import learn_shortlist
+from stages.directions import some_direction
 from stages.teacher_model import TargetVocabulary, load_teacher
 from stages.tokenizer import load_tokenizer
 
@@ -54,7 +55,9 @@ def _measured(
 ) -> tuple[int, dict[str, Any]]:
     teacher = load_teacher(inputs["teacher"].path(), runtime, spread=True, shortlist=shortlist)
     device, replicas = teacher.engine.device, teacher.engine.replicas
-    search = open_search(teacher, load_tokenizer(inputs["tokenizer"].path()), config)
+    # What sentences cost hardly hangs on their direction: all are tried in one.
+    asked = teacher.toward(some_direction(teacher.info))
+    search = open_search(asked, load_tokenizer(inputs["tokenizer"].path()), config)
     trial = Trial(search.encode(_sources(inputs)), search, replicas)
     candidates = trial.candidates(device)
     costs: dict[int, float] = {}

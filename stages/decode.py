@@ -11,31 +11,34 @@ import pyarrow.compute as pc
 from data import schema
 from data.artifact import Artifact
 from data.runtime import Runtime
+from data.teachers import teacher_of
 from stages.decoding.batches import Batches
 from stages.decoding.calibration import read_calibration
 from stages.decoding.config import Config
 from stages.decoding.search import Hypothesis, Search, open_search
 from stages.decoding.shortlist import FILE as SHORTLIST
+from stages.directions import COLUMNS as LANGUAGES
+from stages.directions import rows_by_direction
+from stages.language_pairs import is_for
 from stages.teacher_model import TeacherModel, check_tokenizer, load_teacher
 from stages.tokenizer import Tokenizer, load_tokenizer
 
 __all__ = ["Config", "Resources", "count", "load", "run"]
 
-VERSION = "2"
-READS = {"corpus": ("source",)}
+VERSION = "3"
+READS = {"corpus": ("source", *LANGUAGES)}
 RESOURCES = ("teacher", "tokenizer", "calibrate")
 LIBRARIES = ("ctranslate2", "sentencepiece")
 SCHEMA = schema.NBEST
 
 METADATA_KEY = b"potstill.decode"
-# A source that is not given to the teacher gets one hypothesis, with no tokens and this for a score.
-UNTRANSLATED_SCORE = -1.0e4
 
 
 @dataclass(frozen=True)
 class Resources:
-    """A loaded teacher, its tokenizer, and the source tokens of a batch that suit it here."""
+    """A loaded teacher with its name, its tokenizer, and the source tokens of a batch that suit it here."""
 
+    name: str
     teacher: TeacherModel
     tokenizer: Tokenizer
     batch_tokens: int
@@ -49,7 +52,7 @@ class _Translated:
     texts: Sequence[str]
 
 
-_UNTRANSLATED = _Translated([Hypothesis([], UNTRANSLATED_SCORE)], [""])
+_UNTRANSLATED = _Translated([Hypothesis([], schema.UNTRANSLATED_SCORE)], [""])
 
 
 def load(config: Config, artifacts: Mapping[str, Artifact], runtime: Runtime) -> Resources:
@@ -61,23 +64,30 @@ def load(config: Config, artifacts: Mapping[str, Artifact], runtime: Runtime) ->
     shortlist = artifacts["calibrate"].path() / SHORTLIST if config.shortlist else None
     teacher = load_teacher(folder, runtime, shortlist=shortlist)
     open_search(teacher, tokenizer, config)  # what it cannot be asked is told here, before any shard
-    return Resources(teacher, tokenizer, batch_tokens)
+    return Resources(teacher_of(artifacts["teacher"].node), teacher, tokenizer, batch_tokens)
 
 
 def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
-    """NBEST for a table with `id` and `source`, row by row; how it was searched is in the schema's metadata.
+    """NBEST for rows of the corpus, one by one; how it was searched is in the schema's metadata.
 
     Batches depend on the shard and the run's calibration alone, so a second run gives the same bytes, unless memory
-    runs out, which halves batches. Equal sources are translated once. A source without tokens, or with more than
-    `max_source_tokens` or than the teacher has positions for, is not translated: its one hypothesis is empty and
-    scores UNTRANSLATED_SCORE.
+    runs out, which halves batches. Equal sources are translated once in each direction. A source without tokens, or
+    with more than `max_source_tokens` or than the teacher has positions for, is not translated: its one hypothesis is
+    empty and scores schema.UNTRANSLATED_SCORE. Neither is one of languages that the teacher is not for.
     """
-    texts: list[str] = table.column("source").to_pylist()
-    number = {text: number for number, text in enumerate(dict.fromkeys(texts))}
-    search = open_search(resources.teacher, resources.tokenizer, config)
-    translated, halved = _translate(list(number), search, resources)
-    column = _column([translated[number[text]] for text in texts])
-    notes = {"repeated": len(texts) - len(number), "batches_halved": halved}
+    # What is not for this teacher is no text to it: it has no tokens, and is not translated.
+    wanted = zip(table.column("source").to_pylist(), is_for(resources.teacher.info, table), strict=True)
+    texts: list[str] = [text if asked else "" for text, asked in wanted]
+    found, notes = [_UNTRANSLATED] * len(texts), {"repeated": 0, "batches_halved": 0}
+    for direction, rows in rows_by_direction(resources.teacher.info, table):
+        number = {text: number for number, text in enumerate(dict.fromkeys(texts[row] for row in rows))}
+        search = open_search(resources.teacher.toward(direction), resources.tokenizer, config)
+        translated, halved = _translate(list(number), search, resources)
+        for row in rows:
+            found[row] = translated[number[texts[row]]]
+        notes["repeated"] += len(rows) - len(number)
+        notes["batches_halved"] += halved
+    column = _column(found, resources.name)
     metadata = _metadata(config, resources) | {schema.NOTES_KEY: json.dumps(notes).encode()}
     return pa.Table.from_arrays([table.column("id"), column], schema=SCHEMA.with_metadata(metadata))
 
@@ -86,7 +96,9 @@ def count(table: pa.Table) -> dict[str, int | float]:
     """Hypotheses and their tokens; sources that were not translated, or again an earlier one; batches halved."""
     hypotheses = pc.list_flatten(table.column("hypotheses").combine_chunks())
     tokens = pc.sum(pc.list_value_length(pc.struct_field(hypotheses, "tokens"))).as_py()
-    untranslated = pc.sum(pc.equal(pc.struct_field(hypotheses, "score"), pa.scalar(UNTRANSLATED_SCORE, pa.float32())))
+    untranslated = pc.sum(
+        pc.equal(pc.struct_field(hypotheses, "score"), pa.scalar(schema.UNTRANSLATED_SCORE, pa.float32()))
+    )
     notes: dict[str, int] = json.loads((table.schema.metadata or {}).get(schema.NOTES_KEY, b"{}"))
     return {"hypotheses": len(hypotheses), "tokens": tokens or 0, "untranslated": untranslated.as_py() or 0, **notes}
 
@@ -110,7 +122,7 @@ def _translate(texts: list[str], search: Search, resources: Resources) -> tuple[
     return found, batches.halved
 
 
-def _column(rows: Sequence[_Translated]) -> pa.Array:
+def _column(rows: Sequence[_Translated], teacher: str) -> pa.Array:
     hypotheses = [one for row in rows for one in row.hypotheses]
     kind = SCHEMA.field("hypotheses").type.value_type
     tokens = _lists(
@@ -118,7 +130,8 @@ def _column(rows: Sequence[_Translated]) -> pa.Array:
     )
     texts = pa.array([text for row in rows for text in row.texts], pa.string())
     scores = pa.array([one.score for one in hypotheses], pa.float32())
-    entries = pa.StructArray.from_arrays([tokens, texts, scores], fields=list(kind))
+    names = pa.repeat(teacher, len(hypotheses))
+    entries = pa.StructArray.from_arrays([tokens, texts, scores, names], fields=list(kind))
     return _lists([row.hypotheses for row in rows], entries).cast(SCHEMA.field("hypotheses").type)
 
 

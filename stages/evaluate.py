@@ -6,8 +6,7 @@ model is not counted. Each uses the beam it is used with, and teacher and studen
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +18,8 @@ from data.local import write_atomically
 from data.model_folder import load_teacher_info
 from data.runtime import Runtime
 from data.store import Artifact
+from data.teachers import node_of, teacher_nodes
+from stages.directions import directions_of
 from stages.evaluation import attribution
 from stages.evaluation.closer import HeldOutRows, Options, look_closer
 from stages.evaluation.comet import Config as Comet
@@ -26,17 +27,19 @@ from stages.evaluation.forced import Config as Forced
 from stages.evaluation.forced import ForcedModel
 from stages.evaluation.hallucinations import Config as Hallucinations
 from stages.evaluation.machine import describe_machine
+from stages.evaluation.pairs import Candidate, score_pairs, told_apart, translate_apart
 from stages.evaluation.quality import Scoring, bleu_tokenizer, compare_systems, score_systems
 from stages.evaluation.speed import Timing, time_systems
-from stages.teacher_model import TargetVocabulary
-from stages.tokenizer import load_tokenizer
-from stages.translate import BATCH_TOKENS, TextTranslator, load_translator, size_on_disk
+from stages.evaluation.systems import Sentences, System, load_system
+from stages.translate import BATCH_TOKENS
 
 VERSION = "2"
 LIBRARIES = ("ctranslate2", "sacrebleu", "sentencepiece", "lingua-language-detector", "rapidfuzz")
 INPUTS = ("corpus", "tokenizer", "teacher", "export", "export_baseline")
 
 TRANSLATIONS = "translations-00000"
+# Of pairs that the student, or the teacher, was never trained on.
+OTHER_PAIRS = "other-pairs-00000"
 METRICS, FLAGGED = "metrics.json", "flagged.jsonl"
 
 
@@ -71,28 +74,6 @@ class Config(BaseModel):
     )
 
 
-@dataclass(frozen=True)
-class System:
-    """One model decoded with one beam, and what it takes on disk."""
-
-    role: str
-    translator: TextTranslator
-    beam: int
-    parameters: int
-    bytes: int
-    quantization: str
-    folder: Path
-
-    def vocabulary(self) -> TargetVocabulary:
-        """Its target vocabulary."""
-        return TargetVocabulary.read(self.folder, load_teacher_info(self.folder).end_token)
-
-    def translate(self, lines: Sequence[str], batch_tokens: int) -> tuple[list[str], int]:
-        """The translations, and how many target subwords they took."""
-        found = self.translator.translate(lines, beam_size=self.beam, batch_tokens=batch_tokens)
-        return [translation.text for translation in found], sum(translation.tokens for translation in found)
-
-
 def inputs(config: Config) -> tuple[str, ...]:
     """The nodes that are read: those that tell how targets were chosen, and the checkpoint, for an attribution only."""
     return (*INPUTS, *attribution.INPUTS) if config.attribution else INPUTS
@@ -101,14 +82,18 @@ def inputs(config: Config) -> tuple[str, ...]:
 def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtime: Runtime) -> dict[str, Any]:
     """Compare the systems; keeps every translation in the shard `translations-00000`, and `metrics.json`.
 
-    Metrics: systems, ratios, comparisons, test, machine, settings, attribution, and those of `look_closer`, whose
-    flagged translations go to `flagged.jsonl`. Raises DataError when no test row has a reference, ModelError when a
-    folder holds no model.
+    Systems are compared on the language pairs that teacher and student are for; `pairs` has each pair alone, and the
+    others. Metrics: systems, ratios, comparisons, test, machine, settings, pairs, attribution, and those of
+    `look_closer`, whose flagged translations go to `flagged.jsonl`. Raises DataError when no test row has a reference,
+    ModelError when a folder holds no model.
     """
     threads = config.threads or runtime.threads
-    rows, without_reference = _test_rows(inputs["corpus"])
-    systems = _load_systems(inputs, config, threads, runtime.device)
-    translated = _translate(systems, rows["source"].to_pylist(), config, runtime)
+    everything, without_reference = _test_rows(inputs["corpus"])
+    rows, apart = _told_apart(everything, inputs)
+    systems = _load_systems(
+        inputs, config, threads, runtime.device, {str(direction) for direction in directions_of(rows)}
+    )
+    translated = _translate(systems, Sentences.of(rows), config, runtime)
     between = _between(inputs, rows, config, replace(runtime, threads=threads)) if config.attribution else {}
     output.write_shard(TRANSLATIONS, _translations(rows, translated | between))
     timings = _time(systems, _timed_sources(rows, config), config, runtime)
@@ -119,6 +104,9 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
         "settings": config.model_dump()
         | {"threads": threads, "device": runtime.device, "bleu_tokenizer": scoring.tokenizer},
     }
+    if apart.num_rows or len(set(directions_of(rows))) > 1:
+        models = _by_role(inputs, systems, apart, config, (threads, runtime.device))
+        metrics["pairs"] = _pair_by_pair(rows, apart, translated, models, scoring, config, output)
     closer, flagged = _look_closer(rows, translated, systems, config, scoring, (threads, runtime.device))
     metrics |= closer
     if config.attribution:
@@ -182,15 +170,78 @@ def _test_rows(corpus: Artifact) -> tuple[pa.Table, int]:
     return kept, rows.num_rows - kept.num_rows
 
 
-def _timed_sources(rows: pa.Table, config: Config) -> list[str]:
+def _told_apart(rows: pa.Table, inputs: Mapping[str, Artifact]) -> tuple[pa.Table, pa.Table]:
+    """Rows of the language pairs that both teacher and student are for, on which they are compared, and the others."""
+    common, apart = told_apart(rows, [load_teacher_info(inputs[node].path()) for node in ("teacher", "export")])
+    if not common.num_rows:
+        raise DataError(
+            f"{inputs['corpus'].url}: no test row with a reference is of a language pair that both the teacher and the "
+            "student are for, so there is nothing to compare them on; hold out more of the corpus"
+        )
+    return common, apart
+
+
+def _by_role(
+    inputs: Mapping[str, Artifact],
+    systems: Mapping[str, System],
+    apart: pa.Table,
+    config: Config,
+    machine: tuple[int, str],
+) -> dict[str, list[Candidate]]:
+    """Teacher, student and baseline, as they are asked for each pair; of several teachers those that are needed."""
+    pairs = {str(direction) for direction in directions_of(apart)}
+    found = {role: [systems[role]] for role in ("teacher", "student", "baseline") if role in systems}
+    for name, node in list(teacher_nodes(inputs).items())[1:]:
+        info = load_teacher_info(inputs[node].path())
+        if any(info.translates(pair) for pair in pairs):
+            own = node_of("tokenizer", name)
+            tokenizer = inputs[own if own in inputs else "tokenizer"].path()
+            found["teacher"].append(
+                load_system("teacher", inputs[node].path(), tokenizer, config.teacher_beam, *machine)
+            )
+
+    def asked(system: System) -> Candidate:
+        return Candidate(
+            system.translator.info,
+            lambda lines, directions: system.translate(Sentences(lines, directions), config.batch_tokens)[0],
+        )
+
+    return {role: [asked(system) for system in each] for role, each in found.items()}
+
+
+def _pair_by_pair(
+    rows: pa.Table,
+    apart: pa.Table,
+    translated: Mapping[str, Sequence[str]],
+    models: Mapping[str, Sequence[Candidate]],
+    scoring: Scoring,
+    config: Config,
+    output: Artifact,
+) -> list[dict[str, Any]]:
+    others = translate_apart(apart, models)
+    if apart.num_rows:
+        columns = [pa.array(lines, pa.string()) for lines in others.values()]
+        kept = apart.select(["id", "source", "reference", "source_language", "target_language"])
+        for name, column in zip(others, columns, strict=True):
+            kept = kept.append_column(name, column)
+        output.write_shard(OTHER_PAIRS, kept.combine_chunks())
+    together = {role: [*translated[role], *others[role]] for role in models}
+    by_language = config.bleu_tokenizer == "auto"
+    return score_pairs(pa.concat_tables([rows, apart]), together, models, scoring, tokenizer_by_language=by_language)
+
+
+def _timed_sources(rows: pa.Table, config: Config) -> Sentences:
     # Ids are hashes, so the first by id are a random sample that does not change from run to run.
-    timed: list[str] = rows.sort_by("id")["source"].to_pylist()[: config.timed_sentences]
-    return timed
+    return Sentences.of(rows.sort_by("id").slice(0, config.timed_sentences))
 
 
-def _load_systems(inputs: Mapping[str, Artifact], config: Config, threads: int, device: str) -> dict[str, System]:
+def _load_systems(
+    inputs: Mapping[str, Artifact], config: Config, threads: int, device: str, pairs: set[str]
+) -> dict[str, System]:
+    """All systems by name; further teachers are among them where they are for all language pairs of the test set."""
+
     def load(role: str, node: str, tokenizer_node: str, beam: int) -> System:
-        return _load(role, inputs[node].path(), inputs[tokenizer_node].path(), beam, threads, device)
+        return load_system(role, inputs[node].path(), inputs[tokenizer_node].path(), beam, threads, device)
 
     systems = {
         "teacher": load("teacher", "teacher", "tokenizer", config.teacher_beam),
@@ -201,20 +252,12 @@ def _load_systems(inputs: Mapping[str, Artifact], config: Config, threads: int, 
     if config.teacher_beam != config.student_beam:
         for role, beam in (("teacher", config.student_beam), ("student", config.teacher_beam)):
             systems[f"{role}_beam{beam}"] = replace(systems[role], beam=beam)
+    for name, node in list(teacher_nodes(inputs).items())[1:]:
+        if all(load_teacher_info(inputs[node].path()).translates(pair) for pair in pairs):
+            own = node_of("tokenizer", name)
+            found = load("teacher", node, own if own in inputs else "tokenizer", config.teacher_beam)
+            systems[node] = replace(found, name=name)
     return systems
-
-
-def _load(role: str, folder: Path, tokenizer_folder: Path, beam: int, threads: int, device: str) -> System:
-    info = load_teacher_info(folder)
-    return System(
-        role=role,
-        translator=load_translator(folder, tokenizer=load_tokenizer(tokenizer_folder), threads=threads, device=device),
-        beam=beam,
-        parameters=info.parameters,
-        bytes=size_on_disk(folder, tokenizer_folder),
-        quantization=info.quantization,
-        folder=folder,
-    )
 
 
 def _translations(rows: pa.Table, translated: Mapping[str, Sequence[str]]) -> pa.Table:
@@ -225,7 +268,7 @@ def _translations(rows: pa.Table, translated: Mapping[str, Sequence[str]]) -> pa
 
 
 def _translate(
-    systems: Mapping[str, System], sources: list[str], config: Config, runtime: Runtime
+    systems: Mapping[str, System], sources: Sentences, config: Config, runtime: Runtime
 ) -> dict[str, list[str]]:
     translated: dict[str, list[str]] = {}
     for name, system in systems.items():
@@ -236,25 +279,27 @@ def _translate(
 
 def _between(inputs: Mapping[str, Artifact], rows: pa.Table, config: Config, runtime: Runtime) -> dict[str, list[str]]:
     """Translations of the attribution's steps between teacher and student."""
-    sources, references = rows["source"].to_pylist(), rows["reference"].to_pylist()
+    sources, references = Sentences.of(rows), rows["reference"].to_pylist()
     found: dict[str, list[str]] = {}
-    chosen = attribution.selected_hypotheses(inputs, sources, references, config.batch_tokens, runtime)
+    chosen = attribution.selected_hypotheses(
+        inputs, sources.lines, references, config.batch_tokens, runtime, sources.directions
+    )
     if chosen is not None:
         found["selected"] = chosen
     exported = inputs["export"].path()
     with attribution.float32_folder(inputs["student"], exported) as folder:
-        exact = _load("student", folder, exported, config.student_beam, runtime.threads, runtime.device)
+        exact = load_system("student", folder, exported, config.student_beam, runtime.threads, runtime.device)
         found["student_float32"] = exact.translate(sources, config.batch_tokens)[0]
     return found
 
 
-def _time(systems: Mapping[str, System], sources: list[str], config: Config, runtime: Runtime) -> dict[str, Timing]:
+def _time(systems: Mapping[str, System], sources: Sentences, config: Config, runtime: Runtime) -> dict[str, Timing]:
     def timed(system: System) -> Callable[[], int]:
         return lambda: system.translate(sources, config.batch_tokens)[1]
 
     return time_systems(
         {name: timed(system) for name, system in systems.items()},
-        sentences=len(sources),
+        sentences=len(sources.lines),
         repeats=config.repeats,
         done=lambda finished: runtime.progress(len(systems) + finished, _calls(systems, config), {}),
     )
@@ -279,6 +324,7 @@ def _pairs(systems: Mapping[str, System]) -> list[tuple[str, str]]:
 def _describe(system: System, timing: Timing) -> dict[str, Any]:
     return {
         "role": system.role,
+        "name": system.name,
         "beam": system.beam,
         "parameters": system.parameters,
         "bytes": system.bytes,

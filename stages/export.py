@@ -12,13 +12,13 @@ from data.model_folder import CHECKPOINT_FILE, TeacherInfo, describe_model, save
 from data.runtime import Runtime
 from data.store import Artifact
 from stages.conversion import convert_checkpoint
+from stages.directions import directions_of, some_direction
 from stages.model_card import CardFacts, render_card
 from stages.translate import load_translator, size_on_disk
 
 VERSION = "1"
 LIBRARIES = ("ctranslate2",)
-# The last is there where the recipe has it, and is then what the student was trained with.
-INPUTS = ("corpus", "student", "tokenizer", "student_tokenizer")
+INPUTS = ("corpus", "student", "tokenizer")
 
 TOKENIZER_FILES = ("source.spm", "target.spm", "tokenizer.json")
 _SCRATCH = ".model"
@@ -35,7 +35,7 @@ class Config(BaseModel):
 
 
 def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtime: Runtime) -> dict[str, Any]:
-    """Convert the checkpoint of `student` (or of `baseline`) and put the tokenizer beside it.
+    """Convert the checkpoint of `student` (or of `baseline`) and put its tokenizer, `student_tokenizer` if any, beside.
 
     Metrics: parameters, bytes, quantization. Raises ModelError when the checkpoint cannot be read or converted, or
     when model and tokenizer do not translate together.
@@ -45,12 +45,21 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
     _convert(trained.path() / CHECKPOINT_FILE, folder, config.quantization)
     tokenizer = inputs["student_tokenizer"] if "student_tokenizer" in inputs else inputs["tokenizer"]
     _copy_tokenizer(tokenizer.path(), folder)
-    info = describe_model(folder, "student")
+    info = describe_model(folder, "student").model_copy(update=_asked(trained))
     save_teacher_info(folder, info)
     _check_it_translates(folder, runtime)
     facts = _card_facts(inputs["corpus"], trained, folder, info)
     (folder / "README.md").write_text(render_card(facts), encoding="utf-8")
     return {"parameters": info.parameters, "bytes": facts.bytes, "quantization": info.quantization}
+
+
+def _asked(trained: Artifact) -> dict[str, Any]:
+    """How a student of several language pairs is told the direction, and which it has learned."""
+    learned = trained.manifest().metrics.get("languages")
+    if not learned:
+        return {}
+    prefix, names = tuple(learned["source_prefix"]), learned["language_names"]
+    return {"source_prefix": prefix, "language_names": names, "pairs": tuple(learned["pairs"])}
 
 
 def _convert(checkpoint: Path, folder: Path, quantization: str) -> None:
@@ -71,20 +80,22 @@ def _copy_tokenizer(source: Path, folder: Path) -> None:
 def _check_it_translates(folder: Path, runtime: Runtime) -> None:
     translator = load_translator(folder, threads=runtime.threads, device=runtime.device)
     try:
-        translator.translate(["a"], beam_size=1)
+        translator.toward(some_direction(translator.info)).translate(["a"], beam_size=1)
     except (RuntimeError, ValueError) as error:
         raise ModelError(f"{folder}: the exported model does not translate with its tokenizer: {error}") from error
 
 
 def _card_facts(corpus: Artifact, trained: Artifact, folder: Path, info: TeacherInfo) -> CardFacts:
     columns = ["source_language", "target_language"]
-    first = next((table for table in corpus.tables("train-", columns) if table.num_rows), None)
-    if first is None:
+    rows = (each for table in corpus.tables("train-", columns) for each in directions_of(table))
+    # A student of several pairs is shown with one that it has learned.
+    direction = next((each for each in rows if info.translates(str(each))), None)
+    if direction is None:
         raise DataError(f"{corpus.url}: the train split is empty, so the languages of the model are not known")
     manifest = trained.manifest()
     return CardFacts(
-        source_language=first["source_language"][0].as_py(),
-        target_language=first["target_language"][0].as_py(),
+        source_language=direction.source,
+        target_language=direction.target,
         parameters=info.parameters,
         bytes=size_on_disk(folder, folder),
         quantization=info.quantization,
@@ -94,4 +105,6 @@ def _card_facts(corpus: Artifact, trained: Artifact, folder: Path, info: Teacher
         sentencepiece=(folder / "source.spm").is_file(),
         target_sentencepiece=(folder / "target.spm").is_file(),
         libraries=manifest.libraries,
+        pairs=info.pairs,
+        source_prefix=info.toward(direction).source_prefix,
     )

@@ -19,6 +19,9 @@ class CardFacts:
     sentencepiece: bool
     target_sentencepiece: bool
     libraries: Mapping[str, str]
+    # Of a model of several language pairs: all of them, and the tokens before a source of the one named above.
+    pairs: tuple[str, ...] = ()
+    source_prefix: tuple[str, ...] = ()
 
 
 def language_name(tag: str) -> str:
@@ -51,7 +54,7 @@ pipeline_tag: translation
 
 A translation model of {facts.parameters:,} parameters in {facts.bytes / 1e6:.1f} MB ({facts.quantization}),
 tokenizer included. It translates sentences from {source} ({facts.source_language}) to {target}
-({facts.target_language}).
+({facts.target_language}).{_others(facts)}
 
 {how} OpenNMT-py trained it{steps}; Potstill made the folder from its artefact `{facts.made_by}`{_with(libraries)}.
 
@@ -64,11 +67,21 @@ from standard input:
 {_snippet(facts)}
 ```
 
-Potstill does the same with beams, threads and streaming: `potstill translate . < text`.
+Potstill does the same with beams, threads and streaming: `potstill translate .{_said(facts)} < text`.
 
 The model saw single sentences of the kind its corpus holds; on other text expect less. Numbers on quality and speed
 are in the report of the run that made it.
 """
+
+
+def _others(facts: CardFacts) -> str:
+    if not facts.pairs:
+        return ""
+    return f"\nIt has learned {', '.join(facts.pairs)}, and is told the direction by a token before the source."
+
+
+def _said(facts: CardFacts) -> str:
+    return f" --from {facts.source_language} --to {facts.target_language}" if facts.pairs else ""
 
 
 def _with(libraries: str) -> str:
@@ -77,11 +90,12 @@ def _with(libraries: str) -> str:
 
 def _snippet(facts: CardFacts) -> str:
     """Five lines, whichever tokenizer the model has."""
+    before = f"{list(facts.source_prefix)!r} + " if facts.source_prefix else ""
     if not facts.sentencepiece:
-        return """\
+        return f"""\
 import sys, ctranslate2
 translator = ctranslate2.Translator(".", inter_threads=2, intra_threads=1)
-tokens = [line.split() for line in sys.stdin]
+tokens = [{before}line.split() for line in sys.stdin]
 for result in translator.translate_batch(tokens, beam_size=1, max_batch_size=32):
     print(" ".join(result.hypotheses[0]))"""
     load = 'sentencepiece.SentencePieceProcessor(model_file="source.spm")'
@@ -93,6 +107,6 @@ for result in translator.translate_batch(tokens, beam_size=1, max_batch_size=32)
     return f"""\
 import sys, ctranslate2, sentencepiece
 {name} = {load}
-tokens = [tokenizer.encode(line.strip(), out_type=str) for line in sys.stdin]
+tokens = [{before}tokenizer.encode(line.strip(), out_type=str) for line in sys.stdin]
 for result in ctranslate2.Translator(".").translate_batch(tokens, beam_size=1, max_batch_size=32):
     print({decoder}.decode(result.hypotheses[0]))"""

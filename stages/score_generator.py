@@ -1,11 +1,13 @@
 """Teacher forcing of a decoder-only model through CTranslate2: all positions in one pass, on the model's device."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from copy import copy
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from data.errors import ModelError
+from data.language_tags import Direction
 from stages.engine import GeneratorEngine
 from stages.soft_distribution import Kept, Wanted, keep, put, room
 from stages.teacher_model import TargetVocabulary, TeacherModel
@@ -21,6 +23,12 @@ class GeneratorScorer:
     def __init__(self, teacher: TeacherModel, engine: GeneratorEngine, vocabulary: TargetVocabulary) -> None:
         self._teacher, self._generator, self._vocabulary = teacher, engine.generator, vocabulary
         self.compute_type: str = engine.compute_type
+
+    def toward(self, direction: Direction) -> Self:
+        """The same model as it is asked in one direction."""
+        asked = copy(self)
+        asked._teacher = self._teacher.toward(direction)
+        return asked
 
     def size(self, source: int, positions: int) -> tuple[int, ...]:
         """Both are one sequence."""

@@ -35,6 +35,7 @@ from stages.teacher_tags import (
     default_source_suffix,
 )
 from stages.training.config import ModelConfig, OptimiserConfig
+from stages.training.languages_config import LanguagesConfig
 from stages.training.vocabulary import BEGIN, SEPARATOR
 
 VERSION = "1"
@@ -50,7 +51,7 @@ _BEST: dict[str, tuple[Quantization, ...]] = {
     "cuda": ("float16", "int8_float16", "int8", "float32"),
 }
 _OWN_KEYS = {
-    "train": {"model", "optimiser", "words", "architecture"},
+    "train": {"model", "optimiser", "words", "architecture", "languages"},
     "transformers": {"revision"},
     "marian": {"vocabularies"},
     "fairseq": {"dictionaries", "source_language", "target_language"},
@@ -62,7 +63,7 @@ _OPTIONAL_LIBRARIES = {
     "fairseq": {"fairseq": "its fork fairseq-fixed knows Python 3.11"},
 }
 _TAGS = ("source_prefix", "source_suffix", "target_prefix")
-_ASKED = (*_TAGS, "prompt", "end_token")
+_ASKED = (*_TAGS, "language_names", "prompt", "end_token", "pairs")
 _HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 
 
@@ -86,11 +87,26 @@ class Config(BaseModel):
     path: str | None = Field(
         None, description="file (opennmt, marian, fairseq) or folder (ctranslate2, transformers, OPUS-MT) or hub name"
     )
-    source_prefix: list[str] | None = Field(None, description="tokens before every source; by default none")
+    source_prefix: list[str] | None = Field(
+        None,
+        description="tokens before every source; by default none; {source} and {target} in them stand for the row's "
+        "languages, as language_names has them",
+    )
     source_suffix: list[str] | None = Field(
         None, description="tokens after every source; by default </s> where the model needs it"
     )
-    target_prefix: list[str] | None = Field(None, description="tokens that every target begins with; by default none")
+    target_prefix: list[str] | None = Field(
+        None, description="tokens that every target begins with; by default none; {source} and {target} likewise"
+    )
+    language_names: dict[str, str] = Field(
+        default_factory=dict,
+        description="of a model of many languages, what it calls each of the recipe's, e.g. {en = 'eng_Latn'}",
+    )
+    pairs: list[str] = Field(
+        default_factory=list,
+        description="language pairs that it is for, such as en-de: rows of others are neither trained on, nor "
+        "translated or scored by it; by default all",
+    )
     quantization: Literal["auto"] | Quantization = Field(
         "auto", description="what it computes with; auto: int8 on a CPU, float16 on a GPU"
     )
@@ -111,6 +127,9 @@ class Config(BaseModel):
     )
     model: TeacherShape = Field(default_factory=TeacherShape, description="train: shape of the teacher")
     optimiser: OptimiserConfig = Field(default_factory=OptimiserConfig, description="train: how it is trained")
+    languages: LanguagesConfig | None = Field(
+        None, description="train: how several language pairs are learned; to be set where the corpus has several"
+    )
     words: int = Field(
         32_000, description="train: most frequent words that a tokenizer of kind none has", ge=1, le=1_000_000
     )
@@ -149,7 +168,9 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
     folder = output.work_path()
     quantization = config.quantization if config.quantization != "auto" else best_quantization(config, runtime)
     trained = _make(inputs, config, folder, quantization, runtime)
-    info = _describe(folder, config).model_copy(update={"quantization": quantization, "device": config.device})
+    info = _describe(folder, config, trained or {}).model_copy(
+        update={"quantization": quantization, "device": config.device}
+    )
     save_teacher_info(folder, info)
     return {
         "kind": config.kind,
@@ -229,6 +250,8 @@ def _make(
             quantization,
             runtime,
             decoder_only=config.architecture == "decoder-only",
+            pairs=config.pairs,
+            languages=config.languages,
         )
     path = Path(str(config.path))
     if config.kind == "opennmt":
@@ -247,14 +270,15 @@ def _make(
     return None
 
 
-def _describe(folder: Path, config: Config) -> TeacherInfo:
+def _describe(folder: Path, config: Config, trained: Mapping[str, Any]) -> TeacherInfo:
     """What the recipe says of the model, else what Potstill wrote beside it earlier, else what its files show."""
     found = describe_model(folder, config.kind)  # first of all: is it a model?
     earlier = load_teacher_info(folder) if (folder / INFO_FILE).is_file() else None
-    told, known = _told(config), earlier or found.model_copy(update=_shown(folder, found, config))
+    shown = _with_tags(_shown(folder, found, config), trained.get("languages"))
+    told, known = _told(config), earlier or found.model_copy(update=shown)
     info = found.model_copy(update={name: told.get(name, getattr(known, name)) for name in _ASKED})
     target_given = "target_prefix" in told or earlier is not None or info.architecture == "decoder-only"
-    check_tags(folder, info.source_prefix, info.source_suffix, info.target_prefix, target_given=target_given)
+    check_tags(folder, info, target_given=target_given)
     check_asked(folder, info)
     return info
 
@@ -263,7 +287,18 @@ def _told(config: Config) -> dict[str, Any]:
     """What the recipe says of how the model is asked."""
     tags = {name: tuple(value) for name in _TAGS if (value := getattr(config, name)) is not None}
     prompt = config.prompt
-    return tags | ({"prompt": prompt.render(), "end_token": prompt.end_token} if prompt else {})
+    pairs: dict[str, Any] = {"pairs": tuple(config.pairs)} if config.pairs else {}
+    pairs |= {"language_names": config.language_names} if config.language_names else {}
+    return tags | pairs | ({"prompt": prompt.render(), "end_token": prompt.end_token} if prompt else {})
+
+
+def _with_tags(shown: Mapping[str, Any], learned: Mapping[str, Any] | None) -> dict[str, Any]:
+    """With the tags and the pairs that a model learned here."""
+    if learned is None:
+        return dict(shown)
+    prefix = (*shown.get("source_prefix", ()), *learned["source_prefix"])
+    names = {"language_names": learned["language_names"], "pairs": tuple(learned["pairs"])}
+    return {**shown, **names, "source_prefix": prefix}
 
 
 def _shown(folder: Path, found: TeacherInfo, config: Config) -> dict[str, Any]:

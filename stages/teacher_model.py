@@ -3,12 +3,13 @@
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
 
 from data.errors import ModelError
+from data.language_tags import Direction
 from data.model_file import read_model_file
 from data.model_folder import (
     CONFIG_FILE,
@@ -19,7 +20,7 @@ from data.model_folder import (
     special_token,
 )
 from data.runtime import Runtime
-from stages.engine import Engine, open_engine
+from stages.engine import Engine, open_engine, with_target_prefix
 from stages.tokenizer import Tokenizer
 
 # CTranslate2 may put a mark before and one after a sentence.
@@ -44,6 +45,13 @@ class TeacherModel:
     def sources(self, tokens: Sequence[Sequence[str]]) -> list[list[str]]:
         """Source subwords as the model wants them: with the language tags and end marks that belong around them."""
         return [[*self.info.source_prefix, *row, *self.info.source_suffix] for row in tokens]
+
+    def toward(self, direction: Direction) -> Self:
+        """The same loaded model as it is asked in one direction; raises ModelError for a language it does not know."""
+        info = self.info.toward(direction)
+        if info is self.info:
+            return self
+        return replace(self, info=info, engine=with_target_prefix(self.engine, info.target_prefix))
 
     def longest_source(self, target: int) -> int | None:
         """Tokens of the longest source that goes with a target of so many tokens; None where any number goes."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.errors import ModelError
+from data.language_tags import all_rendered, is_tagged
 from data.model_folder import CONFIG_FILE, TeacherInfo, read_vocabulary, special_token
 
 # Language tags as M2M-100, NLLB and mBART write them.
@@ -57,19 +58,19 @@ def check_asked(folder: Path, info: TeacherInfo) -> None:
         )
 
 
-def check_tags(
-    folder: Path,
-    source_prefix: Sequence[str],
-    source_suffix: Sequence[str],
-    target_prefix: Sequence[str],
-    *,
-    target_given: bool,
-) -> None:
+def check_tags(folder: Path, info: TeacherInfo, *, target_given: bool) -> None:
     """Raises ModelError when a tag is not in the vocabulary, or a model of many languages is not told which one."""
+    if info.is_tagged() and not info.language_names:
+        raise ModelError(
+            "teacher.language_names: {source} and {target} in the prefixes stand for names that this model has for "
+            'languages; name those of the recipe, e.g. {en = "eng_Latn", de = "deu_Latn"}'
+        )
     source, target = read_vocabulary(folder, "source"), read_vocabulary(folder, "target")
-    given = {"source_prefix": (source_prefix, source), "source_suffix": (source_suffix, source)}
-    given["target_prefix"] = (target_prefix, target)
-    for name, (tags, vocabulary) in given.items():
+    sides = {"source_prefix": source, "source_suffix": source, "target_prefix": target}
+    for name, vocabulary in sides.items():
+        tokens = getattr(info, name)
+        # Which of the model's languages is whose tag hangs on the row.
+        tags = [*(token for token in tokens if not is_tagged([token])), *all_rendered(tokens, info.language_names)]
         if unknown := [tag for tag in tags if tag not in set(vocabulary)]:
             known = ", ".join(_language_tags(vocabulary)[1][:8])
             hint = f"; its language tags are {known}, ..." if known else "; it has no language tags"
@@ -78,8 +79,9 @@ def check_tags(
     if not target_given and len(tags) >= _FEW:
         raise ModelError(
             f"this teacher writes many languages (tags as of {family}: {', '.join(tags[:4])}, ...) and was not told "
-            'which; set teacher.target_prefix = ["<tag of the target language>"] and, the same way, '
-            "teacher.source_prefix, or target_prefix = [] if it needs none"
+            'which; set teacher.target_prefix = ["<tag of the target language>"], or ["{target}"] and '
+            "teacher.language_names where rows have several, the same way teacher.source_prefix, or target_prefix = [] "
+            "if it needs none"
         )
 
 

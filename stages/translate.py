@@ -1,14 +1,17 @@
 """Text in, text out, through one exported folder: what the CLI and the evaluation share."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Self
 
 from data.errors import ModelError
 from data.ids import normalise
-from data.model_folder import Prompt, load_teacher_info
-from stages.engine import Engine, SearchOptions, open_engine
+from data.language_tags import Direction
+from data.model_folder import Prompt, TeacherInfo, load_teacher_info
+from stages.directions import grouped
+from stages.engine import Engine, SearchOptions, open_engine, with_target_prefix
 from stages.teacher_prompt import encode_sources
 from stages.tokenizer import Tokenizer, load_tokenizer
 
@@ -31,16 +34,56 @@ class Translation:
 
 @dataclass(frozen=True)
 class TextTranslator:
-    """A loaded model with its tokenizer; prefix, suffix and prompt are what the model wants around a source."""
+    """A loaded model with its tokenizer, and how it is asked."""
 
     model: Engine
     tokenizer: Tokenizer
-    source_prefix: tuple[str, ...]
-    source_suffix: tuple[str, ...]
-    prompt: Prompt | None
+    info: TeacherInfo
 
-    def translate(self, lines: Sequence[str], *, beam_size: int, batch_tokens: int = BATCH_TOKENS) -> list[Translation]:
-        """One translation a line, in order, with beams of `beam_size` (1 is greedy); an empty line stays empty."""
+    @property
+    def source_prefix(self) -> tuple[str, ...]:
+        """Tokens that it wants before every source."""
+        return self.info.source_prefix
+
+    @property
+    def source_suffix(self) -> tuple[str, ...]:
+        """Tokens that it wants after every source."""
+        return self.info.source_suffix
+
+    @property
+    def prompt(self) -> Prompt | None:
+        """Text that it wants around every source."""
+        return self.info.prompt
+
+    def toward(self, direction: Direction) -> Self:
+        """The same loaded model as it is asked in one direction; raises ModelError for a language it does not know."""
+        info = self.info.toward(direction)
+        return replace(self, info=info, model=with_target_prefix(self.model, info.target_prefix))
+
+    def translate(
+        self,
+        lines: Sequence[str],
+        *,
+        beam_size: int,
+        batch_tokens: int = BATCH_TOKENS,
+        directions: Sequence[Direction] | None = None,
+    ) -> list[Translation]:
+        """One translation a line, in order, with beams of `beam_size` (1 is greedy); an empty line stays empty.
+
+        `directions`: of each line; looked at where the model has language tags. Raises ModelError for a language that
+        it does not know, or when it must be told the directions and was not.
+        """
+        if not self.info.is_tagged():
+            return self._translate(lines, beam_size, batch_tokens)
+        result = [Translation("", 0)] * len(lines)
+        given = directions if directions is not None else [direction_of(self.info)] * len(lines)
+        for direction, rows in grouped(given):
+            found = self.toward(direction)._translate([lines[row] for row in rows], beam_size, batch_tokens)
+            for row, translation in zip(rows, found, strict=True):
+                result[row] = translation
+        return result
+
+    def _translate(self, lines: Sequence[str], beam_size: int, batch_tokens: int) -> list[Translation]:
         texts = [normalise(line) for line in lines]
         asked = [position for position, text in enumerate(texts) if text]
         found = self._translate_tokens([texts[position] for position in asked], beam_size, batch_tokens)
@@ -81,10 +124,32 @@ def load_translator(
     return TextTranslator(
         model=model,
         tokenizer=tokenizer or load_tokenizer(folder),
-        source_prefix=tuple(info.source_prefix),
-        source_suffix=tuple(info.source_suffix),
-        prompt=info.prompt,
+        info=info,
     )
+
+
+def direction_of(info: TeacherInfo, source: str | None = None, target: str | None = None) -> Direction:
+    """The direction that is meant by the languages that were said: of its pairs, the one that has them.
+
+    Both said, they may be a pair that it never learned. Raises ModelError when a language is not known, or more than
+    one pair has what was said.
+    """
+    if not info.is_tagged():
+        raise ModelError("this model translates in one direction alone: leave out --from and --to")
+    names = sorted(info.language_names)
+    known = [Direction(first, second) for first in names for second in names if first != second]
+    meant = [
+        pair
+        for pair in known
+        if source in (None, pair.source)
+        and target in (None, pair.target)
+        and (None not in (source, target) or info.translates(str(pair)))
+    ]
+    if len(meant) == 1:
+        return meant[0]
+    learned = ", ".join(info.pairs) or f"any two of {', '.join(names)}"
+    fault = "has no such languages" if not meant else "translates in several directions"
+    raise ModelError(f"this model {fault}: it learned {learned}; say which with --from and --to")
 
 
 def size_on_disk(model: Path, tokenizer: Path) -> int:
@@ -103,13 +168,18 @@ def translate_lines(
     device: str = "cpu",
     batch_tokens: int = BATCH_TOKENS,
     chunk_lines: int = CHUNK_LINES,
+    source_language: str | None = None,
+    target_language: str | None = None,
 ) -> Iterator[str]:
     """One translation a line, in order, never holding more than `chunk_lines` of the input in memory.
 
-    The model is loaded before the first line is asked for, so that a wrong folder is told at once.
-    Raises ModelError when the folder holds no model that can be loaded.
+    The model is loaded before the first line is asked for, so that a wrong folder is told at once. The languages are
+    said of a model with language tags, as far as there is a choice. Raises ModelError when the folder holds no model
+    that can be loaded, or it is not clear in which direction it is to translate.
     """
     translator = load_translator(folder, threads=threads, device=device)
+    if translator.info.is_tagged() or source_language or target_language:
+        translator = translator.toward(direction_of(translator.info, source_language, target_language))
     return _stream(translator, iter(lines), beam_size, batch_tokens, chunk_lines)
 
 

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from data.artifact import Artifact
+from data.language_tags import Direction
 from data.model_folder import CHECKPOINT_FILE, load_teacher_info, save_teacher_info
 from data.runtime import Runtime
 from stages.conversion import convert_checkpoint
 from stages.decoding.batches import Batches
 from stages.decoding.config import Config as Decoding
 from stages.decoding.search import Search, open_search
+from stages.directions import ANY, by_direction
 from stages.evaluation.quality import Scoring, compare_systems, score_systems
 from stages.teacher_model import load_teacher
 from stages.tokenizer import load_tokenizer
@@ -28,12 +30,17 @@ _SCORES = ("chrf", "chrf_interval", "bleu", "bleu_interval")
 
 
 def selected_hypotheses(
-    inputs: Mapping[str, Artifact], sources: Sequence[str], references: Sequence[str], batch_tokens: int, run: Runtime
+    inputs: Mapping[str, Artifact],
+    sources: Sequence[str],
+    references: Sequence[str],
+    batch_tokens: int,
+    run: Runtime,
+    directions: Sequence[Direction] = (),
 ) -> list[str] | None:
     """What the student would be trained on for these sources: decode's n-best lists, and select's choice of each.
 
-    None where select takes the reference itself. A shortlist of decode is not used. Raises ModelError when the
-    teacher cannot be loaded or asked.
+    `directions`: of each source, for a teacher with language tags. None where select takes the reference itself. A
+    shortlist of decode is not used. Raises ModelError when the teacher cannot be loaded or asked.
     """
     chosen_by = inputs["select"].manifest().config
     metric = chosen_by["metric"]
@@ -41,8 +48,12 @@ def selected_hypotheses(
         return None
     decoding = Decoding.model_validate(inputs["decode"].manifest().config).model_copy(update={"shortlist": 0})
     teacher = load_teacher(inputs["teacher"].path(), run, spread=True)
-    search = open_search(teacher, load_tokenizer(inputs["tokenizer"].path()), decoding)
-    found = _nbest(search, sources, batch_tokens)
+    tokenizer = load_tokenizer(inputs["tokenizer"].path())
+    found: list[list[tuple[str, float]]] = [[("", 0.0)]] * len(sources)
+    for direction, rows in by_direction(teacher.info, directions or [ANY] * len(sources)):
+        search = open_search(teacher.toward(direction), tokenizer, decoding)
+        for row, nbest in zip(rows, _nbest(search, [sources[row] for row in rows], batch_tokens), strict=True):
+            found[row] = nbest
     texts = [[text for text, _ in row] for row in found]
     if metric == "score":
         return [row[0] for row in texts]

@@ -20,6 +20,7 @@ from stages.training.mixture import Mixture, Place, validation
 from stages.training.model import Transformer, build_transformer
 from stages.training.phases import Course, Phase, one_phase
 from stages.training.prefetch import Prefetcher
+from stages.training.stopping import PairSwitch
 from stages.training.vocabulary import Vocabulary
 
 CHECKPOINT = "checkpoint.pt"
@@ -46,6 +47,8 @@ class Extras:
     initialise: Callable[[Transformer], None] | None = None
     # Terms of the loss that need a teacher in memory, on this device.
     online: Callable[[Transformer, str], OnlineTerms] | None = None
+    # Judges at each validation which of the streams' pairs are distilled.
+    switch: PairSwitch | None = None
 
 
 def train_transformer(
@@ -90,7 +93,7 @@ def train_transformer(
             sources = _sources(data.streams, tokenizer, network, optimiser)
             mixture = Mixture(sources, course.shares, optimiser.seed, optimiser.accumulate)
             valid = validation(_sources(data.valid, tokenizer, network, optimiser))
-            training = _Run(network, mixture, optimiser, work_dir, runtime)
+            training = _Run(network, mixture, optimiser, work_dir, runtime, extras.switch)
             return training.complete(course, online, valid)
     finally:
         torch.set_num_threads(threads)
@@ -130,8 +133,15 @@ class _Run:
     """One training in its folder."""
 
     def __init__(
-        self, network: Transformer, mixture: Mixture, optimiser: OptimiserConfig, folder: Path, runtime: Runtime
+        self,
+        network: Transformer,
+        mixture: Mixture,
+        optimiser: OptimiserConfig,
+        folder: Path,
+        runtime: Runtime,
+        switch: PairSwitch | None,
     ) -> None:
+        self._switch = switch
         self._network, self._mixture, self._optimiser = network, mixture, optimiser
         self._folder, self._runtime = folder, runtime
         folder.mkdir(parents=True, exist_ok=True)
@@ -141,7 +151,7 @@ class _Run:
 
     def complete(self, course: Course, online: OnlineTerms | None, valid: Mapping[str, BatchSource]) -> dict[str, Any]:
         device, separator = self._runtime.device, self._network.separator
-        training = Training(self._network, self._optimiser, course, device, self, online)
+        training = Training(self._network, self._optimiser, course, device, self, online, self._switch)
         place = self._resume(training)
         valid_batches = _ValidBatches(valid, device, separator) if valid else None
         if training.step < self._optimiser.steps:
@@ -171,7 +181,7 @@ class _Run:
         self._journal.trained(step, learning_rate, tokens, sums)
 
     def validated(self, step: int, tokens: int, sums: Sums) -> None:
-        self._journal.validated(step, tokens, sums)
+        self._journal.validated(step, tokens, sums, self._switch.told() if self._switch else {})
 
     def checkpoint(self, training: Training) -> None:
         if training.step == self._saved:  # the Trainer saves its last step twice when a checkpoint was due there

@@ -72,10 +72,16 @@ class Journal:
         extras.update((name, self.last[name]) for name in ("loss", "perplexity") if name in self.last)
         self._progress(step, self._steps, extras)
 
-    def validated(self, step: int, tokens: int, sums: Mapping[str, Tensor]) -> None:
-        """Writes a line on the validation set; the time it took does not count against the training's speed."""
+    def validated(
+        self, step: int, tokens: int, sums: Mapping[str, Tensor], of_pairs: Mapping[str, float] | None = None
+    ) -> None:
+        """Writes a line on the validation set; the time it took does not count against the training's speed.
+
+        `of_pairs`: what is to be told beside it, of language pairs.
+        """
         means = _means(tokens, sums)
         self.last_valid = {f"valid_{name}": means[name] for name in ("cross_entropy", "perplexity", "accuracy")}
+        self.last_valid |= of_pairs or {}
         self._write(step, self.last_valid)
         self.validated_at = step
         if not self._pending:

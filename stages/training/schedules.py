@@ -50,6 +50,13 @@ def ends(value: Value) -> tuple[float, float]:
     return (value.start, value.end) if isinstance(value, Schedule) else (value, value)
 
 
+def scaled(value: Value, factor: float) -> Value:
+    """A value times a number, in every step."""
+    if isinstance(value, Schedule):
+        return value.model_copy(update={"start": value.start * factor, "end": value.end * factor})
+    return value * factor
+
+
 def always_zero(value: Value) -> bool:
     """Whether the value is 0 in every step."""
     return ends(value) == (0, 0)

@@ -1,0 +1,59 @@
+"""What a recipe of several language pairs lacks, or asks for in vain."""
+
+from collections.abc import Iterator, Mapping
+
+from pydantic import BaseModel
+
+from stages import corpus, student, teacher
+
+
+def language_faults(configs: Mapping[str, BaseModel]) -> Iterator[str]:
+    """A line for each."""
+    texts, given, learner = (configs.get(name) for name in ("corpus", "teacher", "student"))
+    if isinstance(texts, corpus.Config):
+        pairs = _pairs(texts)
+        if len(pairs) > 1:
+            yield from _untold(pairs, configs)
+    if isinstance(learner, student.Config) and learner.languages and learner.languages.stop_distilling:
+        valid = texts.valid_fraction if isinstance(texts, corpus.Config) else 1.0
+        known = given if isinstance(given, teacher.Config) else None
+        yield from (f"student.languages.stop_distilling: {fault}" for fault in _in_vain(learner, known, valid))
+
+
+def _pairs(texts: corpus.Config) -> list[str]:
+    """Language pairs that there is text for to train on."""
+    return sorted(
+        {
+            f"{source.source_language or texts.source_language}-{source.target_language or texts.target_language}"
+            for source in texts.sources
+        }
+    )
+
+
+def _untold(pairs: list[str], configs: Mapping[str, BaseModel]) -> Iterator[str]:
+    several = f"the corpus has the language pairs {', '.join(pairs)}"
+    learner = configs.get("student")
+    if isinstance(learner, student.Config) and learner.languages is None:
+        yield (
+            f"student.languages: required, as {several}: without tags the student cannot know into which language to "
+            "translate; add a section [student.languages], with tags = 'none' if it needs none"
+        )
+    for node, given in configs.items():
+        if not isinstance(given, teacher.Config) or given.kind != "train" or given.languages is not None:
+            continue
+        if len(set(given.pairs) & set(pairs) if given.pairs else pairs) > 1:
+            yield (
+                f"{node}.languages: required with kind = 'train', as {several}; add a section [{node}.languages], or "
+                f"set {node}.pairs to the one that this teacher is for"
+            )
+
+
+def _in_vain(learner: student.Config, given: teacher.Config | None, valid_fraction: float) -> Iterator[str]:
+    if not learner.distils():
+        yield "no phase has soft targets or a teacher in memory, so there is nothing to stop; leave it out"
+    if not learner.optimiser.validate_every:
+        yield "it is judged when the student is validated; set student.optimiser.validate_every above 0"
+    if not valid_fraction:
+        yield "it is judged on the valid split; set corpus.valid_fraction above 0"
+    if given is not None and (given.architecture == "decoder-only" or given.prompt is not None):
+        yield "the cross-entropy of a decoder-only teacher is not computed; leave it out"

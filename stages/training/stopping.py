@@ -1,0 +1,60 @@
+"""Which pairs are still distilled: none in which the student has passed the teacher, as long as that lasts.
+
+Selective distillation of https://arxiv.org/abs/1902.10461 (algorithm 1), with the cross-entropy on valid references
+for the measure. It is a function of the last validation alone, which a resumed training repeats or finds in its state.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+from stages.training.objective import Objective
+from stages.training.pairs import pair_of
+
+
+class PairSwitch:
+    """Told of every validation; answers for each stream whether it is distilled."""
+
+    def __init__(self, teacher: Mapping[str, float], margin: float = 0.0) -> None:
+        """`teacher`: its cross-entropy in nats a token by pair; a pair without one is always distilled."""
+        self._teacher, self._margin = dict(teacher), margin
+        self._student: dict[str, float] = {}
+
+    def validated(self, cross_entropies: Mapping[str, float]) -> None:
+        """The student's cross-entropy of each validation stream, in nats a token."""
+        self._student = {pair_of(stream) or stream: value for stream, value in cross_entropies.items()}
+
+    def distils(self, stream: str) -> bool:
+        """Whether batches of this stream are distilled."""
+        return pair_of(stream) not in self.stopped()
+
+    def stopped(self) -> Collection[str]:
+        """Pairs in which the student is better than the teacher by more than the margin."""
+        return {
+            pair
+            for pair, value in self._student.items()
+            if pair in self._teacher and value < self._teacher[pair] - self._margin
+        }
+
+    def told(self) -> dict[str, float]:
+        """For the journal: each pair's cross-entropy, and of pairs with a teacher's whether they are distilled."""
+        stopped = self.stopped()
+        found = {f"valid_cross_entropy_{pair}": value for pair, value in self._student.items()}
+        return found | {
+            f"distils_{pair}": float(pair not in stopped) for pair in self._student if pair in self._teacher
+        }
+
+    def state(self) -> dict[str, Any]:
+        """All that the next step depends on."""
+        return dict(self._student)
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Goes back to what `state` gave."""
+        self._student = dict(state)
+
+
+def undistilled(objective: Objective) -> Objective:
+    """The same without the teacher's distribution: cross-entropy on the target, at least in full."""
+    return replace(
+        objective, soft_target_weight=0.0, cross_entropy_weight=max(objective.cross_entropy_weight, 1.0), hardest=1.0
+    )
