@@ -10,7 +10,9 @@ from stages.training.vocabulary import PADDING_ID
 
 def source_mask(batch: dict[str, Any]) -> Tensor:
     """Which positions [B, S] of the sources are no padding."""
-    return torch.arange(batch["src"].shape[1], device=batch["src"].device) < batch["srclen"][:, None]
+    steps = torch.arange(batch["src"].shape[1], device=batch["src"].device)
+    mask: Tensor = steps < batch["srclen"][:, None]
+    return mask
 
 
 def target_mask(batch: dict[str, Any]) -> Tensor:

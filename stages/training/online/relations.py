@@ -1,5 +1,7 @@
 """Relations between the positions of a sentence, as MiniLMv2 has them (https://arxiv.org/abs/2012.15828)."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -25,6 +27,6 @@ def relation_loss(student: Tensor, teacher: Tensor, mask: Tensor, heads: int, *,
 
 def _relations(vectors: Tensor, heads: int, allowed: Tensor) -> Tensor:
     """log softmax of the scaled products of all pairs of positions, [B, heads, T, T]."""
-    grouped = vectors.unflatten(2, (heads, -1)).transpose(1, 2)
-    products = grouped @ grouped.transpose(2, 3) / grouped.shape[3] ** 0.5
+    grouped = vectors.reshape(*vectors.shape[:2], heads, -1).transpose(1, 2)
+    products = grouped @ grouped.transpose(2, 3) / math.sqrt(grouped.shape[3])
     return products.masked_fill(~allowed, _NEVER).log_softmax(3)
