@@ -18,6 +18,7 @@ from pipeline.graph import STAGES, Graph, StageEntry, build_graph
 from pipeline.overrides import apply_overrides
 from pipeline.sections import check_section, check_stages, misplaced_sections, table
 from pipeline.teachers import with_teachers
+from pipeline.teachers import with_teachers
 
 
 class RunConfig(BaseModel):

@@ -16,6 +16,8 @@ from pipeline.graph import STAGES
 from pipeline.recipe import RunConfig
 from pipeline.teachers import SECTION, Beside
 from stages.fuse import Options
+from pipeline.teachers import SECTION, Beside
+from stages.fuse import Options
 from stages.training.schedules import Schedule
 
 _HEAD = """# Recipe keys
@@ -31,6 +33,10 @@ _FURTHER = (
     "A further teacher, as many as there are such sections, each with a name of its own: the keys of `[teacher]`, and "
     "these. All decode the corpus with the same `[decode]`; of all hypotheses of a row `[select]` takes the best."
 )
+_FURTHER = (
+    "A further teacher, as many as there are such sections, each with a name of its own: the keys of `[teacher]`, and "
+    "these. All decode the corpus with the same `[decode]`; of all hypotheses of a row `[select]` takes the best."
+)
 _BOUNDS = {Ge: (">=", "ge"), Gt: (">", "gt"), Le: ("<=", "le"), Lt: ("<", "lt")}
 
 
@@ -40,6 +46,7 @@ def reference() -> str:
     for entry in STAGES:
         if not entry.section:
             parts += _section(entry.node, importlib.import_module(entry.module).Config, {})
+    parts += [f"\n## `[{SECTION}.NAME]`\n\n{_FURTHER}\n", *_keys(Beside), *_section("fuse", Options, {})]
     parts += [f"\n## `[{SECTION}.NAME]`\n\n{_FURTHER}\n", *_keys(Beside), *_section("fuse", Options, {})]
     parts += [f"\n## Schedules\n\n{_first_line(Schedule)}\n", *_keys(Schedule)]
     return "\n".join(parts)

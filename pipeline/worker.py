@@ -27,6 +27,7 @@ from data.runtime import Progress, Runtime
 from data.schema import NOTES_KEY
 from data.store import Artifact, ShardRecord
 from pipeline.graph import reads_of, resources_of
+from pipeline.graph import reads_of, resources_of
 from pipeline.plan import Identity
 
 TOPIC = "potstill"
