@@ -29,6 +29,7 @@ def cross_faults(configs: Mapping[str, BaseModel]) -> list[str]:
         *student_tokenizer_faults(configs),
         *fusion_faults(configs),
         *language_faults(configs),
+        *_attribution_knows_one_teacher(options),
     ]
 
 
@@ -38,4 +39,12 @@ def _torch_needs_a_checkpoint(options: Mapping[str, Mapping[str, Any]]) -> Itera
         yield (
             f"score.backend: 'torch' needs a teacher with an OpenNMT-py checkpoint, but teacher.kind is {kind!r}; "
             "set it to 'ctranslate2' or 'auto'"
+        )
+
+
+def _attribution_knows_one_teacher(options: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    if "pool" in options and options.get("evaluate", {}).get("attribution"):
+        yield (
+            "evaluate.attribution: it asks one teacher for hypotheses of the test set, and this recipe's targets come "
+            "from several; set it to false"
         )

@@ -2,7 +2,7 @@ import pytest
 from pydantic import BaseModel
 
 from pipeline.cross_faults import cross_faults
-from stages import score
+from stages import evaluate, pool, score
 
 
 class Teacher(BaseModel):
@@ -16,6 +16,14 @@ def test_the_torch_backend_needs_a_checkpoint(kind: str, backend: str, count: in
     faults = cross_faults({"teacher": Teacher(kind=kind), "score": score.Config.model_validate({"backend": backend})})
     assert len(faults) == count
     assert all(fault.startswith("score.backend: ") and repr(kind) in fault for fault in faults)
+
+
+def test_an_attribution_is_of_one_teacher() -> None:
+    asked = evaluate.Config(attribution=True)
+    [fault] = cross_faults({"pool": pool.Config(teachers=("teacher", "small")), "evaluate": asked})
+    assert fault.startswith("evaluate.attribution: ")
+    assert cross_faults({"evaluate": asked}) == []
+    assert cross_faults({"pool": pool.Config(teachers=("teacher", "small")), "evaluate": evaluate.Config()}) == []
 
 
 def test_sections_that_are_not_there_have_no_faults() -> None:
