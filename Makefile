@@ -15,13 +15,13 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 GPU ?=
 RECIPE ?= recipes/demo.toml
 ARGS ?=
-STAGES := corpus tokenizer teacher decode select score measure filter dataset student export evaluate report
+STAGES := corpus tokenizer teacher decode pool select score fuse measure filter dataset student export evaluate report
 
 RUNTIME_LOCK := requirements/runtime.txt requirements/onmt.txt requirements/torch.txt pyproject.toml
 BENCHES := bench-decode bench-score bench-store bench-train bench-scale bench-estimate
 SETUP := $(VENV)/.setup$(if $(GPU),-gpu)
 
-.PHONY: help setup setup-dev demo demo-teacher run plan estimate status verify metrics $(STAGES) \
+.PHONY: help setup setup-dev demo demo-teacher run tune plan estimate status verify metrics $(STAGES) \
 	bench $(BENCHES) test test-fast lint types format lock docs clean
 
 help:  ## List the targets.
@@ -73,6 +73,9 @@ demo-teacher: $(SETUP)  ## Train the demo's teacher anew from recipes/demo-teach
 
 run: $(SETUP)  ## Run RECIPE to its report.
 	$(BIN)/potstill run $(RECIPE) $(ARGS)
+
+tune: $(SETUP)  ## Try RECIPE with other settings, as its section [tune] says.
+	$(BIN)/potstill tune $(RECIPE) $(ARGS)
 
 plan estimate status verify metrics: $(SETUP)  ## Ask about RECIPE: what would run, what it takes, what is there.
 	$(BIN)/potstill $@ $(RECIPE) $(ARGS)

@@ -7,15 +7,12 @@ import io
 import json
 import logging
 import os
-import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, NoReturn, TextIO
 
 import typer
@@ -29,9 +26,9 @@ from pipeline.plan import has_manifest, newest_manifest
 from pipeline.progress import BarDisplay, Display, PlainDisplay, clock_text
 from pipeline.rating_table import rating_table
 from pipeline.recipe import Recipe, read_recipe
+from pipeline.stopping import Stopped, stoppable
 from pipeline.tables import estimate_table, plan_table, size_text, status_table, total_bytes
 
-ONE_WISH_SECONDS = 1.0
 OWN_LOGGERS = ("data", "stages", "pipeline", "onmt")
 
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a TOML file.")]
@@ -53,6 +50,7 @@ SchedulerOption = Annotated[
 WorkersOption = Annotated[
     int | None, typer.Option(min=1, help="Worker processes of our own cluster; one a core when not given.")
 ]
+DashboardOption = Annotated[bool, typer.Option(help="Serve Dask's dashboard on this machine.")]
 PlainOption = Annotated[bool, typer.Option("--plain", help="Lines in place of bars, as in a log.")]
 
 
@@ -62,14 +60,6 @@ class Settings:
 
     stages: Sequence[StageEntry]
     debug: bool = False
-
-
-class Stopped(BaseException):
-    """A signal asked the run to stop. Not an Exception: nothing on the way may take it for a failure."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        super().__init__(number)
 
 
 def main(arguments: Sequence[str] | None = None, stages: Sequence[StageEntry] = STAGES) -> NoReturn:
@@ -97,7 +87,7 @@ def build_app() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_common)
-    for command in (run, plan, estimate, status, verify, metrics, translate, sheet, rate):
+    for command in (run, plan, estimate, tune, status, verify, metrics, translate, sheet, rate):
         app.command()(command)
     app.command("export-text")(export_text)
     app.command("export-teacher")(export_teacher)
@@ -130,7 +120,7 @@ def run(
     workers: WorkersOption = None,
     overrides: SetOption = None,
     plain: PlainOption = False,
-    dashboard: Annotated[bool, typer.Option(help="Serve Dask's dashboard on this machine.")] = True,
+    dashboard: DashboardOption = True,
 ) -> None:
     """Run all stages of a recipe that are not done yet.
 
@@ -139,7 +129,7 @@ def run(
     start = time.monotonic()
     read = _read(context, recipe, overrides)
     options = ClusterOptions(scheduler, workers, dashboard)
-    with _stoppable():
+    with stoppable():
         outcome = run_recipe(read, lambda: _display(plain), options, until=until, only=only)
     seconds = time.monotonic() - start
     if outcome.ran:
@@ -182,11 +172,39 @@ def estimate(
 
     read = _read(context, recipe, overrides)
     options = ClusterOptions(scheduler, workers, dashboard=False)
-    with _stoppable():
+    with stoppable():
         found = estimate_recipe(
             read, lambda: _told_apart(plain, as_json), options, Sampling(rows, seed), Price(price_per_hour, currency)
         )
     typer.echo(json.dumps(found.as_json(), indent=1) if as_json else estimate_table(found))
+
+
+def tune(
+    context: typer.Context,
+    recipe: RecipePath,
+    trials: Annotated[int | None, typer.Option(min=1, help="So many trials in all, not what the recipe says.")] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="STAGE", help="The last stage of a trial, not what the recipe says.")
+    ] = None,
+    scheduler: SchedulerOption = None,
+    workers: WorkersOption = None,
+    overrides: SetOption = None,
+    dashboard: DashboardOption = True,
+) -> None:
+    """Try a recipe with other settings, as its section [tune] says.
+
+    Finished trials are kept: a sweep that was killed goes on where it stood, and one that is done costs nothing.
+    """
+    from pipeline.tune import tune_recipe
+    from pipeline.tuning.candidates import Source
+
+    settings: Settings = context.obj
+    source = Source(recipe, tuple(overrides or ()), settings.stages)
+    options = ClusterOptions(scheduler, workers, dashboard)
+    with stoppable():
+        # Of bars there would be too many.
+        results = tune_recipe(source, lambda: _display(plain=True), options, trials=trials, until=until)
+    typer.echo(f"{results.table()}\n\nfolder: {results.folder}")
 
 
 def status(context: typer.Context, recipe: RecipePath, overrides: SetOption = None) -> None:
@@ -272,6 +290,8 @@ def sheet(
     from stages.evaluation.sheet import write_sheet
 
     first, _, second = (name.strip() for name in systems.partition(","))
+    if not second:
+        raise ConfigError([f"--systems: {systems!r}; expected two names with a comma between"])
     evaluated = _finished(context, recipe, overrides, "evaluate")
     rows = evaluated.read_shard(TRANSLATIONS).to_pylist()
     pair = (first, second)
@@ -352,28 +372,6 @@ def _display(plain: bool) -> Display:
 def _told_apart(plain: bool, as_json: bool) -> Display:
     """A display that leaves standard output alone where JSON goes there."""
     return PlainDisplay(_tell) if as_json else _display(plain)
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """SIGINT and SIGTERM raise Stopped inside; one that comes later ends at once, without waiting for workers."""
-    asked: list[float] = []
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        asked.append(time.monotonic())
-        if len(asked) == 1:
-            raise Stopped(number)
-        # `timeout` and others signal the process and then its group: that is one wish, told twice.
-        if asked[-1] - asked[0] > ONE_WISH_SECONDS:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _tell(text: str) -> None:

@@ -146,6 +146,32 @@ class BarDisplay:
         self._bars.stop()
 
 
+class LabelledDisplay:
+    """Tells a display of one of several graphs that run side by side: its label stands before every stage."""
+
+    def __init__(self, display: Display, label: str) -> None:
+        self._display, self._label = display, label
+
+    def start(self, stage: str, done: int, total: int | None) -> None:
+        """As the display does."""
+        self._display.start(f"{self._label}, {stage}", done, total)
+
+    def update(self, stage: str, done: int, total: int | None, extras: Mapping[str, float]) -> None:
+        """As the display does."""
+        self._display.update(f"{self._label}, {stage}", done, total, extras)
+
+    def finish(self, stage: str, state: str) -> None:
+        """As the display does."""
+        self._display.finish(f"{self._label}, {stage}", state)
+
+    def note(self, text: str) -> None:
+        """As the display does."""
+        self._display.note(f"{self._label}: {text}")
+
+    def close(self) -> None:
+        """Leaves the display open for the others."""
+
+
 def amount(done: int, total: int | None) -> str:
     """`1,024 of 22,440`, or `1,024` when the total is not known."""
     return f"{done:,}" if total is None else f"{done:,} of {total:,}"

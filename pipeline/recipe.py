@@ -18,7 +18,7 @@ from pipeline.graph import STAGES, Graph, StageEntry, build_graph
 from pipeline.overrides import apply_overrides
 from pipeline.sections import check_section, check_stages, misplaced_sections, table
 from pipeline.teachers import with_teachers
-from pipeline.teachers import with_teachers
+from pipeline.tuning.config import TuneConfig
 
 
 class RunConfig(BaseModel):
@@ -42,11 +42,12 @@ class RunConfig(BaseModel):
 
 @dataclass(frozen=True)
 class Recipe:
-    """A recipe without faults: how to run, and the graph with each node's config in it."""
+    """A recipe without faults: how to run, the graph with each node's config in it, and what a sweep varies."""
 
     path: Path
     run: RunConfig
     graph: Graph
+    tune: TuneConfig | None = None
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = (), stages: Sequence[StageEntry] = STAGES) -> Recipe:
@@ -62,9 +63,11 @@ def read_recipe(path: Path, overrides: Sequence[str] = (), stages: Sequence[Stag
         graph = build_graph(configs, stages)
     except ConfigError as error:
         faults += error.faults
+    tune, tune_faults = check_section(TuneConfig, table(document, "tune"), "tune") if "tune" in document else (None, [])
+    faults += tune_faults
     if faults or run is None:
         raise ConfigError([f"recipe {path}: {_count(faults)}", *dict.fromkeys(faults)])
-    return Recipe(path, run, graph)
+    return Recipe(path, run, graph, tune)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -15,8 +15,7 @@ from pydantic_core import PydanticUndefined
 from pipeline.graph import STAGES
 from pipeline.recipe import RunConfig
 from pipeline.teachers import SECTION, Beside
-from stages.fuse import Options
-from pipeline.teachers import SECTION, Beside
+from pipeline.tuning.config import TuneConfig
 from stages.fuse import Options
 from stages.training.schedules import Schedule
 
@@ -33,10 +32,6 @@ _FURTHER = (
     "A further teacher, as many as there are such sections, each with a name of its own: the keys of `[teacher]`, and "
     "these. All decode the corpus with the same `[decode]`; of all hypotheses of a row `[select]` takes the best."
 )
-_FURTHER = (
-    "A further teacher, as many as there are such sections, each with a name of its own: the keys of `[teacher]`, and "
-    "these. All decode the corpus with the same `[decode]`; of all hypotheses of a row `[select]` takes the best."
-)
 _BOUNDS = {Ge: (">=", "ge"), Gt: (">", "gt"), Le: ("<=", "le"), Lt: ("<", "lt")}
 
 
@@ -47,7 +42,7 @@ def reference() -> str:
         if not entry.section:
             parts += _section(entry.node, importlib.import_module(entry.module).Config, {})
     parts += [f"\n## `[{SECTION}.NAME]`\n\n{_FURTHER}\n", *_keys(Beside), *_section("fuse", Options, {})]
-    parts += [f"\n## `[{SECTION}.NAME]`\n\n{_FURTHER}\n", *_keys(Beside), *_section("fuse", Options, {})]
+    parts += _section("tune", TuneConfig, {})
     parts += [f"\n## Schedules\n\n{_first_line(Schedule)}\n", *_keys(Schedule)]
     return "\n".join(parts)
 
@@ -66,7 +61,9 @@ def _section(
     for key, field in model.model_fields.items():
         below, repeated = _models(field.annotation)
         for each in below:
-            yield from _section(f"{name}.{key}", each, shown, many=repeated)
+            named = typing.get_origin(field.annotation) is dict
+            place = f"{name}.{key}.NAME" if named else f"{name}.{key}"
+            yield from _section(place, each, shown, many=repeated and not named)
 
 
 def _keys(model: type[BaseModel]) -> Iterator[str]:
@@ -129,7 +126,9 @@ def _default(field: FieldInfo) -> str:
         return "required"
     if field.default_factory is not None or field.default in (PydanticUndefined, None, ""):
         return ""
-    return f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
+    # A line break as a recipe has it: it would end the table.
+    text = str(field.default).replace("\n", "\\n")
+    return f"`{text.lower() if isinstance(field.default, bool) else text}`"
 
 
 def _cell(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Runs a graph on a cluster: whole stages as one task each, shard stages as one task a shard.
+"""Runs graphs on a cluster: whole stages as one task each, shard stages as one task a shard.
 
 This process only watches. All that happens comes through one queue, in the order in which it happened.
 """
@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from data.errors import PotstillError
 from pipeline.cluster import Cluster
-from pipeline.graph import Graph, Node
+from pipeline.graph import Graph
+from pipeline.lane import Lane, Validation
 from pipeline.plan import Planner, Step
-from pipeline.progress import Display
+from pipeline.progress import Display, LabelledDisplay
 from pipeline.tasks import Failure, ShardRun, Submit, WholeRun
-from pipeline.worker import TOPIC, Job, release
+from pipeline.worker import TOPIC, Job, name_of, release, stop
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -38,102 +39,136 @@ class RunError(PotstillError):
 
 
 class Runner:
-    """One run of a graph. `retries` and `shards_in_flight` are those of the recipe's `[run]`."""
+    """Runs graphs. `retries` and `shards_in_flight` are those of the recipe's `[run]`.
+
+    `abreast` is how many graphs are to share the cores: a whole stage takes no more than its part of them.
+    """
 
     def __init__(
-        self, cluster: Cluster, planner: Planner, display: Display, *, retries: int, shards_in_flight: int
+        self,
+        cluster: Cluster,
+        planner: Planner,
+        display: Display,
+        *,
+        retries: int,
+        shards_in_flight: int,
+        abreast: int = 1,
     ) -> None:
         self._cluster = cluster
         self._planner = planner
         self._display = display
         self._retries = retries
         self._shards_in_flight = shards_in_flight
+        self._abreast = abreast
         self._events: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-        self._steps: dict[str, Step] = {}
+        self._lanes: list[Lane] = []
+        # By the artefact's name: what two lanes need is made once.
         self._active: dict[str, WholeRun | ShardRun] = {}
-        self._failures: dict[str, list[Failure]] = {}
+        self._displays: dict[str, Display] = {}
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is under way, for a lane or for none any more."""
+        return bool(self._active)
 
     def run(self, graph: Graph, steps: Sequence[Step]) -> None:
         """Runs what is not done in `steps` (at least all inputs of the graph); raises RunError at the end."""
-        self._steps = {step.node.name: step for step in steps if step.state == "done"}
+        lane = Lane(graph, {step.node.name: step for step in steps if step.state == "done"})
+        self.begin(lane)
+        while not lane.ended:
+            self.turn()
+        if lane.failures:
+            raise RunError([failure for failures in lane.failures.values() for failure in failures], lane.skipped())
+
+    def begin(self, lane: Lane) -> None:
+        """Starts what can be started of a graph; `turn` goes on with it until it has ended."""
         self._cluster.client.subscribe_topic(TOPIC, lambda event: self._events.put(("", event[1])))
-        self._start_ready(graph)
-        while self._active:
-            self._take_event()
-            self._start_ready(graph)
-        if self._failures:
-            ended = self._steps.keys() | self._failures.keys()
-            skipped = [node.name for node in graph.nodes if node.name not in ended]
-            raise RunError([failure for failures in self._failures.values() for failure in failures], skipped)
+        self._lanes.append(lane)
+        self._start_ready()
+
+    def turn(self) -> None:
+        """Waits until something happens, for some seconds at most, and starts what can then be started."""
+        self._take_event()
+        self._start_ready()
+
+    def drop(self, lane: Lane) -> None:
+        """Goes no further with a graph; whole stages that no other waits for are asked to stop, and do so soon."""
+        self._lanes.remove(lane)
+        wanted = {name for other in self._lanes for name in other.in_hand.values()}
+        for name in set(lane.in_hand.values()) - wanted:
+            if isinstance(self._active.get(name), WholeRun):
+                self._cluster.client.run(stop, name)
+        lane.in_hand.clear()
 
     def _take_event(self) -> None:
         try:
-            node, content = self._events.get(timeout=QUIET_SECONDS)
+            name, content = self._events.get(timeout=QUIET_SECONDS)
         except queue.Empty:
             if not self._cluster.client.nthreads():
                 self._display.note("waiting: the cluster has no workers")
             return
-        if not node:
-            self._show(content)
-        elif node in self._active:
-            self._active[node].take(content, self._display)
+        if not name:
+            self._hear(content)
+        elif name in self._active:
+            self._active[name].take(content, self._displays[name])
             self._finish_ended()
             self._fill()
 
-    def _show(self, event: Mapping[str, Any]) -> None:
-        if isinstance(self._active.get(event["node"]), WholeRun):
-            self._display.update(event["node"], event["done"], event["total"], event["extras"])
+    def _hear(self, event: Mapping[str, Any]) -> None:
+        name = event["artefact"]
+        run = self._active.get(name)
+        if not isinstance(run, WholeRun):
+            return
+        node = run.step.node.name
+        if "figures" not in event:
+            self._displays[name].update(node, event["done"], event["total"], event["extras"])
+            return
+        for lane in self._waiting_for(name):
+            lane.validations.append(Validation(node, event["step"], event["figures"]))
+
+    def _waiting_for(self, name: str) -> list[Lane]:
+        return [lane for lane in self._lanes if name in lane.in_hand.values()]
 
     def _finish_ended(self) -> None:
         for name, run in list(self._active.items()):
             if run.ended:
                 del self._active[name]
-                self._finish(run)
+                self._finish(name, run)
 
-    def _finish(self, run: WholeRun | ShardRun) -> None:
-        node = run.step.node
+    def _finish(self, name: str, run: WholeRun | ShardRun) -> None:
         if run.step.shards:
-            self._cluster.client.run(release, node.name)
+            self._cluster.client.run(release, run.step.node.name)
         for failure in run.failures:
             logger.info("%s\n%s", failure, failure.trace)
-        if not run.failures:
-            step = self._planner.step(node, self._steps)
-            if step.state == "done":
-                self._steps[node.name] = step
-            else:
-                run.failures.append(Failure(node.name, "", "its manifest is not there though it ended; run again"))
-        if run.failures:
-            self._failures[node.name] = run.failures
-        self._display.finish(node.name, "failed" if run.failures else "done")
+        for lane in self._waiting_for(name):
+            lane.take(run, self._planner)
+        state = "stopped" if run.stopped else "failed" if run.failures else "done"
+        self._displays.pop(name).finish(run.step.node.name, state)
 
-    def _start_ready(self, graph: Graph) -> None:
-        """Starts all nodes whose inputs are done; what turns out to be there already is done at once."""
-        ready: list[Step] = []
-        for node in graph.nodes:
-            if node.name not in {*self._steps, *self._active, *self._failures} and self._has_inputs(node):
-                step = self._planner.step(node, self._steps)
-                if step.state == "done":
-                    self._steps[node.name] = step
-                else:
-                    ready.append(step)
-        threads = max(1, self._cluster.cores // max(1, len(self._active) + len(ready)))
-        for step in ready:
-            self._start(step, threads)
+    def _start_ready(self) -> None:
+        """Starts all nodes whose inputs are done."""
+        ready: dict[str, tuple[Step, Lane]] = {}
+        for lane in self._lanes:
+            for step in lane.ready(self._planner):
+                name = _name(step)
+                lane.in_hand[step.node.name] = name
+                if name not in self._active:
+                    ready.setdefault(name, (step, lane))
+        threads = max(1, self._cluster.cores // max(self._abreast, len(self._active) + len(ready), 1))
+        for name, (step, lane) in ready.items():
+            self._start(name, step, threads, lane.label)
         self._fill()
 
-    def _has_inputs(self, node: Node) -> bool:
-        return all(name in self._steps for name in node.inputs.values())
-
-    def _start(self, step: Step, threads: int) -> None:
-        name = step.node.name
-        self._display.start(name, sum(step.finished.values()), sum(step.shards.values()) or None)
+    def _start(self, name: str, step: Step, threads: int, label: str) -> None:
+        display = self._displays[name] = LabelledDisplay(self._display, label) if label else self._display
+        display.start(step.node.name, sum(step.finished.values()), sum(step.shards.values()) or None)
         if step.node.kind == "whole":
-            self._active[name] = WholeRun(step, make_job(step, threads), self._submit_for(name, None))
+            self._active[name] = WholeRun(step, make_job(step, threads), self._submit_for(step, name, None))
             return
         # On a GPU the models live in one worker, which then has all threads for itself.
         holders = self._cluster.model_workers() if step.node.resources() else None
         job = make_job(step, threads if holders else 1)
-        self._active[name] = ShardRun(step, job, self._submit_for(name, holders), self._retries)
+        self._active[name] = ShardRun(step, job, self._submit_for(step, name, holders), self._retries)
 
     def _fill(self) -> None:
         """Keeps every shard stage supplied; cores lent to whole stages are left alone."""
@@ -143,21 +178,27 @@ class Runner:
             run.fill(window)
         self._finish_ended()
 
-    def _submit_for(self, node: str, workers: list[str] | None) -> Submit:
+    def _submit_for(self, step: Step, name: str, workers: list[str] | None) -> Submit:
         def submit(function: Any, *arguments: Any, priority: int = 0) -> "Future":
             future = self._cluster.client.submit(
                 function,
                 *arguments,
                 # Dask groups tasks on its dashboard by what stands before the number.
-                key=f"{node}-{uuid.uuid4().hex}",
+                key=f"{step.node.name}-{uuid.uuid4().hex}",
                 pure=False,
                 priority=priority,
                 workers=workers,
             )
-            future.add_done_callback(lambda ended: self._events.put((node, ended)))
+            future.add_done_callback(lambda ended: self._events.put((name, ended)))
             return future
 
         return submit
+
+
+def _name(step: Step) -> str:
+    if step.artifact is None:
+        raise ValueError(f"{step.node.name} waits for its inputs and cannot be run")
+    return name_of(step.artifact)
 
 
 def make_job(step: Step, threads: int) -> Job:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from data.store import ShardRecord
 from pipeline.plan import Step
 from pipeline.progress import Display
-from pipeline.worker import Job, TaskError, close_shards, run_shard, run_whole
+from pipeline.worker import Job, TaskError, TaskStoppedError, close_shards, run_shard, run_whole
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -20,12 +20,13 @@ Submit = Callable[..., "Future"]
 
 @dataclass(frozen=True)
 class Failure:
-    """A task that was given up: which, why, and the traceback for who wants it."""
+    """A task that was given up: which, why, and the traceback for who wants it. `stopped`: it was asked to end."""
 
     stage: str
     shard: str
     cause: str
     trace: str = ""
+    stopped: bool = False
 
     def __str__(self) -> str:
         where = f"stage {self.stage}, shard {self.shard}" if self.shard else f"stage {self.stage}"
@@ -43,6 +44,11 @@ class WholeRun:
         # Before any shard: a training takes longest, and all cores are shared with it anyway.
         self._future = submit(run_whole, job, priority=10)
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it ended because it was asked to."""
+        return any(failure.stopped for failure in self.failures)
+
     def fill(self, window: int) -> None:
         """Nothing more to submit."""
 
@@ -57,6 +63,8 @@ class ShardRun:
     """A shard stage: a bounded number of its shards on the cluster, failed ones again, and then its manifest."""
 
     threads = 0
+    # One or two of its shards more do no harm.
+    stopped = False
 
     def __init__(self, step: Step, job: Job, submit: Submit, retries: int) -> None:
         self.step = step
@@ -157,7 +165,7 @@ def explain(stage: str, shard: str, future: "Future") -> Failure | None:
     if error is None:
         return None
     if isinstance(error, TaskError):
-        return Failure(stage, shard, error.cause, error.trace)
+        return Failure(stage, shard, error.cause, error.trace, stopped=isinstance(error, TaskStoppedError))
     if isinstance(error, KilledWorker):
         advice = "most likely memory ran out: try fewer --workers or smaller shards"
         return Failure(stage, shard, f"its worker process died each time it was tried; {advice}")

@@ -23,10 +23,9 @@ from pydantic import BaseModel
 from data.errors import ConfigError, DataError, PotstillError
 from data.fingerprint import library_versions
 from data.join import join, join_by_role
-from data.runtime import Progress, Runtime
+from data.runtime import Progress, Runtime, Validated
 from data.schema import NOTES_KEY
 from data.store import Artifact, ShardRecord
-from pipeline.graph import reads_of, resources_of
 from pipeline.graph import reads_of, resources_of
 from pipeline.plan import Identity
 
@@ -61,6 +60,10 @@ class TaskError(Exception):
         self.retryable = retryable
 
 
+class TaskStoppedError(TaskError):
+    """A whole stage ended because it was asked to: nothing is wrong, and what it has is kept for another run."""
+
+
 def run_shard(job: Job, shard: str) -> ShardRecord:
     """Reads one shard of every input, runs the stage on it, checks and writes it; raises TaskError."""
     with _told(), _in_folder(job.folder):
@@ -81,12 +84,13 @@ def load_resources(job: Job) -> None:
 
 
 def run_whole(job: Job) -> None:
-    """Runs a whole stage and closes its artefact; raises TaskError."""
+    """Runs a whole stage and closes its artefact; raises TaskError, TaskStoppedError when `stop` was called for it."""
     with _told(), _in_folder(job.folder):
         _cache().clear()
+        _stops().discard(name_of(job.output))
         stage = importlib.import_module(job.module)
         start = time.monotonic()
-        runtime = Runtime(job.threads, device(), _reporter(job.output.node))
+        runtime = Runtime(job.threads, device(), _reporter(job.output), _listener(job.output))
         metrics = stage.run(job.inputs, job.config, job.output, runtime)
         job.output.complete(**asdict(job.identity), metrics=metrics, seconds=time.monotonic() - start)
 
@@ -97,9 +101,19 @@ def close_shards(job: Job, seconds: float) -> None:
         job.output.complete(**asdict(job.identity), seconds=seconds)
 
 
+def stop(name: str) -> None:
+    """Asks the whole stage that makes the artefact of this name to end; it does when it next tells how far it is."""
+    _stops().add(name)
+
+
 def release(node: str) -> None:
     """Drops the resources of a stage that has ended from this process."""
     _cache().drop(node)
+
+
+def name_of(artifact: Artifact) -> str:
+    """Its folder's name, by which events say what they are about."""
+    return f"{artifact.node}-{artifact.fingerprint}"
 
 
 def check_result(table: pa.Table, result: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -145,7 +159,7 @@ class ResourceCache:
 
     def get(self, job: Job) -> Any:
         """The stage's resources, loaded when this process does not have them yet."""
-        key = f"{job.output.node}-{job.output.fingerprint}"
+        key = name_of(job.output)
         with self._lock:
             if key not in self._kept:
                 while len(self._kept) >= self._size:
@@ -173,6 +187,12 @@ def _cache() -> ResourceCache:
     return ResourceCache()
 
 
+@lru_cache(maxsize=1)
+def _stops() -> set[str]:
+    """Names of artefacts whose making was asked to end, in this process."""
+    return set()
+
+
 def _resources(job: Job) -> Any:
     return _cache().get(job)
 
@@ -190,6 +210,8 @@ def _told() -> Iterator[None]:
     """Any error inside becomes a TaskError: our own in its words, others with their type's name."""
     try:
         yield
+    except TaskStoppedError:
+        raise
     except ConfigError as error:
         raise TaskError("; ".join(error.faults), traceback.format_exc(), retryable=False) from None
     except PotstillError as error:
@@ -206,17 +228,37 @@ def _in_folder(folder: str) -> Iterator[None]:
     yield
 
 
-def _reporter(node: str) -> Progress:
+def _reporter(output: Artifact) -> Progress:
     """A `Progress` that tells the client through the scheduler, twice a second at most."""
     from distributed import get_worker
 
-    worker = get_worker()
+    worker, name = get_worker(), name_of(output)
     last = [0.0]
 
     def report(done: int, total: int | None, extras: Mapping[str, float]) -> None:
+        _end_if_asked(name)
         now = time.monotonic()
         if now - last[0] >= REPORT_SECONDS or done == total:
             last[0] = now
-            worker.log_event(TOPIC, {"node": node, "done": done, "total": total, "extras": dict(extras)})
+            worker.log_event(TOPIC, {"artefact": name, "done": done, "total": total, "extras": dict(extras)})
 
     return report
+
+
+def _listener(output: Artifact) -> Validated:
+    """A `Validated` that tells the client of each validation."""
+    from distributed import get_worker
+
+    worker, name = get_worker(), name_of(output)
+
+    def validated(step: int, figures: Mapping[str, float]) -> None:
+        worker.log_event(TOPIC, {"artefact": name, "step": step, "figures": dict(figures)})
+        _end_if_asked(name)
+
+    return validated
+
+
+def _end_if_asked(name: str) -> None:
+    if name in _stops():
+        _stops().discard(name)
+        raise TaskStoppedError("it was asked to stop; what it has is kept", "", retryable=False)

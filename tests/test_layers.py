@@ -25,7 +25,7 @@ SHARED_STAGE = "stages.tokenizer"
 # Slow to import: `potstill plan` must answer within a second.
 HEAVY = {
     "torch", "onmt", "ctranslate2", "sentencepiece", "transformers", "sacrebleu",
-    "lingua", "pandas", "matplotlib", "datasets", "dask", "distributed",
+    "lingua", "pandas", "matplotlib", "datasets", "dask", "distributed", "optuna",
 }  # fmt: skip
 
 

@@ -145,7 +145,9 @@ class _Run:
         self._network, self._mixture, self._optimiser = network, mixture, optimiser
         self._folder, self._runtime = folder, runtime
         folder.mkdir(parents=True, exist_ok=True)
-        self._journal = Journal(folder / CURVES, optimiser.steps, optimiser.report_every, runtime.progress)
+        self._journal = Journal(
+            folder / CURVES, optimiser.steps, optimiser.report_every, runtime.progress, runtime.validated
+        )
         self._earlier_counts: dict[str, Counts] = {}
         self._saved = -1
 

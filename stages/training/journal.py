@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from data.runtime import Progress
+from data.runtime import Progress, Validated, unheard
 
 _SECONDS_BETWEEN_SIGNS = 1.0
 
@@ -23,8 +23,11 @@ class Journal:
     the validation set under names that begin with `valid_`.
     """
 
-    def __init__(self, path: Path, steps: int, report_every: int, progress: Progress) -> None:
-        self._path, self._steps, self._report_every, self._progress = path, steps, report_every, progress
+    def __init__(
+        self, path: Path, steps: int, report_every: int, progress: Progress, validated: Validated = unheard
+    ) -> None:
+        self._path, self._steps, self._report_every = path, steps, report_every
+        self._progress, self._told = progress, validated
         self._sums: dict[str, Tensor] = {}
         self._pending = 0
         self._reported = self._started = self._shown = time.monotonic()
@@ -83,6 +86,7 @@ class Journal:
         self.last_valid = {f"valid_{name}": means[name] for name in ("cross_entropy", "perplexity", "accuracy")}
         self.last_valid |= of_pairs or {}
         self._write(step, self.last_valid)
+        self._told(step, self.last_valid)
         self.validated_at = step
         if not self._pending:
             self._reported = time.monotonic()

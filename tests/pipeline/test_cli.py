@@ -23,7 +23,7 @@ def call(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     def run_main(*arguments: str) -> tuple[int, str, str]:
-        there = ("--scheduler", cluster.client.scheduler.address) if arguments[0] == "run" else ()
+        there = ("--scheduler", cluster.client.scheduler.address) if arguments[0] in ("run", "tune") else ()
         with pytest.raises(SystemExit) as ended:
             main([*arguments, *there], TOY_STAGES)
         output = capsys.readouterr()
@@ -122,6 +122,20 @@ def test_two_runs_of_a_recipe_do_not_meet(call: Call, tmp_path: Path) -> None:
     assert "another run is at work in" in errors
 
 
+def test_tune_prints_its_table_and_the_command_of_the_best(call: Call, tmp_path: Path) -> None:
+    tune = '[tune]\ntrials = 3\nmetric = "valid_loss"\n[tune.space]\n"student.x" = {low = -1.0, high = 1.0}\n'
+    (tmp_path / "toy.toml").write_text(f"[corpus]\nrows = 20\n[student]\n{tune}")
+    code, output, _ = call("tune", "toy.toml", "--set", "tune.sampler=random", "--trials", "2")
+    assert code == 0
+    lines = output.splitlines()
+    assert sum("student: done" in line for line in lines) == 2
+    table = lines.index(next(line for line in lines if line.startswith("trial  state")))
+    best = min(float(line.split()[2]) for line in lines[table + 1 : table + 3])
+    assert float(lines[table + 1].split()[2]) == best
+    assert lines[-3].startswith("  potstill run toy.toml --set student.x=")
+    assert Path(lines[-1].removeprefix("folder: ")) in set(tmp_path.glob("runs/toy/tune-*"))
+
+
 def test_translate_answers_every_line_with_one_line(tmp_path: Path) -> None:
     code = (
         "import stages.translate; from pipeline.cli import main;"
@@ -138,12 +152,23 @@ def test_translate_answers_every_line_with_one_line(tmp_path: Path) -> None:
 def test_help_names_every_command(call: Call) -> None:
     code, output, _ = call("--help")
     assert code == 0
-    commands = ("run", "plan", "status", "verify", "metrics", "translate", "export-text", "export-teacher")
+    commands = ("run", "tune", "plan", "status", "verify", "metrics", "translate", "export-text", "export-teacher")
     assert all(f"  {command} " in output for command in commands)
 
 
 def test_planning_imports_nothing_heavy() -> None:
-    heavy = ("torch", "onmt", "ctranslate2", "sentencepiece", "transformers", "sacrebleu", "pandas", "dask", "rich")
+    heavy = (
+        "torch",
+        "onmt",
+        "ctranslate2",
+        "sentencepiece",
+        "transformers",
+        "sacrebleu",
+        "pandas",
+        "dask",
+        "rich",
+        "optuna",
+    )
     code = f"import sys, pipeline.cli, pipeline.launch; print([name for name in {heavy!r} if name in sys.modules])"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output == "[]\n"

@@ -8,5 +8,6 @@ TOY_STAGES = (
     StageEntry("count", "tests.pipeline.toy.count"),
     StageEntry("total", "tests.pipeline.toy.total"),
     StageEntry("base", "tests.pipeline.toy.total", "total", only_with="base", fixed={"data": "rows"}),
+    StageEntry("student", "tests.pipeline.toy.train", only_with="student"),
     StageEntry("report", "tests.pipeline.toy.report"),
 )

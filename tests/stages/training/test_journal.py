@@ -56,3 +56,15 @@ def test_progress_is_told_between_lines(tmp_path: Path, monkeypatch: pytest.Monk
     assert (50, {"tokens_per_second", "loss", "perplexity"}) in told
     assert told[0][1] == {"tokens_per_second"}
     assert len(lines(tmp_path / "t.jsonl")) == 1
+
+
+def test_every_validation_is_told_with_the_figures_of_its_line(tmp_path: Path) -> None:
+    told: list[tuple[int, dict[str, float]]] = []
+    path = tmp_path / "t.jsonl"
+    journal = Journal(path, 100, 50, silent, lambda step, figures: told.append((step, dict(figures))))
+    journal.begin(0, 0, 0.0)
+    for step, total in ((20, 30.0), (40, 10.0)):
+        journal.validated(step, 20, {"cross_entropy": torch.tensor(total), "correct": torch.tensor(5.0)})
+    assert [(step, figures["valid_cross_entropy"]) for step, figures in told] == [(20, 1.5), (40, 0.5)]
+    assert [figures["valid_accuracy"] for _, figures in told] == [0.25, 0.25]
+    assert [line["valid_cross_entropy"] for line in lines(path)] == [1.5, 0.5]
