@@ -39,7 +39,7 @@ class Opinion:
 
     def even(self, vocabulary_size: int) -> Floats:
         """Share of each entry that was not kept, [N]."""
-        return self.tail / max(vocabulary_size - self.ids.shape[1], 1)
+        return np.asarray(self.tail / max(vocabulary_size - self.ids.shape[1], 1))
 
 
 @dataclass(frozen=True)
