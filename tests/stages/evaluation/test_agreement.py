@@ -5,10 +5,14 @@ import pytest
 from stages.evaluation.agreement import cohen_kappa, fleiss_kappa
 
 
-def test_cohens_kappa_of_fifty_proposals() -> None:
-    """Both yes 20, both no 15, one and not the other 5 and 10: kappa is 0.4 (observed 0.7, by chance 0.5)."""
-    pairs = [("yes", "yes")] * 20 + [("yes", "no")] * 5 + [("no", "yes")] * 10 + [("no", "no")] * 15
-    assert cohen_kappa(pairs) == pytest.approx(0.4)
+@pytest.mark.parametrize(
+    ("both", "first", "second", "neither", "expected"),
+    [(20, 5, 10, 15, 0.4), (45, 15, 25, 15, 0.1304), (25, 35, 5, 35, 0.2593)],
+)
+def test_cohens_kappa_of_two_raters(both: int, first: int, second: int, neither: int, expected: float) -> None:
+    """The worked examples of https://en.wikipedia.org/wiki/Cohen%27s_kappa: who said yes, of so many."""
+    pairs = [("yes", "yes")] * both + [("yes", "no")] * first + [("no", "yes")] * second + [("no", "no")] * neither
+    assert cohen_kappa(pairs) == pytest.approx(expected, abs=5e-5)
 
 
 def test_fleiss_kappa_of_fourteen_raters() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from data.language_tags import Direction
 from data.model_folder import Prompt, load_teacher_info, save_teacher_info
 from stages.evaluation.forced import Config, ForcedModel, measure_forcing
 from stages.evaluation.quality import Scoring
@@ -175,3 +176,23 @@ def test_a_language_model_is_forced_behind_its_prompt(tokenizer: Tokenizer, tmp_
     assert found["positions"] == len(nats)
     assert found["right"] == right
     assert found["cross_entropy"] == pytest.approx(sum(nats) / len(nats), abs=1e-4)
+
+
+def test_language_tags_are_those_of_each_sentence(
+    folders: dict[str, Path], tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(folders["student"], tmp_path / "tagged")
+    names = {"en": "a33", "de": "a34", "fr": "a35"}
+    tags = {"source_prefix": ("{target}",), "target_prefix": ("{source}",), "language_names": names}
+    save_teacher_info(folder, load_teacher_info(folder).model_copy(update=tags))
+    directions = [Direction("en", "de" if row % 2 else "fr") for row in range(len(SOURCES))]
+    models = {"student": load(folder, tokenizer)}
+    found = measure_forcing(models, SOURCES, TARGETS, Config(), SCORING, threads=1, directions=directions)
+    nats = []
+    for source, target, direction in zip(SOURCES, TARGETS, directions, strict=True):
+        asked = [names[direction.target], *source.split()]
+        rows = forced_log_probs(folder / "checkpoint.pt", asked, target.split(), prefix=[names["en"]])
+        forced = [WORDS.index(word) if word in WORDS else 0 for word in (*target.split(), "</s>")]
+        nats += [-row[token] for row, token in zip(rows, forced, strict=True)]
+    assert found["systems"]["student"]["positions"] == len(nats)
+    assert found["systems"]["student"]["cross_entropy"] == pytest.approx(sum(nats) / len(nats), abs=1e-4)
