@@ -16,7 +16,7 @@ SECTION = "teachers"
 _OF_A_TEACHER = ("tokenizer", "teacher", "calibrate", "decode", "score")
 # What stands in for one teacher's work, in the stages that go on with it, or tell of it.
 _GO_ON = {"select": {"decode": "pool"}, "measure": {"score": "fuse"}}
-_TELL = ("dataset", "evaluate", "report")
+_TELL = ("dataset", "student", "evaluate", "report")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -141,7 +141,8 @@ def _going_on(entry: StageEntry, further: Sequence[Further], fused: bool) -> Sta
     also = [node_of("teacher", one.name) for one in further]
     if entry.node == "evaluate":
         also += [node_of("tokenizer", one.name) for one in further if one.own_tokenizer]
-    else:
+    # The student is compared with the teachers alone, to tell when a language pair needs its own no more.
+    elif entry.node != "student":
         also += together
     return replace(
         entry,

@@ -70,6 +70,8 @@ def test_each_teacher_has_nodes_of_its_own_and_what_they_make_comes_together(tmp
     for node in ("dataset", "report"):
         assert {"pool", "fuse", "teacher_small", "decode", "score"} <= set(found[node].inputs)
     assert found["student"].inputs["teacher"] == "teacher"
+    assert found["student"].inputs["teacher_small"] == "teacher_small"
+    assert not {"pool", "fuse"} & set(found["student"].inputs)
     assert found["pool"].kind == found["fuse"].kind == "shard"
 
 
