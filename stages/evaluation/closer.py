@@ -91,9 +91,9 @@ def _forced(
     # Ids are hashes, so the first by id are a random sample that does not change from run to run.
     chosen = sorted(range(len(test.ids)), key=lambda row: test.ids[row])[: config.sentences]
     texts = {"reference": test.references, "teacher": translations}
-    pairs = [Direction(*pair) for pair in zip(test.source_languages, test.target_languages, strict=True)]
-    found = {}
+    directions = [Direction(test.source_languages[row], test.target_languages[row]) for row in chosen]
+    found: dict[str, Any] = {}
     for name in config.on:
-        sources, targets, languages = ([column[row] for row in chosen] for column in (test.sources, texts[name], pairs))
-        found[name] = forced.measure_forcing(models, sources, targets, config, scoring, threads, languages)
+        sources, targets = ([column[row] for row in chosen] for column in (test.sources, texts[name]))
+        found[name] = forced.measure_forcing(models, sources, targets, config, scoring, threads, directions)
     return found

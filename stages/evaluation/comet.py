@@ -4,6 +4,7 @@ Package and model are gigabytes and slow without a GPU, so neither is needed for
 downloaded: what is missing is said in words, and the evaluation goes on without it.
 """
 
+import importlib
 import importlib.metadata
 import importlib.util
 from collections.abc import Mapping, Sequence
@@ -98,8 +99,8 @@ def _in_cache(model: str) -> Path:
 
 
 def _load(path: Path) -> Any:
-    import comet
-
+    # By name: it is no dependency, so that nothing is known of its types.
+    comet = importlib.import_module("comet")
     try:
         return comet.load_from_checkpoint(str(path), local_files_only=True)
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:

@@ -65,7 +65,7 @@ def sign_test(wins: int, losses: int) -> float:
     """
     total, fewer = wins + losses, min(wins, losses)
     tail = sum(math.comb(total, number) for number in range(fewer + 1))
-    return min(1.0, 2 * tail / 2**total)
+    return min(1.0, 2 * tail / (1 << total))
 
 
 def wilson_interval(wins: int, total: int) -> tuple[float, float]:

@@ -41,4 +41,5 @@ def _ratios(
     above: npt.NDArray[np.float64], below: npt.NDArray[np.float64], rows: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
     sums, sizes = above[rows].sum(axis=1), below[rows].sum(axis=1)
-    return np.divide(sums, sizes, out=np.zeros_like(sums), where=sizes > 0)
+    ratios: npt.NDArray[np.float64] = np.divide(sums, sizes, out=np.zeros_like(sums), where=sizes > 0)
+    return ratios
