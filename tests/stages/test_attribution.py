@@ -12,6 +12,7 @@ from sacrebleu import sentence_bleu, sentence_chrf
 from sacrebleu.metrics import BLEU, CHRF
 
 from data.artifact import Artifact
+from data.model_folder import describe_model
 from data.runtime import Runtime
 from stages import evaluate
 from stages.conversion import convert_checkpoint
@@ -104,6 +105,7 @@ def test_the_student_is_had_again_as_it_was_before_rounding(
     with float32_folder(parts["student"], export) as folder:
         found = load_translator(folder, tokenizer=load_tokenizer(export), threads=1).translate(SOURCES, beam_size=1)
         assert str(folder).startswith(str(tmp_path / "scratch"))
+        assert describe_model(folder, "student").quantization == "float32"
     results = exact.translate_batch(tokenizer.encode_source(SOURCES), beam_size=1)
     assert [one.text for one in found] == tokenizer.decode_target([result.hypotheses[0] for result in results])
     assert list((tmp_path / "scratch").iterdir()) == []

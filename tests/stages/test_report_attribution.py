@@ -68,7 +68,7 @@ def test_the_page_shows_every_step(tmp_path: Path) -> None:
 def test_only_a_choice_by_the_reference_is_out_of_reach(metric: str, sees: bool) -> None:
     rows = attribution_section(evaluation() | {"attribution": {**ATTRIBUTION, "metric": metric}})["attribution"]
     assert ("not what a system could know" in rows[1]["note"]) is sees
-    assert [bool(row["note"]) for row in rows] == [False, True, False, False]
+    assert [bool(row["note"]) for row in rows] == [row["aside"] for row in rows] == [False, True, False, False]
 
 
 def test_levels_stand_where_their_values_put_them() -> None:
