@@ -63,7 +63,7 @@ def _draw_course(axes: "Axes", results: Results) -> None:
     best = [best_of(done[: count + 1], results.tune) for count in range(len(done))]
     axes.step(
         [row.number for row in done],
-        [row.value for row in best if row is not None],
+        [_value(row) for row in best if row is not None],
         where="post",
         color=_BEST,
         linewidth=1.2,
@@ -112,4 +112,8 @@ def _dots(axes: "Axes", places: Sequence[float], rows: Sequence[Row], results: R
     best = results.best
     for place, row in zip(places, rows, strict=True):
         is_best = best is not None and row.number == best.number
-        axes.plot([place], [row.value], "o", color=_BEST if is_best else _DONE, markersize=6 if is_best else 4.5)
+        axes.plot([place], [_value(row)], "o", color=_BEST if is_best else _DONE, markersize=6 if is_best else 4.5)
+
+
+def _value(row: Row) -> float:
+    return math.nan if row.value is None else row.value

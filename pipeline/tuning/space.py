@@ -28,7 +28,8 @@ def draw(space: Space, trial: "Trial") -> Settings:
 def ends(space: Space) -> Iterator[tuple[str, Settings]]:
     """Both ends of every range, and every choice and variant, each alone: what it is called, and what it sets."""
     for name, dimension in space.items():
-        for value in _listed(dimension) or [dimension.low, dimension.high]:
+        values: list[Any] = _listed(dimension) or [dimension.low, dimension.high]
+        for value in values:
             settings = _settings(name, dimension, value)
             text = value if dimension.variants is not None else toml_text(settings[name])
             yield f"{name} = {text}", settings

@@ -78,7 +78,7 @@ class Study:
         self._study = optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(path))),
             study_name=name,
-            direction=tune.better.replace("ise", "ize"),
+            direction="minimize" if tune.better == "minimise" else "maximize",
             pruner=_pruner(tune, training),
             load_if_exists=True,
         )

@@ -107,9 +107,9 @@ class Sweep:
     def _finish(self, started: _Started) -> None:
         lane = started.lane
         manifests = {
-            node.name: step.artifact.manifest()
+            node.name: artifact.manifest()
             for node in lane.graph.nodes
-            if (step := lane.steps[node.name]).artifact is not None
+            if (artifact := lane.steps[node.name].artifact) is not None
         }
         # All of them: those of a trial that was there already, and those that came after the end.
         for step, figures in _curve(started):
@@ -184,7 +184,7 @@ def _curve(started: _Started) -> Iterator[tuple[int, dict[str, float]]]:
 
 def figure_of(metric: str, manifests: Mapping[str, Manifest]) -> float:
     """A figure of the last stage that has it, by its dotted name; DataError with all names where none does."""
-    for manifest in reversed(manifests.values()):
+    for manifest in reversed(list(manifests.values())):
         found = dict(_numbers(manifest.metrics))
         if metric in found:
             return found[metric]
