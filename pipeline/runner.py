@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.errors import PotstillError
-from pipeline.cluster import Cluster
+from pipeline.cluster import Cluster, Name
 from pipeline.graph import Graph
 from pipeline.lane import Lane, Validation
 from pipeline.plan import Planner, Step
@@ -163,22 +163,22 @@ class Runner:
         display = self._displays[name] = LabelledDisplay(self._display, label) if label else self._display
         display.start(step.node.name, sum(step.finished.values()), sum(step.shards.values()) or None)
         if step.node.kind == "whole":
-            self._active[name] = WholeRun(step, make_job(step, threads), self._submit_for(step, name, None))
+            submit = self._submit_for(step, name, self._cluster.ordinary)
+            self._active[name] = WholeRun(step, make_job(step, threads), submit)
             return
-        # On a GPU the models live in one worker, which then has all threads for itself.
-        holders = self._cluster.model_workers() if step.node.resources() else None
-        job = make_job(step, threads if holders else 1)
-        self._active[name] = ShardRun(step, job, self._submit_for(step, name, holders), self._retries)
+        place = self._cluster.place(step.node, threads=threads)
+        job = make_job(step, place.threads)
+        submit = self._submit_for(step, name, place.workers)
+        self._active[name] = ShardRun(step, job, submit, self._retries, place.slots)
 
     def _fill(self) -> None:
         """Keeps every shard stage supplied; cores lent to whole stages are left alone."""
         lent = sum(run.threads for run in self._active.values())
-        window = max(1, self._cluster.workers - lent) if lent else self._cluster.workers * self._shards_in_flight
         for run in self._active.values():
-            run.fill(window)
+            run.fill(max(1, run.slots - lent) if lent else run.slots * self._shards_in_flight)
         self._finish_ended()
 
-    def _submit_for(self, step: Step, name: str, workers: list[str] | None) -> Submit:
+    def _submit_for(self, step: Step, name: str, workers: list[Name] | None) -> Submit:
         def submit(function: Any, *arguments: Any, priority: int = 0) -> "Future":
             future = self._cluster.client.submit(
                 function,

@@ -36,6 +36,8 @@ class Failure:
 class WholeRun:
     """A whole stage: one task, tried once, for it may take hours and keeps what it has for the next run."""
 
+    slots = 1
+
     def __init__(self, step: Step, job: Job, submit: Submit) -> None:
         self.step = step
         self.threads = job.threads
@@ -66,8 +68,9 @@ class ShardRun:
     # One or two of its shards more do no harm.
     stopped = False
 
-    def __init__(self, step: Step, job: Job, submit: Submit, retries: int) -> None:
-        self.step = step
+    def __init__(self, step: Step, job: Job, submit: Submit, retries: int, slots: int) -> None:
+        """`slots`: shards that are worked on at a time where the cluster has nothing else to do."""
+        self.step, self.slots = step, slots
         self.failures: list[Failure] = []
         self.ended = False
         self._job = job

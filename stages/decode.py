@@ -30,6 +30,8 @@ READS = {"corpus": ("source", *LANGUAGES)}
 RESOURCES = ("teacher", "tokenizer", "calibrate")
 LIBRARIES = ("ctranslate2", "sentencepiece")
 SCHEMA = schema.NBEST
+# A process decodes as many shards at a time as it has threads, with one model between them.
+SHARES_MODEL = True
 
 METADATA_KEY = b"potstill.decode"
 
@@ -62,7 +64,7 @@ def load(config: Config, artifacts: Mapping[str, Artifact], runtime: Runtime) ->
     check_tokenizer(tokenizer, folder)
     batch_tokens = config.max_batch_tokens or read_calibration(artifacts["calibrate"].path()).max_batch_tokens
     shortlist = artifacts["calibrate"].path() / SHORTLIST if config.shortlist else None
-    teacher = load_teacher(folder, runtime, shortlist=shortlist)
+    teacher = load_teacher(folder, runtime, spread=True, shortlist=shortlist)
     open_search(teacher, tokenizer, config)  # what it cannot be asked is told here, before any shard
     return Resources(teacher_of(artifacts["teacher"].node), teacher, tokenizer, batch_tokens)
 

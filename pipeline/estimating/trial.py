@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from data.errors import PotstillError
 from data.store import Manifest, ShardRecord
-from pipeline.cluster import Cluster
+from pipeline.cluster import Cluster, Name, Place
 from pipeline.plan import Step
 from pipeline.runner import make_job
 from pipeline.tasks import explain
@@ -50,16 +50,17 @@ class Trials:
 
     def most_shards(self, step: Step) -> int | None:
         """Shards that the run has in hand at a time, where its models live in fewer processes than there are."""
-        holders = self._holders(step)
-        return sum(self._cluster.client.nthreads()[name] for name in holders) if holders else None
+        place = self._place(step)
+        return place.slots if place.slots < self._cluster.workers else None
 
     def shard_stage(self, step: Step) -> Trial:
         """Loads on every worker, then makes all shards, as many at a time as there are workers."""
-        client, node, holders = self._cluster.client, step.node.name, self._holders(step)
-        job = make_job(step, self._cluster.cores if holders else 1)
-        loads = [self._submit(load_resources, job, workers=[worker]) for worker in holders or sorted(client.nthreads())]
+        client, node, place = self._cluster.client, step.node.name, self._place(step)
+        job = make_job(step, place.threads)
+        loaders: Sequence[Name] = place.workers or sorted(client.nthreads())
+        loads = [self._submit(load_resources, job, workers=[worker]) for worker in loaders]
         loaded = [_result(node, "", load)[1] for load in loads]
-        futures = {name: self._submit(run_shard, job, name, workers=holders) for name in sorted(step.shards)}
+        futures = {name: self._submit(run_shard, job, name, workers=place.workers) for name in sorted(step.shards)}
         shards = tuple(TimedShard(*_result(node, name, future)) for name, future in futures.items())
         _result(node, "", self._submit(close_shards, job, max(loaded), workers=None))
         client.run(release, node)
@@ -67,7 +68,8 @@ class Trials:
 
     def whole_stages(self, steps: Sequence[Step]) -> dict[str, Trial]:
         """Runs them all at the same time; one alone always on the same worker, so that its second call is warm."""
-        first = sorted(self._cluster.client.nthreads())[:1] if len(steps) == 1 else None
+        workers = self._cluster.ordinary
+        first = (workers or sorted(self._cluster.client.nthreads()))[:1] if len(steps) == 1 else workers
         jobs: dict[str, Job] = {step.node.name: make_job(step, self._threads.get(step.node.name, 1)) for step in steps}
         futures = {name: self._submit(run_whole, job, workers=first) for name, job in jobs.items()}
         for name, future in futures.items():
@@ -77,10 +79,10 @@ class Trials:
             step.node.name: Trial(step, manifests[step.node.name].seconds, manifests[step.node.name]) for step in steps
         }
 
-    def _holders(self, step: Step) -> list[str] | None:
-        return self._cluster.model_workers() if step.node.resources() else None
+    def _place(self, step: Step) -> Place:
+        return self._cluster.place(step.node, threads=self._cluster.cores)
 
-    def _submit(self, function: Callable[..., Any], *arguments: Any, workers: list[str] | None) -> "Future":
+    def _submit(self, function: Callable[..., Any], *arguments: Any, workers: Sequence[Name] | None) -> "Future":
         return self._cluster.client.submit(timed, function, *arguments, pure=False, workers=workers)
 
 

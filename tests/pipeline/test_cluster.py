@@ -1,11 +1,16 @@
 import os
 import signal
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from data.errors import ConfigError
-from pipeline.cluster import Cluster, connect, worker_environment
+from pipeline.cluster import MODELS, Cluster, Name, connect, worker_environment
+from pipeline.graph import Node
+from stages.decode import Config as Decode
+from stages.select import Config as Select
 
 
 def test_a_running_scheduler_is_used_and_left_running(cluster: Cluster) -> None:
@@ -29,16 +34,42 @@ def test_workers_with_other_versions_are_refused(cluster: Cluster, monkeypatch: 
     with pytest.raises(ConfigError) as caught, connect(cluster.client.scheduler.address, None, ("pyarrow",)):
         pass
     assert all("install the same version" in fault for fault in caught.value.faults)
-    assert len(caught.value.faults) == cluster.workers
+    assert len(caught.value.faults) == cluster.workers + len(cluster.models)
 
 
 def test_local_workers_are_fit_for_a_training_and_ignore_ctrl_c(cluster: Cluster) -> None:
     environment = list(cluster.client.run(_environment).values())
-    assert len(environment) == cluster.workers
+    assert len(environment) == cluster.workers + len(cluster.models)
     settings = {"OMP_NUM_THREADS": "1", "GOMP_SPINCOUNT": "1000", "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20)}
     for found, ignored in environment:
         assert settings.items() <= found.items()
         assert ignored & 1 << (signal.SIGINT - 1)
+
+
+def test_a_model_is_held_once_for_all_cores(cluster: Cluster) -> None:
+    """Its shards are made side by side in one process; all other work goes to processes of one thread."""
+    sharing, others = (
+        Node("decode", "stages.decode", "shard", Decode(), {}),
+        Node("select", "stages.select", "shard", Select(), {}),
+    )
+    place = cluster.place(sharing, threads=2)
+    assert (place.workers, place.threads, place.slots) == ([f"{MODELS}-0"], 2, 2)
+    assert len(_processes(cluster, place.workers)) == 1
+    place = cluster.place(others, threads=2)
+    assert (place.threads, place.slots) == (1, 2)
+    assert len(_processes(cluster, place.workers)) == 2
+    assert _processes(cluster, place.workers).isdisjoint(_processes(cluster, list(cluster.models)))
+
+
+def _processes(cluster: Cluster, workers: Sequence[Name] | None) -> set[int]:
+    """Those that take tasks which are submitted together and take a while."""
+    futures = [cluster.client.submit(_pid, number, workers=workers, pure=False) for number in range(4)]
+    return set(cluster.client.gather(futures))
+
+
+def _pid(number: int) -> int:
+    time.sleep(0.1)
+    return os.getpid()
 
 
 def _environment() -> tuple[dict[str, str], int]:
