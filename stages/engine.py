@@ -157,7 +157,7 @@ class GeneratorEngine:
         alike: dict[int, list[int]] = defaultdict(list)
         for row, tokens in enumerate(sources):
             alike[len(tokens)].append(row)
-        started = {}
+        started: dict[int, Any] = {}
         for rows in alike.values():
             parts = self._generate([list(sources[row]) for row in rows], options)
             started.update(zip(rows, parts, strict=True))
@@ -191,7 +191,7 @@ class GeneratorEngine:
         return sorted(hypotheses, key=lambda hypothesis: -hypothesis.score)
 
 
-def _shared(prompts: Sequence[Sequence[str]]) -> int:
+def _shared(prompts: Sequence[list[str]]) -> int:
     """Tokens that all of several prompts of one length begin with, such as examples: they are read once for all.
 
     None where that saves next to nothing; a prompt keeps two of its own, as one alone CTranslate2 would return.
