@@ -28,6 +28,8 @@ SCHEMA = schema.SELECTED
 
 Metric = Literal["score", "chrf", "bleu", "mbr-chrf", "reference"]
 _NEED_A_REFERENCE = {"chrf", "bleu", "reference"}
+# Under `reference` the hypotheses' likeness to it is noted, though it chooses nothing.
+_MEASURES: Mapping[Metric, Measure] = {"chrf": "chrf", "bleu": "bleu", "mbr-chrf": "mbr-chrf", "reference": "chrf"}
 Array = npt.NDArray[np.float64]
 
 
@@ -141,9 +143,7 @@ def _utilities(
     for metric in set(metrics) - {"score"}:
         rows = [row for row, one in enumerate(metrics) if one == metric]
         texts = [nbest.texts[nbest.ends[row] : nbest.ends[row + 1]] for row in rows]
-        # Under `reference` the hypotheses' likeness to it is noted, though it chooses nothing.
-        measure: Measure = "chrf" if metric in ("reference", "score") else metric
-        worth = utilities(measure, texts, [references[row] or "" for row in rows], resources.bleu)
+        worth = utilities(_MEASURES[metric], texts, [references[row] or "" for row in rows], resources.bleu)
         for row, values in zip(rows, worth, strict=True):
             utility[nbest.ends[row] : nbest.ends[row + 1]] = values
     return utility

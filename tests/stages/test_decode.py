@@ -16,7 +16,9 @@ from data.errors import ModelError
 from data.model_folder import load_teacher_info, save_teacher_info
 from data.parquet import encode
 from data.runtime import Runtime
+from data.schema import UNTRANSLATED_SCORE
 from stages import decode, tokenizer
+from stages.engine import TranslatorEngine
 from stages.teacher_model import token_batches
 from tests.fixtures.artifacts import artifact_of_folder, artifact_of_tables, closed, new_artifact, words_tokenizer
 from tests.fixtures.oracle import forced_log_probs
@@ -44,6 +46,11 @@ class CountingTranslator:
 class OutOfMemory:
     def result(self) -> None:
         raise RuntimeError("CUDA failed with error out of memory")
+
+
+def with_translator(resources: decode.Resources, translator: CountingTranslator) -> decode.Resources:
+    engine = TranslatorEngine(translator)  # type: ignore[arg-type]
+    return replace(resources, teacher=replace(resources.teacher, engine=engine))
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +132,7 @@ def test_a_shard_gives_the_same_bytes_in_any_worker(artifacts: dict[str, Artifac
 def test_what_the_teacher_cannot_take_comes_out_empty_and_is_counted(artifacts: dict[str, Artifact]) -> None:
     texts = ["a1 a2", " ".join(["a1"] * 20), "", "a3"]
     result = run(artifacts, texts, max_source_tokens=19)
-    empty = [{"tokens": [], "text": "", "score": decode.UNTRANSLATED_SCORE}]
+    empty = [{"tokens": [], "text": "", "score": UNTRANSLATED_SCORE, "teacher": "teacher"}]
     found = hypotheses(result)
     assert (found[1], found[2]) == (empty, empty)
     assert len(found[0]) == len(found[3]) == 5
@@ -135,12 +142,28 @@ def test_what_the_teacher_cannot_take_comes_out_empty_and_is_counted(artifacts: 
     assert decode.count(run(artifacts, [])) == {"hypotheses": 0, "tokens": 0, "untranslated": 0, **QUIET}
 
 
+def test_rows_of_other_languages_are_not_translated_and_hypotheses_bear_the_teachers_name(
+    artifacts: dict[str, Artifact], tiny_teacher: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny_teacher, tmp_path / "german")
+    save_teacher_info(folder, load_teacher_info(folder).model_copy(update={"pairs": ("en-de", "en-nl")}))
+    own = {**artifacts, "teacher": artifact_of_folder(tmp_path / "store", "teacher_german", folder)}
+    config = decode.Config(max_decoding_length=LONGEST, max_batch_tokens=512)
+    texts = table(["a1 a2", "a1 a2", "a3"])
+    for name, tags in {"source_language": ["en"] * 3, "target_language": ["de", "fr", "nl"]}.items():
+        texts = texts.append_column(name, pa.array(tags))
+    german, french, dutch = hypotheses(decode.run(texts, config, decode.load(config, own, Runtime())))
+    assert [len(row) for row in (german, french, dutch)] == [5, 1, 5]
+    assert french == [{"tokens": [], "text": "", "score": UNTRANSLATED_SCORE, "teacher": "german"}]
+    assert {one["teacher"] for one in (*german, *dutch)} == {"german"}
+
+
 def test_equal_sources_are_translated_once(artifacts: dict[str, Artifact]) -> None:
     texts = sources(6)
     mixed = [texts[number] for number in (3, 0, 3, 5, 1, 2, 4, 3, 1)]
     resources = decode.load(decode.Config(max_batch_tokens=512), artifacts, Runtime())
-    counted = CountingTranslator(resources.teacher.translator)
-    resources = replace(resources, teacher=replace(resources.teacher, translator=counted))
+    counted = CountingTranslator(resources.teacher.engine.translator)  # type: ignore[attr-defined]
+    resources = with_translator(resources, counted)
     result = decode.run(table(mixed), decode.Config(max_decoding_length=LONGEST, max_batch_tokens=512), resources)
     assert sorted(counted.asked) == sorted(text.split() for text in texts)
     assert decode.count(result)["repeated"] == 3
@@ -154,8 +177,8 @@ def test_a_lack_of_memory_halves_batches_and_loses_nothing(artifacts: dict[str, 
     config = decode.Config(max_decoding_length=LONGEST, max_batch_tokens=200)
     resources = decode.load(config, artifacts, Runtime())
     expected = decode.run(table(texts), config, resources)
-    small = CountingTranslator(resources.teacher.translator, room=60)
-    found = decode.run(table(texts), config, replace(resources, teacher=replace(resources.teacher, translator=small)))
+    small = CountingTranslator(resources.teacher.engine.translator, room=60)  # type: ignore[attr-defined]
+    found = decode.run(table(texts), config, with_translator(resources, small))
     assert decode.count(found)["batches_halved"] == 2
     for one, other in zip(hypotheses(found), hypotheses(expected), strict=True):
         assert [entry["tokens"] for entry in one] == [entry["tokens"] for entry in other]
