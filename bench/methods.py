@@ -1,0 +1,88 @@
+"""The ways of distilling that `make bench-quality` compares, each as what it changes in recipes/quality.toml."""
+
+from dataclasses import dataclass, field
+
+# The student's loss without soft targets: all that sequence-level distillation needs.
+_HARD = ("student.objective.soft_targets.weight=0.0",)
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the table."""
+
+    name: str
+    title: str
+    changes: tuple[str, ...] = ()
+    # Another method with the same data that this one is held against; the references where empty.
+    against: str = field(default="")
+
+
+def _soft(missing_mass: str, k: int) -> Method:
+    return Method(
+        f"soft-{missing_mass}-k{k}",
+        f"sequence and word level, k = {k}, {missing_mass}",
+        (f"score.k={k}", f"student.objective.soft_targets.missing_mass={missing_mass}"),
+        against="interpolation",
+    )
+
+
+def _added(name: str, title: str, *changes: str) -> Method:
+    """To sequence and word level with k = 16, renormalise: the recipe as it is."""
+    return Method(name, f"the same, and {title}", changes, against="soft-renormalise-k16")
+
+
+METHODS: tuple[Method, ...] = (
+    Method("references", "references, no teacher", ("student.data=reference", *_HARD)),
+    Method("score", "sequence level: the teacher's best hypothesis", ("select.metric=score", *_HARD)),
+    Method("interpolation", "sequence level: the hypothesis nearest to the reference", _HARD),
+    Method("mbr", "sequence level: the hypothesis nearest to the others (MBR)", ("select.metric=mbr-chrf", *_HARD)),
+    Method(
+        "nbest",
+        "sequence level: five hypotheses, weighted by MBR utility",
+        ("select.metric=mbr-chrf", "student.data=nbest", "student.nbest.temperature=10.0", *_HARD),
+    ),
+    Method("word", "word level on the references, k = 16, renormalise", ("select.metric=reference",)),
+    *(_soft(mass, k) for k in (16, 4, 64, 1) for mass in ("renormalise", "ghost", "gold")),
+    Method(
+        "sampled",
+        "sequence and word level, 50 draws",
+        ("score.mode=sampled", "score.draws=50", "student.objective.soft_targets={weight = 1.0}"),
+        against="interpolation",
+    ),
+    _added("temperature", "temperature 2", "student.objective.soft_targets.temperature=2.0"),
+    _added("selective", "only the hardest half of the tokens", "student.objective.soft_targets.hardest=0.5"),
+    _added(
+        "features",
+        "features, both stacks",
+        'student.objective.features=[{stack = "encoder", distance = "cosine"}, '
+        '{stack = "decoder", distance = "cosine"}]',
+    ),
+    _added(
+        "attention",
+        "attention, encoder, decoder and cross",
+        'student.objective.attention=[{kind = "encoder_self", weight = 0.3}, {kind = "decoder_self", weight = 0.3}, '
+        '{kind = "cross", weight = 0.3}]',
+    ),
+    _added(
+        "relations",
+        "relations, both stacks",
+        'student.objective.relations=[{stack = "encoder", weight = 0.5}, {stack = "decoder", weight = 0.5}]',
+    ),
+    _added(
+        "sentences",
+        "relations of sentences (RKD)",
+        'student.objective.sentences=[{relation = "distance"}, '
+        '{relation = "angle", weight = 2.0, most_sentences = 32}]',
+    ),
+    _added("contrastive", "contrastive", "student.objective.contrastive=[{weight = 0.5}]"),
+    _added("transfer", "a start from the teacher's embeddings (SVD)", 'student.start.embeddings="svd"'),
+    _added(
+        "phases",
+        "before it a fifth of the steps on references",
+        "student.data=reference",
+        "student.objective.soft_targets.weight=0.0",
+        'student.phases=[{begin = 1000, data = "hypothesis", '
+        'objective = {soft_targets = {weight = 1.0, missing_mass = "renormalise"}}}]',
+    ),
+)
+BY_NAME = {method.name: method for method in METHODS}

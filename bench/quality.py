@@ -1,0 +1,148 @@
+"""`make bench-quality`: one student, one start, as many steps, trained in every way that bench/methods.py lists.
+
+It takes hours, so it is made to be stopped: every training that has ended leaves its translations of the test set and
+its facts in bench/results/quality/, is not done again, and counts from then on in bench/results/quality.json and
+docs/quality.md. Trainings run side by side, one on a core.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+from bench.methods import BY_NAME, METHODS, Method
+from bench.quality_results import TEACHER, TestSet, keep_result, read_results
+from bench.quality_table import records_of, write_page
+from bench.records import save, show
+from data.model_folder import CHECKPOINT_FILE
+from data.store import Artifact
+from pipeline.launch import open_planner, select_graph
+from pipeline.recipe import read_recipe
+
+ROOT = Path(__file__).parents[1]
+RECIPE = ROOT / "recipes" / "quality.toml"
+TEACHER_RECIPE = ROOT / "recipes" / "demo-teacher.toml"
+TEACHER_BEAM = 5
+
+
+@dataclass(frozen=True)
+class Training:
+    """A method with a seed."""
+
+    method: Method
+    seed: int
+
+    def overrides(self, lane: int) -> list[str]:
+        """What it changes in the recipe. Every lane has a store of its own: a run locks it."""
+        own = (f"run.name=quality-{lane}", f"student.optimiser.seed={self.seed}")
+        return [*self.method.changes, *own]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Trains what is missing, then writes the figures and the page."""
+    options = _parser().parse_args(arguments)
+    methods = [BY_NAME[name] for name in options.methods.split(",")] if options.methods else METHODS
+    seeds = [int(seed) for seed in options.seeds.split(",")]
+    done = {(result.method, result.seed) for result in read_results()}
+    missing = [Training(each, seed) for seed in seeds for each in methods if (each.name, seed) not in done]
+    if missing:
+        _prepare_teacher()
+        train_all(missing, options.lanes)
+    results = read_results()
+    records = records_of(results)
+    show(records)
+    save("quality", records)
+    write_page(results)
+
+
+def train_all(trainings: Sequence[Training], lanes: int) -> None:
+    """Runs them in their order, so many at a time; raises the first failure when all others have ended."""
+    free: SimpleQueue[int] = SimpleQueue()
+    for lane in range(lanes):
+        free.put(lane)
+
+    def run(training: Training) -> None:
+        lane = free.get()
+        try:
+            train(training, lane)
+        finally:
+            free.put(lane)
+
+    with ThreadPoolExecutor(lanes) as pool:
+        for future in [pool.submit(run, training) for training in trainings]:
+            future.result()
+
+
+def train(training: Training, lane: int) -> None:
+    """One training through `potstill run`, as a user would; leaves its result."""
+    overrides = training.overrides(lane)
+    settings = [part for each in overrides for part in ("--set", each)]
+    command = [
+        sys.executable,
+        "-m",
+        "pipeline.cli",
+        "run",
+        str(RECIPE),
+        "--until",
+        "export",
+        "--workers",
+        "1",
+        "--plain",
+    ]
+    log = Path("runs") / f"quality-{lane}.log"
+    log.parent.mkdir(exist_ok=True)
+    with log.open("a", encoding="utf-8") as file:
+        subprocess.run([*command, *settings], stdout=file, stderr=subprocess.STDOUT, check=True)  # noqa: S603
+    found = _artifacts(overrides)
+    test = TestSet.of(found["corpus"])
+    _keep_teacher(found["teacher"], found["tokenizer"], test)
+    exported = found["export"].path()
+    lines = test.translate(exported, exported, beam_size=1)
+    keep_result(training.method.name, training.seed, training.method.changes, found["student"].manifest(), lines)
+
+
+def _keep_teacher(teacher: Artifact, tokenizer: Artifact, test: TestSet) -> None:
+    """The teacher's own translations, and the test set: both once."""
+    if not any(result.method == TEACHER for result in read_results()):
+        test.save()
+        lines = test.translate(teacher.path(), tokenizer.path(), TEACHER_BEAM)
+        keep_result(TEACHER, 0, (), teacher.manifest(), lines)
+
+
+def _artifacts(overrides: Sequence[str]) -> dict[str, Artifact]:
+    recipe = read_recipe(RECIPE, overrides)
+    graph, _ = select_graph(recipe, "export", None)
+    return {step.node.name: step.artifact for step in open_planner(recipe).plan(graph) if step.artifact}
+
+
+def _prepare_teacher() -> None:
+    """The demo's teacher with its checkpoint, trained anew when it is not there: about an hour on a core."""
+    path = Path("runs/quality-teacher") / CHECKPOINT_FILE
+    if path.is_file():
+        return
+    command = [sys.executable, "-m", "pipeline.cli", "run", str(TEACHER_RECIPE), "--until", "teacher", "--plain"]
+    subprocess.run(command, check=True)  # noqa: S603
+    recipe = read_recipe(TEACHER_RECIPE)
+    graph, _ = select_graph(recipe, "teacher", None)
+    found = {step.node.name: step.artifact for step in open_planner(recipe).plan(graph)}
+    if found["teacher"] is None:
+        raise RuntimeError("the teacher was trained, and is not there")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(found["teacher"].path() / CHECKPOINT_FILE, path)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench.quality", description=__doc__)
+    parser.add_argument("--methods", default="", help="names in bench/methods.py, with commas; all by default")
+    parser.add_argument("--seeds", default="1", help="seeds of the student, with commas")
+    parser.add_argument("--lanes", type=int, default=2, help="trainings at a time, one on a core")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

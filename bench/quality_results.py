@@ -1,0 +1,122 @@
+"""What every training of `make bench-quality` leaves in bench/results/quality/: its facts and its translations.
+
+With the test set beside them, anybody can score them again by other means.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bench.records import RESULTS, hardware
+from data.artifact import Artifact
+from data.manifest import Manifest
+from stages.tokenizer import load_tokenizer
+from stages.translate import load_translator
+
+FOLDER = RESULTS / "quality"
+TEACHER = "teacher"
+_FIGURES = ("steps", "tokens", "seconds", "cpu_seconds", "threads", "parameters", "rows")
+_VALID = ("valid_cross_entropy", "valid_accuracy")
+
+
+class Facts(BaseModel):
+    """Of one training, or of the teacher."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    method: str
+    seed: int = Field(description="of the student; 0 for the teacher")
+    changes: tuple[str, ...] = Field(description="to recipes/quality.toml")
+    training: dict[str, float] = Field(description="what the training says of itself")
+    hardware: str
+    libraries: dict[str, str]
+    date: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """Facts and one translation for each sentence of the test set."""
+
+    facts: Facts
+    translations: Sequence[str]
+
+    @property
+    def method(self) -> str:
+        """Name in bench/methods.py."""
+        return self.facts.method
+
+    @property
+    def seed(self) -> int:
+        """Of the student."""
+        return self.facts.seed
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """Held-out sentences with a reference, in the order of the corpus."""
+
+    __test__ = False  # no test, whatever pytest thinks of its name
+
+    sources: Sequence[str]
+    references: Sequence[str]
+
+    @classmethod
+    def of(cls, corpus: Artifact) -> "TestSet":
+        """The test split."""
+        rows = [row for table in corpus.tables("test-", ["source", "reference"]) for row in table.to_pylist()]
+        rows = [row for row in rows if row["reference"]]
+        return cls([row["source"] for row in rows], [row["reference"] for row in rows])
+
+    def save(self, folder: Path = FOLDER) -> None:
+        """As two files of lines; texts of the corpus have no line breaks."""
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_lines(folder / "test.source.txt", self.sources)
+        _write_lines(folder / "test.reference.txt", self.references)
+
+    def translate(self, model: Path, tokenizer: Path, beam_size: int) -> list[str]:
+        """By a CTranslate2 folder, on a thread."""
+        translator = load_translator(model, tokenizer=load_tokenizer(tokenizer), threads=1)
+        return [found.text for found in translator.translate(self.sources, beam_size=beam_size)]
+
+
+def keep_result(
+    method: str, seed: int, changes: Sequence[str], manifest: Manifest, lines: Sequence[str], folder: Path = FOLDER
+) -> None:
+    """Writes the translations, then the facts: a result without facts is none."""
+    facts = Facts(
+        method=method,
+        seed=seed,
+        changes=tuple(changes),
+        training={name: manifest.metrics[name] for name in (*_FIGURES, *_VALID) if name in manifest.metrics},
+        hardware=hardware("cpu"),
+        libraries=manifest.libraries,
+        date=datetime.now(UTC).date().isoformat(),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_lines(folder / f"{method}.{seed}.txt", lines)
+    (folder / f"{method}.{seed}.json").write_text(json.dumps(facts.model_dump(), indent=1) + "\n", encoding="utf-8")
+
+
+def read_results(folder: Path = FOLDER) -> list[Result]:
+    """All there are, by name and seed."""
+    found = [Facts.model_validate_json(path.read_bytes()) for path in sorted(folder.glob("*.json"))]
+    return [Result(facts, read_lines(folder / f"{facts.method}.{facts.seed}.txt")) for facts in found]
+
+
+def read_references(folder: Path = FOLDER) -> list[str]:
+    """One for each translation of a result."""
+    return read_lines(folder / "test.reference.txt")
+
+
+def read_lines(path: Path) -> list[str]:
+    """Lines of a file, broken at \\n alone."""
+    return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+
+
+def _write_lines(path: Path, lines: Sequence[Any]) -> None:
+    path.write_text("".join(f"{' '.join(line.split())}\n" for line in lines), encoding="utf-8")

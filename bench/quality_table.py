@@ -1,0 +1,158 @@
+"""The comparison as figures and as a table: what every way of training the student is worth."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.methods import METHODS, Method
+from bench.quality_results import TEACHER, Result, read_references
+from bench.records import Record, record
+from stages.evaluation.quality import Scoring, compare_systems
+
+PAGE = Path(__file__).parents[1] / "docs" / "quality.md"
+BEGIN, END = "<!-- table: made by `make bench-quality` -->", "<!-- end of the table -->"
+REFERENCES = "references"
+PACKAGES = ("OpenNMT-py", "torch", "ctranslate2", "sacrebleu")
+_SCORING = Scoring()
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method: its scores, a seed each, and how its first seed stands against another method's."""
+
+    method: Method
+    seeds: tuple[int, ...]
+    chrf: tuple[float, ...]
+    bleu: tuple[float, ...]
+    minutes: float  # that a training computed, median
+    difference: Mapping[str, Any] | None  # chrF, as compare_systems gives it
+
+    @property
+    def mean(self) -> float:
+        """chrF over all seeds."""
+        return statistics.mean(self.chrf)
+
+
+def rows_of(results: Sequence[Result], references: Sequence[str]) -> list[Row]:
+    """A row for every method that has a result, in the order of bench/methods.py."""
+    by_method: dict[str, list[Result]] = {}
+    for result in results:
+        by_method.setdefault(result.method, []).append(result)
+    return [_row(method, by_method, references) for method in METHODS if method.name in by_method]
+
+
+def records_of(results: Sequence[Result]) -> list[Record]:
+    """`chrf_<method>` of all, the teacher's, and the two figures that the whole is about."""
+    references = read_references()
+    rows, teacher = rows_of(results, references), _teacher_chrf(results, references)
+    found = [_record("chrf_teacher", teacher, "chrF", "", {"beam": 5})]
+    found += [_record(f"chrf_{row.method.name}", row.mean, "chrF", "", _detail(row)) for row in rows]
+    if not rows:
+        return found
+    best = max(rows, key=lambda row: row.mean)
+    found.append(_record("best_chrf_retention", best.mean / teacher, "ratio", "the teacher's chrF", _detail(best)))
+    plain = next((row for row in rows if row.method.name == REFERENCES), None)
+    if plain is not None:
+        gain = best.mean - plain.mean
+        found.append(
+            _record("best_gain_over_reference_chrf", gain, "chrF", "the same student on references", _detail(best))
+        )
+    return found
+
+
+def table(results: Sequence[Result], references: Sequence[str]) -> str:
+    """In Markdown."""
+    teacher = _teacher_chrf(results, references)
+    lines = [
+        "| method | seeds | chrF | of the teacher | BLEU | against | chrF difference, 95% interval | p | CPU minutes |",
+        "|---|--:|--:|--:|--:|---|--:|--:|--:|",
+        f"| teacher, beam 5 | | {teacher:.1f} | 100% | {_teacher_bleu(results, references):.1f} | | | | |",
+    ]
+    return "\n".join([*lines, *(_line(row, teacher) for row in rows_of(results, references))])
+
+
+def write_page(results: Sequence[Result]) -> None:
+    """Puts the table into docs/quality.md, between its marks."""
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    content = f"{BEGIN}\n\n{table(results, read_references())}\n\n{END}"
+    PAGE.write_text(before + content + after, encoding="utf-8")
+
+
+def _row(method: Method, by_method: Mapping[str, Sequence[Result]], references: Sequence[str]) -> Row:
+    results = sorted(by_method[method.name], key=lambda result: result.seed)
+    against = by_method.get(method.against or REFERENCES)
+    difference = None
+    if against and method.name != REFERENCES:
+        first = min(against, key=lambda result: result.seed)
+        systems = {"system": results[0].translations, "against": first.translations}
+        difference = compare_systems(systems, references, [("system", "against")], _SCORING)[0]["chrf"]
+    scores = [_scores(result, references) for result in results]
+    return Row(
+        method=method,
+        seeds=tuple(result.seed for result in results),
+        chrf=tuple(chrf for chrf, _ in scores),
+        bleu=tuple(bleu for _, bleu in scores),
+        minutes=statistics.median(result.facts.training["cpu_seconds"] / 60 for result in results),
+        difference=difference,
+    )
+
+
+def _scores(result: Result, references: Sequence[str]) -> tuple[float, float]:
+    """chrF and BLEU of the test set."""
+    from sacrebleu.metrics import BLEU, CHRF
+
+    translations = list(result.translations)
+    return tuple(metric.corpus_score(translations, [list(references)]).score for metric in (CHRF(), BLEU()))  # type: ignore[return-value]
+
+
+def _teacher_chrf(results: Sequence[Result], references: Sequence[str]) -> float:
+    return _teacher_scores(results, references)[0]
+
+
+def _teacher_bleu(results: Sequence[Result], references: Sequence[str]) -> float:
+    return _teacher_scores(results, references)[1]
+
+
+def _teacher_scores(results: Sequence[Result], references: Sequence[str]) -> tuple[float, float]:
+    return _scores(next(result for result in results if result.method == TEACHER), references)
+
+
+def _line(row: Row, teacher: float) -> str:
+    spread = f" ± {statistics.stdev(row.chrf):.1f}" if len(row.chrf) > 1 else ""
+    cells = [
+        row.method.title,
+        str(len(row.seeds)),
+        f"{row.mean:.1f}{spread}",
+        f"{row.mean / teacher:.1%}",
+        f"{statistics.mean(row.bleu):.1f}",
+        "" if row.difference is None else row.method.against or REFERENCES,
+        *_difference_cells(row.difference),
+        f"{row.minutes:.0f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _difference_cells(difference: Mapping[str, Any] | None) -> list[str]:
+    if difference is None:
+        return ["", ""]
+    low, high = difference["interval"]
+    return [f"{difference['difference']:+.1f} ({low:+.1f} to {high:+.1f})", f"{difference['p_value']:.3f}"]
+
+
+def _record(name: str, value: float, unit: str, compared_with: str, detail: Mapping[str, Any]) -> Record:
+    return record(name, value, unit, threads=1, packages=PACKAGES, compared_with=compared_with, detail=detail)
+
+
+def _detail(row: Row) -> dict[str, Any]:
+    return {
+        "method": row.method.name,
+        "changes": list(row.method.changes),
+        "seeds": list(row.seeds),
+        "chrf": [round(value, 3) for value in row.chrf],
+        "bleu": [round(value, 3) for value in row.bleu],
+        "training_minutes": round(row.minutes, 1),
+        "difference_of_first_seeds": row.difference,
+    }

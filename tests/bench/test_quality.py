@@ -1,0 +1,103 @@
+"""The comparison's machinery on made-up translations: scores against sacrebleu, and no training twice."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sacrebleu.metrics import BLEU, CHRF
+
+from bench import quality
+from bench.methods import BY_NAME, METHODS
+from bench.quality import RECIPE, Training
+from bench.quality_results import Facts, Result, TestSet, keep_result, read_results
+from bench.quality_table import rows_of, table
+from data.manifest import Manifest
+from pipeline.recipe import read_recipe
+
+REFERENCES = [f"Schalte das Licht {number} im Flur ein" for number in range(40)]
+
+
+def result(method: str, seed: int, wrong: int) -> Result:
+    """Translations of which every so many are wrong."""
+    lines = ["Das ist falsch" if number % wrong == 0 else text for number, text in enumerate(REFERENCES)]
+    facts = Facts(
+        method=method, seed=seed, changes=(), training={"cpu_seconds": 60.0 * wrong}, hardware="", libraries={}, date=""
+    )
+    return Result(facts, lines)
+
+
+RESULTS = [
+    result("teacher", 0, 20),
+    result("references", 1, 3),
+    result("interpolation", 1, 5),
+    result("interpolation", 2, 6),
+]
+
+
+def scores(made: Result) -> tuple[float, float]:
+    lines = list(made.translations)
+    return CHRF().corpus_score(lines, [REFERENCES]).score, BLEU().corpus_score(lines, [REFERENCES]).score
+
+
+def test_rows_hold_sacrebleu_s_scores_of_every_seed() -> None:
+    plain, interpolation = rows_of(RESULTS, REFERENCES)
+    assert (plain.method.name, plain.seeds, interpolation.seeds) == ("references", (1,), (1, 2))
+    assert [*zip(interpolation.chrf, interpolation.bleu, strict=True)] == [scores(RESULTS[2]), scores(RESULTS[3])]
+    assert plain.difference is None
+    assert interpolation.difference is not None
+    wanted = scores(RESULTS[2])[0] - scores(RESULTS[1])[0]
+    assert interpolation.difference["difference"] == pytest.approx(wanted, abs=1e-6)
+    assert interpolation.minutes == pytest.approx(5.5)
+
+
+def test_the_table_has_a_line_a_method_beneath_the_teacher_s() -> None:
+    lines = table(RESULTS, REFERENCES).splitlines()
+    assert len(lines) == 5
+    assert {line.count("|") for line in lines} == {10}
+    assert lines[2].startswith(f"| teacher, beam 5 | | {scores(RESULTS[0])[0]:.1f} | 100% |")
+    assert "| 2 |" in lines[4] and " ± " in lines[4]
+
+
+def test_every_method_is_a_recipe_without_faults(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.pt"
+    checkpoint.write_bytes(b"")
+    fingerprints = set()
+    for method in METHODS:
+        recipe = read_recipe(RECIPE, [*Training(method, 1).overrides(0), f"teacher.path={checkpoint}"])
+        fingerprints.add(str([node.config for node in recipe.graph.up_to("student").nodes]))
+    assert len(fingerprints) == len(METHODS), "two methods are the same training"
+
+
+def test_what_is_held_against_another_method_names_one() -> None:
+    assert {method.against for method in METHODS} <= {"", *BY_NAME}
+
+
+def test_a_result_is_read_back_as_it_was_kept(tmp_path: Path) -> None:
+    manifest = Manifest(
+        stage="student", version="1", fingerprint="", config={}, inputs={}, libraries={"torch": "2"}, shards=[],
+        files=[], counters={}, metrics={"seconds": 3.0, "steps": 5, "streams": {}}, created="", seconds=4.0,
+    )  # fmt: skip
+    keep_result("mbr", 2, ("select.metric=mbr-chrf",), manifest, ["eins", "", "drei\u2028vier"], tmp_path)
+    (found,) = read_results(tmp_path)
+    assert (found.method, found.seed, found.facts.training) == ("mbr", 2, {"seconds": 3.0, "steps": 5})
+    assert list(found.translations) == ["eins", "", "drei vier"]
+
+
+def test_only_what_has_no_result_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Training] = []
+
+    def train_all(trainings: Sequence[Training], lanes: int) -> None:
+        asked.extend(trainings)
+
+    nothing: dict[str, Any] = {"_prepare_teacher": lambda: None, "train_all": train_all}
+    nothing |= {"records_of": lambda results: [], "save": lambda *given: None, "write_page": lambda results: None}
+    for name, function in (nothing | {"read_results": lambda: RESULTS}).items():
+        monkeypatch.setattr(quality, name, function)
+    quality.main(["--methods", "references,interpolation", "--seeds", "1,2"])
+    assert [(each.method.name, each.seed) for each in asked] == [("references", 2)]
+
+
+def test_a_test_set_translates_nothing_twice_over(tmp_path: Path) -> None:
+    TestSet(["one", "two\nlines"], ["eins", "zwei"]).save(tmp_path)
+    assert (tmp_path / "test.source.txt").read_text() == "one\ntwo lines\n"
