@@ -176,7 +176,7 @@ class _Run:
         state = checkpoint.load(path)
         training.load_state(state["training"])
         self._earlier_counts = {name: Counts(*counts) for name, counts in state["counts"].items()}
-        self._journal.begin(training.step, state["tokens"], state["seconds"])
+        self._journal.begin(training.step, state["tokens"], state["seconds"], state["cpu_seconds"])
         return Place.of_state(state["place"])
 
     def trained(self, step: int, learning_rate: float, tokens: int, sums: Sums) -> None:
@@ -195,6 +195,7 @@ class _Run:
             "counts": {name: [counts.rows, counts.skipped] for name, counts in self._counts().items()},
             "tokens": self._journal.tokens,
             "seconds": self._journal.seconds,
+            "cpu_seconds": self._journal.cpu_seconds,
         }
         checkpoint.save(self._folder / _STATE, state)
 
@@ -211,6 +212,7 @@ class _Run:
             "steps": training.step,
             "tokens": self._journal.tokens,
             "seconds": round(self._journal.seconds, 1),
+            "cpu_seconds": round(self._journal.cpu_seconds, 1),
             "parameters": self._network.parameters(),
             "source_vocabulary": len(self._network.source_vocabulary),
             "target_vocabulary": len(self._network.target_vocabulary),

@@ -32,6 +32,7 @@ class Journal:
         self._pending = 0
         self._reported = self._started = self._shown = time.monotonic()
         self._earlier = 0.0
+        self._earlier_cpu, self._cpu_started = 0.0, time.process_time()
         self.tokens = 0
         self.validated_at = -1
         self.last: dict[str, float] = {}
@@ -42,9 +43,15 @@ class Journal:
         """Time spent training, over all runs."""
         return self._earlier + time.monotonic() - self._started
 
-    def begin(self, step: int, tokens: int, seconds: float) -> None:
-        """Starts the clock at `step`; lines of steps after it, which a killed run left, are dropped."""
-        self.tokens, self._earlier = tokens, seconds
+    @property
+    def cpu_seconds(self) -> float:
+        """Time that this process's threads computed, over all runs: what a busy machine does not change."""
+        return self._earlier_cpu + time.process_time() - self._cpu_started
+
+    def begin(self, step: int, tokens: int, seconds: float, cpu_seconds: float = 0.0) -> None:
+        """Starts the clocks at `step`; lines of steps after it, which a killed run left, are dropped."""
+        self.tokens, self._earlier, self._earlier_cpu = tokens, seconds, cpu_seconds
+        self._cpu_started = time.process_time()
         self._reported = self._started = self._shown = time.monotonic()
         lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
