@@ -5,9 +5,8 @@ All get the same model, sources, beam and n-best. Models are loaded and warm bef
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing.managers import BaseManager
 from pathlib import Path
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.fixtures import Fixture, close, new_artifact
 from data.artifact import Artifact
-from pipeline.cluster import worker_environment
+from pipeline.cluster import connect
+from pipeline.graph import Node
 from pipeline.plan import Identity
 from pipeline.worker import Job, close_shards, run_shard
 from stages import decode
@@ -27,49 +27,46 @@ _OF_SPEED = ("OMP_", "MKL_", "OPENBLAS_", "GOMP_", "MALLOC_", "CT2_")
 
 
 class Ours:
-    """The stage as a run has it: worker processes of a thread each take shard after shard, Parquet to Parquet."""
+    """The stage as a run has it: on a cluster of this machine, shard after shard, Parquet to Parquet."""
 
-    def __init__(self, fixture: Fixture, config: decode.Config, processes: int, folder: Path) -> None:
+    def __init__(self, fixture: Fixture, config: decode.Config, threads: int, folder: Path) -> None:
         self._fixture, self._config, self._folder = fixture, config, folder
         self._runs = 0
-        self._pool = ProcessPoolExecutor(
-            processes,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_warm_up,
-            initargs=(self._warm_up_job(),),
-        )
-        with environment(worker_environment()):
-            for future in [self._pool.submit(os.getpid) for _ in range(processes)]:
-                future.result()
+        self._open = ExitStack()
+        with environment({}):
+            cluster = self._open.enter_context(connect(None, threads, (), dashboard=False))
+        self._client = cluster.client
+        self._place = cluster.place(Node("decode", "stages.decode", "shard", config, {}), threads=threads)
+        self._make(self._warm_up_corpus(), self._folder / "warm-up", ["train-00000"])
 
     def run(self) -> Artifact:
         """Decodes all shards of the fixture; returns what it left."""
         self._runs += 1
-        job = self._job(self._fixture.artifacts["corpus"], self._folder / f"run-{self._runs}")
-        for future in [self._pool.submit(run_shard, job, shard) for shard in self._fixture.shards]:
-            future.result()
-        close_shards(job, 0.0)
-        return job.output
+        return self._make(self._fixture.artifacts["corpus"], self._folder / f"run-{self._runs}", self._fixture.shards)
 
     def close(self) -> None:
         """Ends the processes."""
-        self._pool.shutdown()
+        self._open.close()
+
+    def _make(self, corpus: Artifact, folder: Path, shards: Sequence[str]) -> Artifact:
+        job = self._job(corpus, folder)
+        workers = self._place.workers
+        futures = [self._client.submit(run_shard, job, shard, workers=workers, pure=False) for shard in shards]
+        self._client.gather(futures)
+        close_shards(job, 0.0)
+        return job.output
 
     def _job(self, corpus: Artifact, folder: Path) -> Job:
         identity = Identity("decode", decode.VERSION, self._config.model_dump(mode="json"), {}, {})
         inputs = {**self._fixture.artifacts, "corpus": corpus}
-        return Job("stages.decode", self._config, identity, inputs, new_artifact(folder, "decode"), str(Path.cwd()))
+        output = new_artifact(folder, "decode")
+        # One artefact's name for all, so that the model that was loaded for the first is kept.
+        return Job("stages.decode", self._config, identity, inputs, output, str(Path.cwd()), self._place.threads)
 
-    def _warm_up_job(self) -> Job:
+    def _warm_up_corpus(self) -> Artifact:
         corpus = new_artifact(self._folder / "warm-up", "corpus")
         corpus.write_shard("train-00000", self._fixture.table().slice(0, _WARM_UP_ROWS))
-        return self._job(close(corpus), self._folder / "warm-up")
-
-
-def _warm_up(job: Job) -> None:
-    """Loads the model into this process, where the job's resources stay, and uses it."""
-    own = new_artifact(Path(job.output.url) / str(os.getpid()), "decode")
-    run_shard(Job(job.module, job.config, job.identity, job.inputs, own, job.folder), "train-00000")
+        return close(corpus)
 
 
 @dataclass(frozen=True)

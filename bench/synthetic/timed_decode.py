@@ -12,12 +12,13 @@ from data.artifact import Artifact
 from data.runtime import Runtime
 from stages import decode
 
-VERSION, READS, RESOURCES, LIBRARIES, SCHEMA = (
+VERSION, READS, RESOURCES, LIBRARIES, SCHEMA, SHARES_MODEL = (
     decode.VERSION,
     decode.READS,
     decode.RESOURCES,
     decode.LIBRARIES,
     decode.SCHEMA,
+    decode.SHARES_MODEL,
 )
 Config = decode.Config
 
