@@ -53,7 +53,8 @@ class SoftTargets(NamedTuple):
 
     def of(self, rows: Tensor) -> "SoftTargets":
         """Those of some positions."""
-        return SoftTargets(*(None if part is None else part[rows] for part in self))
+        tempered = None if self.tempered_tail is None else self.tempered_tail[rows]
+        return SoftTargets(self.ids[rows], self.log_probs[rows], self.tail[rows], tempered)
 
 
 class SampledTargets(NamedTuple):

@@ -134,8 +134,8 @@ def test_the_hardest_positions_alone_take_part_in_the_divergence(
 
 
 def test_of_positions_equally_hard_the_earlier_are_taken() -> None:
-    losses = torch.tensor([1.0, 2.0, 1.0, 2.0, 1.0])
-    assert hardest_positions(losses, 0.6).tolist() == [1, 3, 0]
+    losses = torch.tensor([1.0, 2.0, 2.0, 1.0, 1.0])
+    assert hardest_positions(losses, 0.6).tolist() == [1, 2, 0]
     assert hardest_positions(losses, 0.2).tolist() == [1]
 
 
