@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from data.language_tags import Direction
 from data.model_folder import Prompt, load_teacher_info, save_teacher_info
-from stages.evaluation.forced import Config, ForcedModel, measure_forcing
+from stages.evaluation.forced import Config, ForcedModel, Pair, measure_forcing
 from stages.evaluation.quality import Scoring
 from stages.teacher_model import TargetVocabulary
 from stages.tokenizer import Tokenizer, load_tokenizer
@@ -196,3 +197,18 @@ def test_language_tags_are_those_of_each_sentence(
         nats += [-row[token] for row, token in zip(rows, forced, strict=True)]
     assert found["systems"]["student"]["positions"] == len(nats)
     assert found["systems"]["student"]["cross_entropy"] == pytest.approx(sum(nats) / len(nats), abs=1e-4)
+
+
+class SaysUnknown(ForcedModel):
+    """Finds <unk> most probable at every position."""
+
+    def log_probs(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
+        found = np.full((sum(len(pair.target) + 1 for pair in pairs), len(WORDS)), -9.0)
+        found[:, WORDS.index("<unk>")] = 0.0
+        return found
+
+
+def test_nobody_gets_a_token_right_that_the_vocabulary_lacks(models: dict[str, ForcedModel]) -> None:
+    student = models["student"]
+    found = measure({"student": SaysUnknown(student.translator, student.vocabulary)})["systems"]["student"]
+    assert (found["unknown"], found["right"]) == (1, 0)
