@@ -22,7 +22,7 @@ BENCHES := bench-decode bench-score bench-store bench-train bench-scale bench-es
 SETUP := $(VENV)/.setup$(if $(GPU),-gpu)
 
 .PHONY: help setup setup-dev demo demo-teacher run tune plan estimate status verify metrics $(STAGES) \
-	bench $(BENCHES) test test-fast lint types format lock docs clean
+	bench $(BENCHES) bench-quality test test-fast lint types format lock docs clean
 
 help:  ## List the targets.
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -86,6 +86,9 @@ $(STAGES): $(SETUP)
 # --- benchmarks -----------------------------------------------------------------------------------
 
 bench: $(BENCHES)  ## All benchmarks, side by side with their peers; figures in bench/results/.
+
+bench-quality: $(SETUP)  ## One student trained in every way there is (hours, resumable); docs/quality.md.
+	$(BIN)/python -m bench.quality $(ARGS)
 
 $(BENCHES): bench-%: $(SETUP)
 	$(BIN)/python -m bench.$* $(ARGS)
