@@ -19,7 +19,7 @@ from stages.directions import ANY, by_direction
 from stages.evaluation.quality import Scoring, compare_systems, score_systems
 from stages.teacher_model import load_teacher
 from stages.tokenizer import load_tokenizer
-from stages.utility import sentence_bleu, utilities
+from stages.utility import Array, sentence_bleu, utilities
 
 # What it reads beside the evaluation's own inputs.
 INPUTS = ("decode", "select", "student")
@@ -117,7 +117,7 @@ def _nbest(search: Search, sources: Sequence[str], batch_tokens: int) -> list[li
     return found
 
 
-def _best(hypotheses: Sequence[tuple[str, float]], worth: Sequence[float]) -> str:
+def _best(hypotheses: Sequence[tuple[str, float]], worth: Array) -> str:
     """As select has it: on a tie the higher teacher's score wins, then the earlier hypothesis."""
     order = sorted(range(len(hypotheses)), key=lambda place: (-worth[place], -hypotheses[place][1], place))
     return hypotheses[order[0]][0]

@@ -201,6 +201,8 @@ def _draw_change(axes: "Axes", row: int, before: float, after: Level) -> None:
         horizontalalignment="center",
         verticalalignment="bottom",
         color=_COLOURS["ink"],
+        # Of a small change the number stands on the line to the step before.
+        bbox={"facecolor": _COLOURS["paper"], "edgecolor": "none", "pad": 0.5},
     )
 
 

@@ -114,7 +114,8 @@ def _narrowed(matrix: Tensor, width: int) -> Tensor:
         return matrix
     exact = matrix.double()
     _, _, directions = torch.linalg.svd(exact, full_matrices=False)
-    return (exact @ directions[:width].T).to(matrix.dtype)
+    narrowed: Tensor = exact @ directions[:width].T
+    return narrowed.to(matrix.dtype)
 
 
 def _rows(side: str, student: Vocabulary, teacher: Vocabulary) -> tuple[Tensor, Tensor]:

@@ -83,7 +83,7 @@ def test_other_metrics_look_at_no_reference(parts: dict[str, Artifact], tmp_path
     assert select(parts, "score", tmp_path) == [texts[0] for texts in lists]
 
     def likeness(texts: list[str], place: int) -> float:
-        return sum(sentence_chrf(texts[place], [text]).score for at, text in enumerate(texts) if at != place)
+        return float(sum(sentence_chrf(texts[place], [text]).score for at, text in enumerate(texts) if at != place))
 
     best = [texts[max(range(BEAM), key=lambda place: likeness(texts, place))] for texts in lists]
     assert select(parts, "mbr-chrf", tmp_path) == best

@@ -24,8 +24,8 @@ MODEL = {"encoder_layers": 1, "decoder_layers": 1, "width": 16, "heads": 2, "fee
 
 def started(folder: Path, teacher: Path, **options: Any) -> Path:
     table = dataset_table(read_vocabulary(teacher, "target"))
-    options = {"optimiser": NO_STEP, "model": MODEL, "start": {"encoder_layers": [2]}} | options
-    return run(folder, artifacts(folder, teacher, table), **options)[0] / "checkpoint.pt"
+    asked: dict[str, Any] = {"optimiser": NO_STEP, "model": MODEL, "start": {"encoder_layers": [2]}} | options
+    return run(folder, artifacts(folder, teacher, table), "student", **asked)[0] / "checkpoint.pt"
 
 
 def test_the_student_begins_as_its_teacher(tmp_path: Path, tiny_teacher: Path) -> None:
