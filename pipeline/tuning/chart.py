@@ -97,7 +97,8 @@ def _draw_slice(axes: "Axes", results: Results, key: str) -> None:
     dimension = results.tune.space.get(key)
     if dimension is not None and dimension.low is not None:
         _dots(axes, [float(row.settings[key]) for row in done], done, results)
-        axes.set_xscale("log" if dimension.log else "linear")
+        if dimension.log:
+            _round_logarithmic(axes)
     else:
         values = sorted({toml_text(row.settings[key]) for row in done}, key=lambda text: (len(text), text))
         _dots(axes, [float(values.index(toml_text(row.settings[key]))) for row in done], done, results)
@@ -113,6 +114,15 @@ def _dots(axes: "Axes", places: Sequence[float], rows: Sequence[Row], results: R
     for place, row in zip(places, rows, strict=True):
         is_best = best is not None and row.number == best.number
         axes.plot([place], [_value(row)], "o", color=_BEST if is_best else _DONE, markersize=6 if is_best else 4.5)
+
+
+def _round_logarithmic(axes: "Axes") -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _value(row: Row) -> float:

@@ -135,7 +135,8 @@ def _finite(value: float) -> float | None:
 
 def _csv(results: Results) -> str:
     keys = columns(results.rows)
-    figures = list(dict.fromkeys(name for row in results.rows for name in row.figures))
+    # A stage's own seconds are a part of the trial's, which has the name already.
+    figures = list(dict.fromkeys(name for row in results.rows for name in row.figures if name != "seconds"))
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(["trial", "state", "value", *keys, "seconds", *figures, "reason"])

@@ -89,7 +89,10 @@ def test_its_results_are_there_to_read(toy: Toy) -> None:
     first = results.rows[0].settings
     assert found["trials"][0]["curve"] == [[step, pytest.approx(loss(first, step))] for step in (1, 2, 3, 4)]
     with (results.folder / "tune.csv").open() as file:
-        rows = list(csv.DictReader(file))
+        reader = csv.DictReader(file)
+        rows = list(reader)
+    assert reader.fieldnames is not None
+    assert len(set(reader.fieldnames)) == len(reader.fieldnames)
     assert [float(row["value"]) for row in rows] == [row.value for row in results.rows]
     assert [float(row["student.x"]) for row in rows] == [row.settings["student.x"] for row in results.rows]
     assert rows[0]["valid_accuracy"] == f"-{rows[0]['valid_loss']}"
