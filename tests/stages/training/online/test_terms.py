@@ -9,6 +9,7 @@ from torch import Tensor
 from data.errors import ModelError
 from stages.training.model import Transformer
 from stages.training.objective_config import ObjectiveConfig
+from stages.training.online.relations import relation_loss
 from stages.training.online.taps import Tap, Taps
 from stages.training.online.teacher import OnlineTeacher
 from stages.training.online.terms import OnlineTerms
@@ -122,6 +123,16 @@ def test_relation_heads_follow_the_recipe() -> None:
         for term in ({}, {"heads": 2}, {"heads": 4})
     )
     assert default == two != four
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_relations_look_ahead_in_the_encoder_alone(stack: str) -> None:
+    (found,) = compared(objective(relations=[{"stack": stack, "relations": ["keys"]}])).values()
+    ours = states(model(), Tap("keys", stack, 2))
+    theirs = states(model(LARGE, seed=1), Tap("keys", stack, LARGE.encoder_layers if stack == "encoder" else 3))
+    counted = torch.arange(ours.shape[1]) < torch.tensor(ROW_LENGTHS[stack])[:, None]
+    wanted = relation_loss(ours, theirs, counted, SMALL.heads, causal=stack == "decoder")
+    assert float(found.detach()) == pytest.approx(float(wanted), rel=1e-4)
 
 
 @pytest.mark.parametrize("unequal_heads", ["mean", "learned"])
