@@ -104,8 +104,8 @@ def _scores(result: Result, references: Sequence[str]) -> tuple[float, float]:
     """chrF and BLEU of the test set."""
     from sacrebleu.metrics import BLEU, CHRF
 
-    translations = list(result.translations)
-    return tuple(metric.corpus_score(translations, [list(references)]).score for metric in (CHRF(), BLEU()))  # type: ignore[return-value]
+    translations, stream = list(result.translations), [list(references)]
+    return CHRF().corpus_score(translations, stream).score, BLEU().corpus_score(translations, stream).score
 
 
 def _teacher_chrf(results: Sequence[Result], references: Sequence[str]) -> float:

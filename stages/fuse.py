@@ -136,7 +136,7 @@ def _sums(fused: Fused) -> dict[str, int | float]:
     }
 
 
-def _opinion(soft_targets: pa.Table, weights: npt.NDArray[np.float64]) -> Opinion:
+def _opinion(soft_targets: pa.Table, weights: npt.NDArray[np.floating[Any]]) -> Opinion:
     """Of one teacher; `weights` [rows]."""
     known = (flat(soft_targets, "token_log_probs"), flat(soft_targets, "entropy"))
     return opinion(*topk(soft_targets), known, np.repeat(weights, row_lengths(soft_targets)))
