@@ -39,7 +39,12 @@ METHODS: tuple[Method, ...] = (
     Method(
         "nbest",
         "sequence level: five hypotheses, weighted by MBR utility",
-        ("select.metric=mbr-chrf", "student.data=nbest", "student.nbest.temperature=10.0", *_HARD),
+        (
+            "select.metric=mbr-chrf",
+            "student.data=nbest",
+            'student.nbest={weights = "utility", temperature = 10.0}',
+            *_HARD,
+        ),
     ),
     Method("word", "word level on the references, k = 16, renormalise", ("select.metric=reference",)),
     *(_soft(mass, k) for k in (16, 4, 64, 1) for mass in ("renormalise", "ghost", "gold")),
