@@ -50,8 +50,8 @@ class Ours:
 
     def _make(self, corpus: Artifact, folder: Path, shards: Sequence[str]) -> Artifact:
         job = self._job(corpus, folder)
-        workers = self._place.workers
-        futures = [self._client.submit(run_shard, job, shard, workers=workers, pure=False) for shard in shards]
+        resources = self._place.resources
+        futures = [self._client.submit(run_shard, job, shard, resources=resources, pure=False) for shard in shards]
         self._client.gather(futures)
         close_shards(job, 0.0)
         return job.output

@@ -19,9 +19,6 @@ from pipeline.worker import device, versions
 if TYPE_CHECKING:
     from distributed import Client
 
-# Of a Dask worker: its own of this machine are numbered.
-Name = str | int
-
 CONNECT_SECONDS = 15
 DASHBOARD = "127.0.0.1:8787"
 CPU_FACTS = Path("/proc/cpuinfo")
@@ -29,8 +26,9 @@ CPU_FACTS = Path("/proc/cpuinfo")
 _AVX512 = ("avx512f", "avx512cd", "avx512vl", "avx512bw", "avx512dq")
 # How often a worker may die of a task before the task is given up.
 ALLOWED_DEATHS = 2
-# Workers whose names begin so hold one copy of a model for all their threads.
-MODELS = "models"
+# Dask resources, which a worker that is started anew has again. A worker with the first holds one copy of a model for
+# as many shards at a time; where there is one, all else goes to those with the second.
+MODEL, ORDINARY = "model", "ordinary"
 # More threads of Python than this wait for one another while they read and write what the model computes.
 MOST_MODEL_THREADS = 8
 
@@ -39,8 +37,7 @@ MOST_MODEL_THREADS = 8
 class Cluster:
     """A connected cluster. `cores` is what one machine of it has: a whole stage cannot use more.
 
-    `workers` counts the threads of ordinary workers. `models` has those of each worker that holds a model for others,
-    by its name, and `ordinary` the names of all others where there are such: a name outlives a worker's process.
+    `workers` counts the threads of ordinary workers, `models` those of each worker that holds a model for all of them.
     """
 
     client: "Client"
@@ -48,28 +45,38 @@ class Cluster:
     cores: int
     device: str
     dashboard: str
-    models: Mapping[Name, int]
-    ordinary: list[Name] | None
+    models: tuple[int, ...]
 
     def place(self, node: Node, *, threads: int) -> "Place":
         """Where the shards of a stage go. `threads`: what a call may have that is alone on its machine."""
         if self.device == "cuda" and node.resources():
             # Models of several processes would crowd each other out.
             first = min(self.client.nthreads())
-            return Place([first], threads, slots=1)
+            return Place(threads, slots=1, workers=[first])
         if self.models and getattr(node.stage(), "SHARES_MODEL", False):
             # As many batches at a time as the smallest of them has threads.
-            return Place(list(self.models), min(self.models.values()), sum(self.models.values()))
-        return Place(self.ordinary, 1, self.workers)
+            return Place(min(self.models), sum(self.models), resources={MODEL: 1})
+        return self.anywhere()
+
+    def anywhere(self) -> "Place":
+        """On any worker that does not hold a model for others."""
+        return Place(1, self.workers, resources={ORDINARY: 1} if self.models else None)
+
+    def processes(self, place: "Place") -> list[str]:
+        """Addresses of the workers that tasks for this place may be run by."""
+        resources: dict[str, dict[str, float]] = self.client.run(_resources)
+        wanted = set(place.resources or ())
+        return place.workers or sorted(worker for worker, has in resources.items() if wanted <= has.keys())
 
 
 @dataclass(frozen=True)
 class Place:
-    """Workers that take a stage's shards (None: all), threads of each call or shared model, shards at a time."""
+    """Where tasks go: threads of each call or shared model, tasks at a time, and what limits them to some workers."""
 
-    workers: list[Name] | None
     threads: int
     slots: int
+    workers: list[str] | None = None
+    resources: dict[str, int] | None = None
 
 
 @contextmanager
@@ -83,14 +90,16 @@ def connect(
         kind = _check_workers(client, libraries)
         # Not scheduler_info(): a background task of the client empties it at times.
         threads: dict[str, int] = client.nthreads()
-        names: dict[str, Name] = client.run(_name)
-        models = {name: threads.pop(address) for address, name in names.items() if str(name).startswith(MODELS)}
-        ordinary = [name for name in names.values() if name not in models] if models else None
-        if not threads:
-            raise ConfigError([f"--scheduler {address}: all its workers are named {MODELS}*; start some that are not"])
+        resources: dict[str, dict[str, float]] = client.run(_resources)
+        models = tuple(threads.pop(worker) for worker, has in resources.items() if MODEL in has)
+        if models and not any(ORDINARY in has for has in resources.values()):
+            raise ConfigError([
+                f"--scheduler {address}: it has workers with the resource {MODEL!r} and none with {ORDINARY!r}; start "
+                f'some with `dask worker {address} --nthreads 1 --resources "{ORDINARY}=1"`'
+            ])  # fmt: skip
         cores = _cores_of_a_machine(threads) if address else _cores()
         link = client.dashboard_link if dashboard else ""
-        yield Cluster(client, sum(threads.values()), cores, kind, link, models, ordinary)
+        yield Cluster(client, sum(threads.values()), cores, kind, link, models)
 
 
 def dask_setup(worker: object) -> None:
@@ -102,10 +111,9 @@ def dask_setup(worker: object) -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module="onmt")
 
 
-def _name(dask_worker: Any) -> Name:
+def _resources(dask_worker: Any) -> dict[str, float]:
     """Called on a worker by Dask, which fills the argument of this name in."""
-    name: Name = dask_worker.name
-    return name
+    return dict(dask_worker.state.total_resources)
 
 
 def _cores() -> int:
@@ -145,6 +153,7 @@ def _local(workers: int, dashboard: bool) -> Iterator["Client"]:
             silence_logs=logging.CRITICAL,
             # Any one process may take what the machine has: a training needs far more than a core's share.
             memory_limit=MEMORY_LIMIT,
+            resources={ORDINARY: 1},
             preload=[__name__],
         ) as cluster,
         Client(cluster) as client,
@@ -163,8 +172,9 @@ def _add_model_workers(cluster: Any, client: "Client", threads: int) -> None:
         return
     count = -(-threads // MOST_MODEL_THREADS)
     for number in range(count):
-        options = {**cluster.new_spec["options"], "nthreads": threads // count + (number < threads % count)}
-        cluster.worker_spec[f"{MODELS}-{number}"] = {**cluster.new_spec, "options": options}
+        own = threads // count + (number < threads % count)
+        options = {**cluster.new_spec["options"], "nthreads": own, "resources": {MODEL: own}}
+        cluster.worker_spec[f"{MODEL}-{number}"] = {**cluster.new_spec, "options": options}
     cluster.scale(len(cluster.worker_spec))
     client.wait_for_workers(threads + count)
 

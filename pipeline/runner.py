@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.errors import PotstillError
-from pipeline.cluster import Cluster, Name
+from pipeline.cluster import Cluster, Place
 from pipeline.graph import Graph
 from pipeline.lane import Lane, Validation
 from pipeline.plan import Planner, Step
@@ -163,12 +163,12 @@ class Runner:
         display = self._displays[name] = LabelledDisplay(self._display, label) if label else self._display
         display.start(step.node.name, sum(step.finished.values()), sum(step.shards.values()) or None)
         if step.node.kind == "whole":
-            submit = self._submit_for(step, name, self._cluster.ordinary)
+            submit = self._submit_for(step, name, self._cluster.anywhere())
             self._active[name] = WholeRun(step, make_job(step, threads), submit)
             return
         place = self._cluster.place(step.node, threads=threads)
         job = make_job(step, place.threads)
-        submit = self._submit_for(step, name, place.workers)
+        submit = self._submit_for(step, name, place)
         self._active[name] = ShardRun(step, job, submit, self._retries, place.slots)
 
     def _fill(self) -> None:
@@ -178,7 +178,7 @@ class Runner:
             run.fill(max(1, run.slots - lent) if lent else run.slots * self._shards_in_flight)
         self._finish_ended()
 
-    def _submit_for(self, step: Step, name: str, workers: list[Name] | None) -> Submit:
+    def _submit_for(self, step: Step, name: str, place: Place) -> Submit:
         def submit(function: Any, *arguments: Any, priority: int = 0) -> "Future":
             future = self._cluster.client.submit(
                 function,
@@ -187,7 +187,8 @@ class Runner:
                 key=f"{step.node.name}-{uuid.uuid4().hex}",
                 pure=False,
                 priority=priority,
-                workers=workers,
+                workers=place.workers,
+                resources=place.resources,
             )
             future.add_done_callback(lambda ended: self._events.put((name, ended)))
             return future

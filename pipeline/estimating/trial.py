@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from data.errors import PotstillError
 from data.store import Manifest, ShardRecord
-from pipeline.cluster import Cluster, Name, Place
+from pipeline.cluster import Cluster, Place
 from pipeline.plan import Step
 from pipeline.runner import make_job
 from pipeline.tasks import explain
@@ -57,21 +57,22 @@ class Trials:
         """Loads on every worker, then makes all shards, as many at a time as there are workers."""
         client, node, place = self._cluster.client, step.node.name, self._place(step)
         job = make_job(step, place.threads)
-        loaders: Sequence[Name] = place.workers or sorted(client.nthreads())
-        loads = [self._submit(load_resources, job, workers=[worker]) for worker in loaders]
+        processes = self._cluster.processes(place)
+        loads = [self._submit(load_resources, job, Place(1, 1, workers=[process])) for process in processes]
         loaded = [_result(node, "", load)[1] for load in loads]
-        futures = {name: self._submit(run_shard, job, name, workers=place.workers) for name in sorted(step.shards)}
+        futures = {name: self._submit(run_shard, job, name, place) for name in sorted(step.shards)}
         shards = tuple(TimedShard(*_result(node, name, future)) for name, future in futures.items())
-        _result(node, "", self._submit(close_shards, job, max(loaded), workers=None))
+        _result(node, "", self._submit(close_shards, job, max(loaded), self._cluster.anywhere()))
         client.run(release, node)
         return Trial(step, max(loaded), job.output.manifest(), shards)
 
     def whole_stages(self, steps: Sequence[Step]) -> dict[str, Trial]:
         """Runs them all at the same time; one alone always on the same worker, so that its second call is warm."""
-        workers = self._cluster.ordinary
-        first = (workers or sorted(self._cluster.client.nthreads()))[:1] if len(steps) == 1 else workers
+        place = self._cluster.anywhere()
+        if len(steps) == 1:
+            place = replace(place, workers=self._cluster.processes(place)[:1])
         jobs: dict[str, Job] = {step.node.name: make_job(step, self._threads.get(step.node.name, 1)) for step in steps}
-        futures = {name: self._submit(run_whole, job, workers=first) for name, job in jobs.items()}
+        futures = {name: self._submit(run_whole, job, place) for name, job in jobs.items()}
         for name, future in futures.items():
             _result(name, "", future)
         manifests = {name: job.output.manifest() for name, job in jobs.items()}
@@ -82,8 +83,11 @@ class Trials:
     def _place(self, step: Step) -> Place:
         return self._cluster.place(step.node, threads=self._cluster.cores)
 
-    def _submit(self, function: Callable[..., Any], *arguments: Any, workers: Sequence[Name] | None) -> "Future":
-        return self._cluster.client.submit(timed, function, *arguments, pure=False, workers=workers)
+    def _submit(self, function: Callable[..., Any], *arguments: Any) -> "Future":
+        """Of the arguments the last is the place, and is for the cluster."""
+        *own, place = arguments
+        where = {"workers": place.workers, "resources": place.resources}
+        return self._cluster.client.submit(timed, function, *own, pure=False, **where)
 
 
 def _result(node: str, shard: str, future: "Future") -> tuple[Any, float]:

@@ -139,7 +139,7 @@ def test_tune_prints_its_table_and_the_command_of_the_best(call: Call, tmp_path:
 def test_translate_answers_every_line_with_one_line(tmp_path: Path) -> None:
     code = (
         "import stages.translate; from pipeline.cli import main;"
-        "stages.translate.translate_lines = lambda folder, lines, *, beam_size, threads:"
+        "stages.translate.translate_lines = lambda folder, lines, *, beam_size, threads, **languages:"
         " (f'{folder.name} {beam_size} {threads} {line[::-1]}' for line in lines);"
         "main(['translate', 'model', '--beam', '3', '--threads', '2'])"
     )

@@ -1,13 +1,12 @@
 import os
 import signal
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from data.errors import ConfigError
-from pipeline.cluster import MODELS, Cluster, Name, connect, worker_environment
+from pipeline.cluster import Cluster, Place, connect, worker_environment
 from pipeline.graph import Node
 from stages.decode import Config as Decode
 from stages.select import Config as Select
@@ -48,27 +47,28 @@ def test_local_workers_are_fit_for_a_training_and_ignore_ctrl_c(cluster: Cluster
 
 def test_a_model_is_held_once_for_all_cores(cluster: Cluster) -> None:
     """Its shards are made side by side in one process; all other work goes to processes of one thread."""
-    sharing, others = (
-        Node("decode", "stages.decode", "shard", Decode(), {}),
-        Node("select", "stages.select", "shard", Select(), {}),
-    )
-    place = cluster.place(sharing, threads=2)
-    assert (place.workers, place.threads, place.slots) == ([f"{MODELS}-0"], 2, 2)
-    assert len(_processes(cluster, place.workers)) == 1
-    place = cluster.place(others, threads=2)
-    assert (place.threads, place.slots) == (1, 2)
-    assert len(_processes(cluster, place.workers)) == 2
-    assert _processes(cluster, place.workers).isdisjoint(_processes(cluster, list(cluster.models)))
+    decode = Node("decode", "stages.decode", "shard", Decode(), {})
+    select = Node("select", "stages.select", "shard", Select(), {})
+    shared, others = cluster.place(decode, threads=2), cluster.place(select, threads=2)
+    assert (shared.threads, shared.slots, others.threads, others.slots) == (2, 2, 1, 2)
+    assert (len(cluster.processes(shared)), len(cluster.processes(others))) == (1, 2)
+    started = time.monotonic()
+    in_one, in_others = _processes(cluster, shared, 4), _processes(cluster, others, 4)
+    assert (len(in_one), len(in_others)) == (1, 2)
+    assert in_one.isdisjoint(in_others)
+    # Two at a time in either, or it would take four seconds.
+    assert time.monotonic() - started < 3.5
 
 
-def _processes(cluster: Cluster, workers: Sequence[Name] | None) -> set[int]:
-    """Those that take tasks which are submitted together and take a while."""
-    futures = [cluster.client.submit(_pid, number, workers=workers, pure=False) for number in range(4)]
+def _processes(cluster: Cluster, place: Place, tasks: int) -> set[int]:
+    """Those that take tasks of half a second which are submitted together."""
+    limits = {"workers": place.workers, "resources": place.resources}
+    futures = [cluster.client.submit(_pid, number, pure=False, **limits) for number in range(tasks)]
     return set(cluster.client.gather(futures))
 
 
 def _pid(number: int) -> int:
-    time.sleep(0.1)
+    time.sleep(0.5)
     return os.getpid()
 
 
