@@ -1,17 +1,9 @@
 """Options that are right each for itself, but not together: what would otherwise fail hours into a run."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
-
-from pipeline.decoder_only_faults import decoder_only_faults
-from pipeline.fusion_faults import fusion_faults
-from pipeline.language_faults import language_faults
-from pipeline.online_faults import online_term_faults
-from pipeline.soft_target_faults import soft_target_faults
-from pipeline.start_faults import start_faults
-from pipeline.student_tokenizer_faults import student_tokenizer_faults
 
 # Kinds of teacher that come with an OpenNMT-py checkpoint.
 WITH_CHECKPOINT = {"train", "opennmt"}
@@ -22,15 +14,32 @@ def cross_faults(configs: Mapping[str, BaseModel]) -> list[str]:
     options = {name: config.model_dump() for name, config in configs.items()}
     return [
         *_torch_needs_a_checkpoint(options),
-        *start_faults(configs),
-        *online_term_faults(configs),
-        *soft_target_faults(configs),
-        *decoder_only_faults(configs),
-        *student_tokenizer_faults(configs),
-        *fusion_faults(configs),
-        *language_faults(configs),
+        *(fault for rule in _rules(configs) for fault in rule(configs)),
         *_attribution_knows_one_teacher(options),
     ]
+
+
+def _rules(configs: Mapping[str, BaseModel]) -> Sequence[Callable[[Mapping[str, BaseModel]], Iterable[str]]]:
+    """Those that know the stages' own configs. Imported only where there are any: they import all stages."""
+    if not any(type(config).__module__.startswith("stages.") for config in configs.values()):
+        return ()
+    from pipeline.decoder_only_faults import decoder_only_faults
+    from pipeline.fusion_faults import fusion_faults
+    from pipeline.language_faults import language_faults
+    from pipeline.online_faults import online_term_faults
+    from pipeline.soft_target_faults import soft_target_faults
+    from pipeline.start_faults import start_faults
+    from pipeline.student_tokenizer_faults import student_tokenizer_faults
+
+    return (
+        start_faults,
+        online_term_faults,
+        soft_target_faults,
+        decoder_only_faults,
+        student_tokenizer_faults,
+        fusion_faults,
+        language_faults,
+    )
 
 
 def _torch_needs_a_checkpoint(options: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
