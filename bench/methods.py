@@ -86,7 +86,7 @@ METHODS: tuple[Method, ...] = (
         "before it a fifth of the steps on references",
         "student.data=reference",
         "student.objective.soft_targets.weight=0.0",
-        'student.phases=[{begin = 1000, data = "hypothesis", '
+        'student.phases=[{begin = 500, data = "hypothesis", '
         'objective = {soft_targets = {weight = 1.0, missing_mass = "renormalise"}}}]',
     ),
 )
