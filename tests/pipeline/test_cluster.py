@@ -3,6 +3,7 @@ import signal
 import time
 from pathlib import Path
 
+import dask
 import pytest
 
 from data.errors import ConfigError
@@ -43,6 +44,13 @@ def test_local_workers_are_fit_for_a_training_and_ignore_ctrl_c(cluster: Cluster
     for found, ignored in environment:
         assert settings.items() <= found.items()
         assert ignored & 1 << (signal.SIGINT - 1)
+
+
+def test_idle_local_workers_leave_the_cores_alone(cluster: Cluster) -> None:
+    """Sampled 50 times a second and more, as Dask does by itself, every process takes some percent of a core."""
+    settings = cluster.client.run(dask.config.get, "distributed.admin.tick.interval")
+    assert set(settings.values()) == {"1s"}
+    assert set(cluster.client.run(dask.config.get, "distributed.worker.profile.enabled").values()) == {False}
 
 
 def test_a_model_is_held_once_for_all_cores(cluster: Cluster) -> None:
