@@ -117,7 +117,7 @@ def _detail(speeds: Mapping[str, list[Speed]]) -> dict[str, Any]:
     return {
         "model": MODEL,
         "optimiser": OPTIMISER,
-        "tokens_per_second": {name: [round(one.tokens_per_second) for one in all_] for name, all_ in speeds.items()},
+        "tokens_per_second": {name: [round(one.tokens_per_second, 2) for one in all_] for name, all_ in speeds.items()},
         "step_seconds": {name: [round(one.step_seconds, 4) for one in all_] for name, all_ in speeds.items()},
         "tokens_per_step": {name: round(all_[0].tokens / all_[0].steps) for name, all_ in speeds.items()},
     }
