@@ -43,6 +43,8 @@ class TorchScorer:
         self._start = special_token(folder, "decoder_start_token")
         self.compute_type: str = precision
         self._bfloat16 = precision == "bfloat16"
+        if self._bfloat16:
+            _round_matrices(self._module)
 
     def toward(self, direction: Direction) -> Self:
         """The same model as it is asked in one direction."""
@@ -94,6 +96,16 @@ class TorchScorer:
         scored = (steps >= len(before) - 1) & (steps < ends[:, None])
         padding = self._vocabulary.ids[PADDING]
         return _padded(ids, padding).to(self._device)[:, :, None], scored.to(self._device)
+
+
+def _round_matrices(module: "torch.nn.Module") -> None:
+    """Holds matrices as autocast would make them anew for every batch: products are the same to the last bit."""
+    import torch
+
+    for layer in module.modules():
+        if isinstance(layer, torch.nn.Linear):
+            # Where a matrix is an embedding, too, that one stays as it is.
+            layer.weight = torch.nn.Parameter(layer.weight.detach().to(torch.bfloat16), requires_grad=False)
 
 
 def _padded(rows: Sequence[Sequence[int]], padding: int) -> "torch.Tensor":
