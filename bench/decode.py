@@ -11,10 +11,10 @@ from typing import Any
 
 from bench import fixtures
 from bench.decoders import LIMIT_BATCH_TOKENS, PEER_BATCH_TOKENS, Limit, Ours, elsewhere
+from bench.environment import of_worker
 from bench.fixtures import Fixture
 from bench.records import Record, median, record, run_suite, side_by_side
 from bench.shortlists import compare_shortlist
-from pipeline.cluster import worker_environment
 from stages import decode
 from stages.decoding.calibration import read_calibration
 
@@ -42,7 +42,7 @@ def compare(fixture: Fixture, config: decode.Config, rounds: int, folder: Path, 
     """
     threads = fixtures.cores()
     equal = {"inter_threads": threads, "intra_threads": 1, "compute_type": "int8"}
-    with elsewhere({}) as plain, elsewhere({}) as other, elsewhere(worker_environment()) as same:
+    with elsewhere({}) as plain, elsewhere({}) as other, elsewhere(of_worker()) as same:
         peer = plain.peer(fixture, config, _sub(folder, "peer"), equal)
         usual = other.peer(fixture, config, _sub(folder, "defaults"), {"compute_type": "float32"})
         limit = same.limit(fixture, config, equal)
@@ -57,7 +57,7 @@ def compare(fixture: Fixture, config: decode.Config, rounds: int, folder: Path, 
         seconds = side_by_side(contenders, rounds)
         ours.close()
         detail = _detail(fixture, config, seconds) | limit.facts()
-    detail |= {"limit_batch_tokens": best, "limit_sweep_seconds": sweep, "our_environment": worker_environment()}
+    detail |= {"limit_batch_tokens": best, "limit_sweep_seconds": sweep, "our_environment": of_worker()}
     return [_ratio(f"decode_vs_{name}{suffix}", name, seconds, detail, threads) for name in list(contenders)[1:]]
 
 

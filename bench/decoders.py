@@ -4,7 +4,6 @@ All get the same model, sources, beam and n-best. Models are loaded and warm bef
 """
 
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from multiprocessing.managers import BaseManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.environment import environment
 from bench.fixtures import Fixture, close, new_artifact
 from data.artifact import Artifact
 from pipeline.cluster import connect
@@ -23,7 +23,6 @@ from stages import decode
 PEER_BATCH_TOKENS = 5000
 LIMIT_BATCH_TOKENS = (128, 256, 512, 1024, 2048)
 _WARM_UP_ROWS = 8
-_OF_SPEED = ("OMP_", "MKL_", "OPENBLAS_", "GOMP_", "MALLOC_", "CT2_")
 
 
 class Ours:
@@ -138,20 +137,6 @@ def elsewhere(variables: Mapping[str, str]) -> Iterator[Elsewhere]:
         yield manager
     finally:
         manager.shutdown()
-
-
-@contextmanager
-def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """These, and what was set, but for what decides how fast a library computes."""
-    before = dict(os.environ)
-    for name in [name for name in before if name.startswith(_OF_SPEED)]:
-        del os.environ[name]
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def make_peer(fixture: Fixture, config: decode.Config, folder: Path, options: dict[str, Any]) -> Peer:

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from bench.environment import become_worker
 from stages.evaluation.machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -89,7 +90,11 @@ def show(records: Sequence[Record]) -> None:
 
 
 def run_suite(suite: str, description: str | None, measure: Callable[[bool, Path], Sequence[Record]]) -> None:
-    """The command line of a suite. `measure` gets whether to be quick, and a folder that goes when it has ended."""
+    """The command line of a suite, in a process with a worker's environment.
+
+    `measure` gets whether to be quick, and a folder that goes when it has ended.
+    """
+    become_worker(f"bench.{suite}")
     parser = argparse.ArgumentParser(prog=f"python -m bench.{suite}", description=description)
     parser.add_argument("--quick", action="store_true", help="measure little, write nothing")
     quick = bool(parser.parse_args().quick)

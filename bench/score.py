@@ -41,7 +41,7 @@ class Size:
     rows_checked: int
 
 
-FULL = Size(demo_shards=2, base_rows=400, rounds=5, rows_checked=60)
+FULL = Size(demo_shards=1, base_rows=240, rounds=5, rows_checked=60)
 QUICK = Size(demo_shards=1, base_rows=48, rounds=1, rows_checked=8)
 
 
@@ -53,16 +53,16 @@ def compare(fixture: Fixture, size: Size) -> list[Record]:
     config = decode.Config.model_validate(dict(fixture.decode) | {"beam_size": 5})
     decoder = decode.load(config, fixture.artifacts, runtime)
     ways = {name: score.Config.model_validate({"k": K, **options}) for name, options in ways_of(fixture).items()}
-    loaded = {name: score.load(way, fixture.artifacts, runtime) for name, way in ways.items()}
+    loaded = _without_twins({name: score.load(way, fixture.artifacts, runtime) for name, way in ways.items()})
     contenders: dict[str, Callable[[], Any]] = {"decode": partial(decode.run, table, config, decoder)}
-    contenders |= {name: partial(_score, table, ways[name], loaded[name], threads) for name in ways}
+    contenders |= {name: partial(_score, table, ways[name], loaded[name], threads) for name in loaded}
     seconds = side_by_side(contenders, size.rounds)
     few = table.slice(0, size.rows_checked)
-    near = {name: nearness(fixture, few, score.run(few, ways[name], loaded[name])) for name in ways}
+    near = {name: nearness(fixture, few, score.run(few, ways[name], loaded[name])) for name in loaded}
     made_by = {name: {"backend": one.backend, "compute_type": one.scorer.compute_type} for name, one in loaded.items()}
     detail = _detail(fixture, score.run(few, ways["default"], loaded["default"]), table, seconds)
     return [
-        _record(_named(name, fixture), seconds, name, threads, detail | made_by[name] | near[name]) for name in ways
+        _record(_named(name, fixture), seconds, name, threads, detail | made_by[name] | near[name]) for name in loaded
     ]
 
 
@@ -70,6 +70,16 @@ def ways_of(fixture: Fixture) -> dict[str, dict[str, str]]:
     """Those that the fixture's teacher can be scored in."""
     has_checkpoint = (fixture.teacher() / CHECKPOINT_FILE).is_file()
     return {name: way for name, way in WAYS.items() if has_checkpoint or way.get("backend") != "torch"}
+
+
+def _without_twins(loaded: Mapping[str, score.Resources]) -> dict[str, score.Resources]:
+    """Those that are not the default by another name."""
+    default = loaded["default"]
+    return {
+        name: one
+        for name, one in loaded.items()
+        if one is default or (one.backend, one.scorer.compute_type) != (default.backend, default.scorer.compute_type)
+    }
 
 
 def _score(table: pa.Table, config: score.Config, resources: score.Resources, threads: int) -> pa.Table:

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench.environment import plain
 from bench.fixtures import new_artifact
 from data.artifact import Artifact
 from data.model_folder import read_vocabulary
@@ -61,7 +61,7 @@ class Trainings:
 
     def stock(self, options: Path) -> Speed:
         """`onmt_train` with a file of options, from its log."""
-        environment = os.environ | {"OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads)}
+        environment = plain() | {"OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads)}
         command = [sys.executable, "-W", "ignore", "-m", "onmt.bin.train", "-config", str(options)]
         done = subprocess.run(  # noqa: S603
             command, env=environment, capture_output=True, text=True, check=False
