@@ -21,7 +21,7 @@ from stages.tokenizer import load_tokenizer
 
 __all__ = ["Config", "run"]
 
-VERSION = "2"
+VERSION = "3"
 INPUTS = ("corpus", "teacher", "tokenizer")
 LIBRARIES = ("ctranslate2", "sentencepiece")
 

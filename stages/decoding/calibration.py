@@ -3,6 +3,7 @@
 Small batches stay in a CPU's cache, large ones fill a GPU, and where the best lies differs by model by a factor of ten.
 """
 
+import math
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -26,10 +27,12 @@ CANDIDATES = {
 USUAL = {"cpu": 512, "cuda": 16384}
 # Places among the rows, sorted by length, from each of which every candidate takes a batch, until time is up.
 _PLACES = tuple(int(f"{number:04b}"[::-1], 2) / 16 for number in range(1, 16))
-# A candidate that is so much slower than the best is not tried again.
-_TOO_SLOW = 1.25
+# A candidate that is so much slower than the best is not tried again: at the first places, and when more are known.
+_TOO_SLOW, _SLOWER = 1.25, 1.1
 # A fast model has shown enough after this share of the time; at so few places a slow one has shown next to nothing.
-_ENOUGH, _LEAST_PLACES = 0.25, 3
+_ENOUGH, _LEAST_PLACES = 0.5, 3
+# Less says little: batches of a fast model end within hundredths, in which Python begins and ends the next.
+_LEAST_SECONDS, _MOST_TIMES = 0.25, 100
 
 
 class Calibration(BaseModel):
@@ -61,7 +64,7 @@ def compare(
 ) -> dict[int, float]:
     """Mean cost a row of each candidate that is left in the end; at least one was tried.
 
-    Takes about so many seconds at most, and a quarter of them where that was enough for some places.
+    Takes about so many seconds at most, and half of them where that was enough for some places.
 
     `candidates` rise. `cost(candidate, place)` is in seconds a row, at a place between 0 and 1 among rows sorted by
     length; None where memory ran out. A place is tried with all candidates, so that means compare like with like.
@@ -84,7 +87,8 @@ def compare(
             if place == _PLACES[0] and found > _TOO_SLOW * min(values[0] for values in costs.values()):
                 break
         means = _means({candidate: costs[candidate] for candidate in left if candidate in costs})
-        left = [candidate for candidate in means if means[candidate] <= _TOO_SLOW * min(means.values())]
+        limit = _TOO_SLOW if number < _LEAST_PLACES else _SLOWER
+        left = [candidate for candidate in means if means[candidate] <= limit * min(means.values())]
         costs = {candidate: costs[candidate] for candidate in left}
     return _means(costs)
 
@@ -121,25 +125,41 @@ class Trial:
 
     def warm_up(self) -> None:
         """The first batch of a model is slow: memory is fetched, kernels are chosen."""
-        self._seconds(self._batches(1)[-1])
+        self._timed([self._batches(1)[-1]] * self._replicas)
 
     def cost(self, tokens: int, place: float) -> float | None:
-        """Seconds a row of the batch of so many tokens in which the row at a place is; None when memory runs out."""
+        """Seconds a row around the row at a place, in batches of so many tokens; None when memory runs out.
+
+        One batch for every replica, and where that takes next to no time as many as take long enough to be compared,
+        all in the model's queue, as decode has them.
+        """
         batches = self._batches(tokens)
         ends = list(accumulate(len(batch) for batch in batches))
-        batch = batches[bisect_right(ends, int(place * (ends[-1] - 1)))]
+        middle = bisect_right(ends, int(place * (ends[-1] - 1)))
         try:
-            return self._seconds(batch) / (len(batch) * self._replicas)
+            rows, seconds = self._timed(_around(batches, middle, self._replicas))
+            if seconds < _LEAST_SECONDS:
+                times = math.ceil(_LEAST_SECONDS / max(seconds, _LEAST_SECONDS / _MOST_TIMES))
+                rows, seconds = self._timed(_around(batches, middle, times * self._replicas))
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
             return None
+        return seconds / rows
 
-    def _seconds(self, batch: Sequence[int]) -> float:
+    def _timed(self, batches: Sequence[Sequence[int]]) -> tuple[int, float]:
+        """Rows, and seconds from the first batch's beginning to the last one's end."""
         started = self._clock()
-        for wait in [self._search.start([self._sources[row] for row in batch]) for _ in range(self._replicas)]:
+        for wait in [self._search.start([self._sources[row] for row in batch]) for batch in batches]:
             wait()
-        return self._clock() - started
+        return sum(len(batch) for batch in batches), self._clock() - started
 
     def _batches(self, tokens: int) -> list[list[int]]:
         return list(token_batches(self._rows, self._sizes, tokens))
+
+
+def _around(batches: Sequence[list[int]], middle: int, count: int) -> list[list[int]]:
+    """So many batches that lie next to each other, again from the first of them where there are fewer."""
+    first = max(min(middle - count // 2, len(batches) - count), 0)
+    near = batches[first : first + count]
+    return [near[number % len(near)] for number in range(count)]

@@ -11,7 +11,7 @@ from data.artifact import Artifact
 from data.errors import ModelError
 from data.runtime import Runtime
 from stages import calibrate, decode
-from stages.decoding.calibration import compare, read_calibration
+from stages.decoding.calibration import Trial, compare, read_calibration
 from tests.fixtures.artifacts import artifact_of_folder, artifact_of_tables, closed, new_artifact, words_tokenizer
 
 CANDIDATES = (64, 128, 256, 512, 1024)
@@ -92,6 +92,35 @@ def test_memory_that_runs_out_later_takes_the_larger_ones_out() -> None:
 
     assert set(compare((64, 128, 256), cost, 1e9)) == {64}
     assert (tried.count(128), tried.count(256)) == (2, 1)
+
+
+class Model:
+    """A search in whose queue every batch takes its time, whoever waits."""
+
+    def __init__(self, seconds: float) -> None:
+        self.now, self._seconds = 0.0, seconds
+        self.begun: list[int] = []
+
+    def start(self, sources: list[list[str]]) -> Callable[[], None]:
+        self.begun.append(len(sources))
+
+        def wait() -> None:
+            self.now += self._seconds
+
+        return wait
+
+    def takes(self, length: int) -> bool:
+        return length > 0
+
+
+@pytest.mark.parametrize(("seconds", "batches"), [(1.0, 2), (0.005, 2 + 50)])
+def test_batches_that_end_at_once_are_repeated(seconds: float, batches: int) -> None:
+    """Two replicas; a pass of 0.01 seconds is done 25 times over to reach a quarter of a second."""
+    model = Model(seconds)
+    trial = Trial([["a"] * 8] * 640, model, 2, lambda: model.now)  # type: ignore[arg-type]
+    found = trial.cost(64, 0.5)
+    assert found == pytest.approx(seconds / 8)  # batches of 64 tokens are 8 rows
+    assert model.begun == [8] * batches
 
 
 @pytest.fixture(scope="module")
