@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from bench import fixtures
-from bench.decoders import LIMIT_BATCH_TOKENS, PEER_BATCH_TOKENS, Limit, Ours, elsewhere
+from bench.decoders import LIMIT_BATCH_TOKENS, PEER_BATCH_TOKENS, Limit, elsewhere
 from bench.environment import of_worker
 from bench.fixtures import Fixture
+from bench.on_cluster import OnCluster
 from bench.records import Record, median, record, run_suite, side_by_side
 from bench.shortlists import compare_shortlist
 from stages import decode
@@ -47,7 +48,7 @@ def compare(fixture: Fixture, config: decode.Config, rounds: int, folder: Path, 
         usual = other.peer(fixture, config, _sub(folder, "defaults"), {"compute_type": "float32"})
         limit = same.limit(fixture, config, equal)
         best, sweep = best_batch_tokens(limit)
-        ours = Ours(fixture, config, threads, folder / "ours")
+        ours = OnCluster(fixture, "decode", config, threads, folder / "ours")
         contenders: dict[str, Callable[[], Any]] = {
             "ours": ours.run,
             "peer": peer.run,

@@ -1,71 +1,23 @@
-"""The contenders of bench.decode: our stage, the loop of other pipelines, and the least that decoding can take.
+"""What bench.decode holds our stage against: the loop of other pipelines, and the least that decoding can take.
 
 All get the same model, sources, beam and n-best. Models are loaded and warm before any clock runs.
 """
 
 import multiprocessing
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.managers import BaseManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.environment import environment
-from bench.fixtures import Fixture, close, new_artifact
-from data.artifact import Artifact
-from pipeline.cluster import connect
-from pipeline.graph import Node
-from pipeline.plan import Identity
-from pipeline.worker import Job, close_shards, run_shard
+from bench.fixtures import Fixture
 from stages import decode
 
 PEER_BATCH_TOKENS = 5000
 LIMIT_BATCH_TOKENS = (128, 256, 512, 1024, 2048)
 _WARM_UP_ROWS = 8
-
-
-class Ours:
-    """The stage as a run has it: on a cluster of this machine, shard after shard, Parquet to Parquet."""
-
-    def __init__(self, fixture: Fixture, config: decode.Config, threads: int, folder: Path) -> None:
-        self._fixture, self._config, self._folder = fixture, config, folder
-        self._runs = 0
-        self._open = ExitStack()
-        with environment({}):
-            cluster = self._open.enter_context(connect(None, threads, (), dashboard=False))
-        self._client = cluster.client
-        self._place = cluster.place(Node("decode", "stages.decode", "shard", config, {}), threads=threads)
-        self._make(self._warm_up_corpus(), self._folder / "warm-up", ["train-00000"])
-
-    def run(self) -> Artifact:
-        """Decodes all shards of the fixture; returns what it left."""
-        self._runs += 1
-        return self._make(self._fixture.artifacts["corpus"], self._folder / f"run-{self._runs}", self._fixture.shards)
-
-    def close(self) -> None:
-        """Ends the processes."""
-        self._open.close()
-
-    def _make(self, corpus: Artifact, folder: Path, shards: Sequence[str]) -> Artifact:
-        job = self._job(corpus, folder)
-        resources = self._place.resources
-        futures = [self._client.submit(run_shard, job, shard, resources=resources, pure=False) for shard in shards]
-        self._client.gather(futures)
-        close_shards(job, 0.0)
-        return job.output
-
-    def _job(self, corpus: Artifact, folder: Path) -> Job:
-        identity = Identity("decode", decode.VERSION, self._config.model_dump(mode="json"), {}, {})
-        inputs = {**self._fixture.artifacts, "corpus": corpus}
-        output = new_artifact(folder, "decode")
-        # One artefact's name for all, so that the model that was loaded for the first is kept.
-        return Job("stages.decode", self._config, identity, inputs, output, str(Path.cwd()), self._place.threads)
-
-    def _warm_up_corpus(self) -> Artifact:
-        corpus = new_artifact(self._folder / "warm-up", "corpus")
-        corpus.write_shard("train-00000", self._fixture.table().slice(0, _WARM_UP_ROWS))
-        return close(corpus)
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,8 @@
 `python -m bench.score` writes bench/results/score.json; `--quick` looks at little and writes nothing.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pyarrow as pa
 from bench import fixtures, scored
 from bench.fixtures import Fixture
 from bench.nearness import nearness
+from bench.on_cluster import OnCluster
 from bench.records import Record, median, record, run_suite, side_by_side
 from data.model_folder import CHECKPOINT_FILE
 from data.runtime import Runtime
@@ -41,26 +41,27 @@ class Size:
     rows_checked: int
 
 
-FULL = Size(demo_shards=1, base_rows=240, rounds=5, rows_checked=60)
+FULL = Size(demo_shards=2, base_rows=400, rounds=5, rows_checked=60)
 QUICK = Size(demo_shards=1, base_rows=48, rounds=1, rows_checked=8)
 
 
-def compare(fixture: Fixture, size: Size) -> list[Record]:
+def compare(fixture: Fixture, size: Size, folder: Path) -> list[Record]:
     """Time of every way to score over the time of a beam-5 decode of the same rows, each with its accuracy."""
     threads = fixtures.cores()
-    runtime = Runtime(threads)
-    table = scored.with_targets(fixture)
+    fixture = scored.with_select(fixture, folder)
     config = decode.Config.model_validate(dict(fixture.decode) | {"beam_size": 5})
-    decoder = decode.load(config, fixture.artifacts, runtime)
     ways = {name: score.Config.model_validate({"k": K, **options}) for name, options in ways_of(fixture).items()}
-    loaded = _without_twins({name: score.load(way, fixture.artifacts, runtime) for name, way in ways.items()})
-    contenders: dict[str, Callable[[], Any]] = {"decode": partial(decode.run, table, config, decoder)}
-    contenders |= {name: partial(_score, table, ways[name], loaded[name], threads) for name in loaded}
-    seconds = side_by_side(contenders, size.rounds)
-    few = table.slice(0, size.rows_checked)
+    # As a worker process of a run loads it, whose shards are scored beside those of others.
+    loaded = _without_twins({name: score.load(way, fixture.artifacts, Runtime()) for name, way in ways.items()})
+    stages = {"decode": OnCluster(fixture, "decode", config, threads, folder / "decode")}
+    stages |= {name: OnCluster(fixture, "score", ways[name], threads, folder / name) for name in loaded}
+    seconds = side_by_side({name: stage.run for name, stage in stages.items()}, size.rounds)
+    for stage in stages.values():
+        stage.close()
+    few = scored.targets(fixture).slice(0, size.rows_checked)
     near = {name: nearness(fixture, few, score.run(few, ways[name], loaded[name])) for name in loaded}
     made_by = {name: {"backend": one.backend, "compute_type": one.scorer.compute_type} for name, one in loaded.items()}
-    detail = _detail(fixture, score.run(few, ways["default"], loaded["default"]), table, seconds)
+    detail = _detail(fixture, score.run(few, ways["default"], loaded["default"]), seconds)
     return [
         _record(_named(name, fixture), seconds, name, threads, detail | made_by[name] | near[name]) for name in loaded
     ]
@@ -82,24 +83,16 @@ def _without_twins(loaded: Mapping[str, score.Resources]) -> dict[str, score.Res
     }
 
 
-def _score(table: pa.Table, config: score.Config, resources: score.Resources, threads: int) -> pa.Table:
-    """With as many threads of torch as a process would have that loaded this way alone."""
-    import torch
-
-    torch.set_num_threads(threads if resources.backend == "torch" else 1)
-    return score.run(table, config, resources)
-
-
 def _named(way: str, fixture: Fixture) -> str:
     """The figure that is asked for is that of the transformer-base's default."""
     suffix = "" if fixture.name == "transformer-base" else f"_{fixture.name}"
     return f"score_vs_decode_cpu{suffix}" + ("" if way == "default" else f"_{way}")
 
 
-def _detail(fixture: Fixture, few: pa.Table, table: pa.Table, seconds: Mapping[str, list[float]]) -> dict[str, Any]:
+def _detail(fixture: Fixture, few: pa.Table, seconds: Mapping[str, list[float]]) -> dict[str, Any]:
     return {
         "fixture": fixture.name,
-        "rows": table.num_rows,
+        "rows": fixture.table().num_rows,
         "k": K,
         "positions_checked": int(row_lengths(few).sum()),
         "seconds": {name: [round(one, 3) for one in all_] for name, all_ in seconds.items()},
@@ -108,15 +101,15 @@ def _detail(fixture: Fixture, few: pa.Table, table: pa.Table, seconds: Mapping[s
 
 def _record(name: str, seconds: Mapping[str, list[float]], way: str, threads: int, detail: dict[str, Any]) -> Record:
     ratio = median(seconds[way]) / median(seconds["decode"])
-    against = "beam-5 int8 decode of the same rows, both stages in memory"
+    against = "beam-5 int8 decode of the same rows, both as a run has them: Parquet in, Parquet out"
     return record(name, ratio, "ratio", threads=threads, packages=PACKAGES, compared_with=against, detail=detail)
 
 
 def measure(size: Size, folder: Path) -> list[Record]:
     """All figures of the suite."""
-    base = fixtures.transformer_base(folder / "base", rows=size.base_rows)
+    base = fixtures.transformer_base(folder / "base", rows=size.base_rows, shards=fixtures.cores())
     demo = fixtures.demo(folder / "demo", shards=size.demo_shards)
-    return compare(base, size) + compare(demo, size)
+    return compare(base, size, folder / "base-runs") + compare(demo, size, folder / "demo-runs")
 
 
 def main() -> None:

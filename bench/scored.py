@@ -1,10 +1,13 @@
 """What decode and score leave of a fixture, in memory: for figures that need real hypotheses and soft targets."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 
 from bench import fixtures
-from bench.fixtures import Fixture
+from bench.fixtures import Fixture, close, new_artifact
 from data.drawn_targets import drawn, pack_drawn
 from data.runtime import Runtime
 from data.soft_targets import SoftTargetFormat, flat, pack, row_lengths, topk
@@ -20,6 +23,25 @@ def with_targets(fixture: Fixture) -> pa.Table:
     tokens = pa.array([nbest[0]["tokens"] for nbest in hypotheses], pa.list_(pa.string()))
     metric = pa.array(["score"] * table.num_rows, pa.string())
     return table.append_column("target_tokens", tokens).append_column("metric", metric)
+
+
+def with_select(fixture: Fixture, folder: Path) -> Fixture:
+    """The fixture with what select would leave of the columns that score reads, shard by shard."""
+    table, select, start = with_targets(fixture), new_artifact(folder, "select"), 0
+    for shard in fixture.shards:
+        rows = fixture.artifacts["corpus"].read_shard(shard, ["id"]).num_rows
+        select.write_shard(shard, table.slice(start, rows).select(["id", "target_tokens", "metric"]))
+        start += rows
+    return replace(fixture, artifacts={**fixture.artifacts, "select": close(select)})
+
+
+def targets(fixture: Fixture) -> pa.Table:
+    """All rows with the targets that select left."""
+    selected = pa.concat_tables([fixture.artifacts["select"].read_shard(name) for name in fixture.shards])
+    table = fixture.table()
+    for name in ("target_tokens", "metric"):
+        table = table.append_column(name, selected[name])
+    return table
 
 
 def soft_targets(fixture: Fixture, table: pa.Table, k: int) -> pa.Table:

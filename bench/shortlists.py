@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 
 from bench import fixtures
-from bench.decoders import Ours
 from bench.fixtures import Fixture
+from bench.on_cluster import OnCluster
 from bench.records import Record, median, record, side_by_side
 from data.runtime import Runtime
 from stages import decode
@@ -29,8 +29,8 @@ def compare_shortlist(
     listed = with_shortlist(fixture, listed_config, folder / "calibrated")
     threads = fixtures.cores()
     both = {
-        "whole": Ours(fixture, config, threads, folder / "whole"),
-        "listed": Ours(listed, listed_config, threads, folder / "listed"),
+        "whole": OnCluster(fixture, "decode", config, threads, folder / "whole"),
+        "listed": OnCluster(listed, "decode", listed_config, threads, folder / "listed"),
     }
     contenders: dict[str, Callable[[], Any]] = {name: ours.run for name, ours in both.items()}
     seconds = side_by_side(contenders, rounds)

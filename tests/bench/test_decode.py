@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 
 from bench import decode, decoders, fixtures, shortlists
+from bench.on_cluster import OnCluster
 from stages.decode import Config
 from stages.training.config import ModelConfig
 
@@ -22,7 +23,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> fixtures.Fixture:
 
 def test_ours_and_the_peer_find_the_same(small: fixtures.Fixture, tmp_path: Path) -> None:
     config = Config.model_validate(small.decode)
-    ours = decoders.Ours(small, config, 1, tmp_path)
+    ours = OnCluster(small, "decode", config, 1, tmp_path)
     left = [ours.run() for _ in range(2)]
     ours.close()
     assert left[0].manifest().content_digest() == left[1].manifest().content_digest()

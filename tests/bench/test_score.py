@@ -11,7 +11,7 @@ from tests.bench.test_fixtures import SMALL
 def test_every_way_is_measured_with_its_accuracy(tmp_path: Path) -> None:
     small = fixtures.transformer_base(tmp_path, rows=8, target_length=5, model=SMALL, vocabulary=300)
     size = score.Size(demo_shards=0, base_rows=0, rounds=1, rows_checked=3)
-    records = {one.name: one for one in score.compare(small, size)}
+    records = {one.name: one for one in score.compare(small, size, tmp_path / "runs")}
     made_by = {name: (one.detail["backend"], one.detail["compute_type"]) for name, one in records.items()}
     assert set(made_by.values()) == {("torch", "float32"), ("torch", "bfloat16"), ("ctranslate2", "int8_float32")}
     assert len(records) == 3  # the default is one of them, whichever is the quicker here
