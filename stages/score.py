@@ -41,14 +41,14 @@ from stages.teacher_model import (
 from stages.teacher_prompt import encode_sources
 from stages.tokenizer import Tokenizer, load_tokenizer
 
-VERSION = "3"
+VERSION = "4"
 READS = {"corpus": ("source", *LANGUAGES), "select": ("target_tokens", "metric")}
 RESOURCES = ("teacher", "tokenizer")
 LIBRARIES = ("ctranslate2", "sentencepiece", "torch", "OpenNMT-py", "numpy")
 SCHEMA = schema.SOFT_TARGETS
 
 # Tokens, padding counts, of a batch.
-_BATCH_TOKENS = {"cpu": 512, "cuda": 16384}
+_BATCH_TOKENS = {"cpu": 1024, "cuda": 16384}
 # CTranslate2 hands out the logits of a whole batch, in host memory: at most 256 MiB of them.
 _LOGITS_OF_A_BATCH = 1 << 26
 # Of a source that was not translated no more is needed than that a model takes it.

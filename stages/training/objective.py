@@ -261,7 +261,7 @@ def _chunk(
     elif teacher.against == "tempered_buckets":
         divergence, gradient = _tempered_ghost(logits, probs, largest, teacher, objective, hard)
     else:
-        divergence, gradient = _entries(logits, probs, teacher, objective, hard)
+        divergence, gradient = _entries(logits, probs, largest, log_total, teacher, objective, hard)
     gradient.scatter_add_(1, targets[:, None], torch.ones_like(gold) * (-kept * hard))
     loss = hard * (log_total + objective.label_smoothing * largest - kept * gold)
     loss = loss + objective.soft_target_weight * objective.temperature**2 * divergence
@@ -320,13 +320,25 @@ def _without(probs: Tensor, ids: Tensor) -> Tensor:
 
 
 def _entries(
-    logits: Tensor, probs: Tensor, teacher: Teacher, objective: Objective, hard: float | Tensor
+    logits: Tensor,
+    probs: Tensor,
+    largest: Tensor,
+    log_total: Tensor,
+    teacher: Teacher,
+    objective: Objective,
+    hard: float | Tensor,
 ) -> tuple[Tensor, Tensor]:
     """As `_ghost`, but KL to the student's whole tempered softmax p, whose gradient is tau * (p - q)."""
     tau = objective.temperature
     pull = objective.soft_target_weight * tau
-    log_student = torch.log_softmax(logits / tau, 1)
-    cross = (teacher.probs * log_student.gather(1, teacher.ids)).sum(1, keepdim=True)
-    gradient = probs.mul_(hard).add_(log_student.exp_(), alpha=pull) if tau != 1 else probs.mul_(hard + pull)
+    if tau == 1:
+        gradient = probs.mul_(hard + pull)
+    else:
+        student = torch.softmax(logits / tau, 1)
+        log_total = -student.amax(1, keepdim=True).log()
+        gradient = probs.mul_(hard).add_(student, alpha=pull)
+    # Of the kept entries alone: a log-softmax over all would be a pass more.
+    log_kept = (logits.gather(1, teacher.ids) - largest) / tau - log_total
+    cross = (teacher.probs * log_kept).sum(1, keepdim=True)
     gradient.scatter_add_(1, teacher.ids, -pull * teacher.probs)
     return teacher.negative_entropy - cross, gradient
