@@ -92,6 +92,7 @@ bench-quality: $(SETUP)  ## One student trained in every way there is (hours, re
 
 $(BENCHES): bench-%: $(SETUP)
 	$(BIN)/python -m bench.$* $(ARGS)
+	$(BIN)/python -m bench.page
 
 # --- checks ---------------------------------------------------------------------------------------
 
