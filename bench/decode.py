@@ -33,7 +33,7 @@ class Size:
     rounds: int
 
 
-FULL, QUICK = Size(demo_shards=4, base_rows=800, rounds=5), Size(demo_shards=1, base_rows=48, rounds=1)
+FULL, QUICK = Size(demo_shards=4, base_rows=800, rounds=3), Size(demo_shards=1, base_rows=48, rounds=1)
 
 
 def compare(fixture: Fixture, config: decode.Config, rounds: int, folder: Path, suffix: str = "") -> list[Record]:
