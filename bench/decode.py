@@ -30,10 +30,12 @@ class Size:
 
     demo_shards: int
     base_rows: int
-    rounds: int
+    demo_rounds: int
+    base_rounds: int
 
 
-FULL, QUICK = Size(demo_shards=4, base_rows=800, rounds=3), Size(demo_shards=1, base_rows=48, rounds=1)
+FULL = Size(demo_shards=4, base_rows=800, demo_rounds=7, base_rounds=3)
+QUICK = Size(demo_shards=1, base_rows=48, demo_rounds=1, base_rounds=1)
 
 
 def compare(fixture: Fixture, config: decode.Config, rounds: int, folder: Path, suffix: str = "") -> list[Record]:
@@ -101,13 +103,24 @@ def measure(size: Size, folder: Path) -> list[Record]:
     """All figures of the suite."""
     demo = fixtures.demo(folder / "demo", shards=size.demo_shards)
     base = fixtures.transformer_base(folder / "base", rows=size.base_rows, shards=2 * fixtures.cores())
-    base_config = decode.Config.model_validate(base.decode)
-    records: list[Record] = []
-    for fixture, config, suffix in ((demo, decode.Config(), ""), (base, base_config, "_transformer_base")):
-        runs = folder / f"{fixture.name}-runs"
-        records += compare(fixture, config, size.rounds, runs, suffix)
-        records += compare_shortlist(fixture, config, size.rounds, runs / "shortlist", suffix)
-    return records
+    return [
+        *measure_fixture(demo, decode.Config(), size.demo_rounds, folder / "demo-runs"),
+        *measure_fixture(
+            base,
+            decode.Config.model_validate(base.decode),
+            size.base_rounds,
+            folder / "base-runs",
+            "_transformer_base",
+        ),
+    ]
+
+
+def measure_fixture(fixture: Fixture, config: decode.Config, rounds: int, runs: Path, suffix: str = "") -> list[Record]:
+    """All figures of a fixture; their names end in the suffix."""
+    return [
+        *compare(fixture, config, rounds, runs, suffix),
+        *compare_shortlist(fixture, config, rounds, runs / "shortlist", suffix),
+    ]
 
 
 def main() -> None:
