@@ -59,9 +59,10 @@ def compare(fixture: Fixture, size: Size, folder: Path) -> list[Record]:
     for stage in stages.values():
         stage.close()
     few = scored.targets(fixture).slice(0, size.rows_checked)
-    near = {name: nearness(fixture, few, score.run(few, ways[name], loaded[name])) for name in loaded}
+    soft = {name: score.run(few, ways[name], one) for name, one in loaded.items()}
+    near = {name: nearness(fixture, few, one) for name, one in soft.items()}
     made_by = {name: {"backend": one.backend, "compute_type": one.scorer.compute_type} for name, one in loaded.items()}
-    detail = _detail(fixture, score.run(few, ways["default"], loaded["default"]), seconds)
+    detail = _detail(fixture, soft["default"], seconds)
     return [
         _record(_named(name, fixture), seconds, name, threads, detail | made_by[name] | near[name]) for name in loaded
     ]

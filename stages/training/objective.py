@@ -160,6 +160,25 @@ def _working(hidden: Tensor) -> torch.dtype:
     return torch.float64 if hidden.dtype == torch.float64 else torch.float32
 
 
+class _Student(NamedTuple):
+    """The student's side at n positions."""
+
+    logits: Tensor  # [n, V]
+    largest: Tensor  # [n, 1] of the logits
+    probs: Tensor  # [n, V] their softmax; becomes the gradient
+    log_total: Tensor  # [n, 1] log-sum-exp of the logits less their largest
+
+    def log_probs(self, ids: Tensor) -> Tensor:
+        """[n, K] of some entries: a log-softmax over all would be a pass more."""
+        return self.logits.gather(1, ids) - self.largest - self.log_total
+
+    def tempered(self, tau: float) -> "_Student":
+        """The same of logits / tau."""
+        logits = self.logits / tau
+        probs = torch.softmax(logits, 1)
+        return _Student(logits, self.largest / tau, probs, -probs.amax(1, keepdim=True).log())
+
+
 class _Gradients(NamedTuple):
     """Of the summed loss, in the precision of the sums."""
 
@@ -253,15 +272,16 @@ def _chunk(
     gold = logits.gather(1, targets[:, None]) - largest
     probs = torch.softmax(logits, 1)
     log_total = -probs.amax(1, keepdim=True).log()  # of the logits less their largest: at least 0, at most log V
+    student = _Student(logits, largest, probs, log_total)
     if teacher is None:
         divergence = torch.zeros_like(gold)
         gradient = probs if isinstance(hard, float) and hard == 1 else probs.mul_(hard)
     elif teacher.against == "buckets":
-        divergence, gradient = _ghost(logits, probs, largest, log_total, teacher, objective, hard)
+        divergence, gradient = _ghost(student, teacher, objective, hard)
     elif teacher.against == "tempered_buckets":
-        divergence, gradient = _tempered_ghost(logits, probs, largest, teacher, objective, hard)
+        divergence, gradient = _tempered_ghost(student, teacher, objective, hard)
     else:
-        divergence, gradient = _entries(logits, probs, largest, log_total, teacher, objective, hard)
+        divergence, gradient = _entries(student, teacher, objective, hard)
     gradient.scatter_add_(1, targets[:, None], torch.ones_like(gold) * (-kept * hard))
     loss = hard * (log_total + objective.label_smoothing * largest - kept * gold)
     loss = loss + objective.soft_target_weight * objective.temperature**2 * divergence
@@ -270,45 +290,35 @@ def _chunk(
     return torch.stack([loss.sum(), losses.sum(), divergence.sum(), correct]), losses, gradient
 
 
-def _ghost(
-    logits: Tensor,
-    probs: Tensor,
-    largest: Tensor,
-    log_total: Tensor,
-    teacher: Teacher,
-    objective: Objective,
-    hard: float | Tensor,
-) -> tuple[Tensor, Tensor]:
-    """KL over K + 1 buckets, [n, 1], and its gradient with that of cross-entropy's softmax, [n, V]. Overwrites `probs`.
+def _ghost(student: _Student, teacher: Teacher, objective: Objective, hard: float | Tensor) -> tuple[Tensor, Tensor]:
+    """KL over K + 1 buckets, [n, 1], and its gradient with that of cross-entropy's softmax, [n, V].
 
     The rest's mass is summed without the kept entries, never as one minus their sum: it stays exact when tiny.
     With u the student's tempered buckets and q the teacher's, the gradient to a kept entry is tau * (u - q) after
     the factor tau ** 2, and an entry of the rest gets its share of tau * (u_rest - q_rest).
     """
-    kept = logits.gather(1, teacher.ids) - largest
-    kept_mass = probs.gather(1, teacher.ids)
-    rest = _without(probs, teacher.ids)
-    buckets = torch.cat([kept, rest.log() + log_total], dim=1)
+    kept_mass = student.probs.gather(1, teacher.ids)
+    rest = _without(student.probs, teacher.ids)
+    buckets = torch.cat([student.log_probs(teacher.ids), rest.log()], dim=1)
     log_student = torch.log_softmax(buckets / objective.temperature, dim=1)
     pull = objective.soft_target_weight * objective.temperature * (log_student.exp() - teacher.probs)
-    gradient = probs.mul_(hard + pull[:, -1:] / rest)
+    gradient = student.probs.mul_(hard + pull[:, -1:] / rest)
     gradient.scatter_add_(1, teacher.ids, hard * kept_mass + pull[:, :-1])
     cross = (teacher.probs * log_student).sum(1, keepdim=True)
     return teacher.negative_entropy - cross, gradient
 
 
 def _tempered_ghost(
-    logits: Tensor, probs: Tensor, largest: Tensor, teacher: Teacher, objective: Objective, hard: float | Tensor
+    student: _Student, teacher: Teacher, objective: Objective, hard: float | Tensor
 ) -> tuple[Tensor, Tensor]:
     """As `_ghost`, but the whole softmax is tempered before it is summed: an entry's share is of the tempered rest."""
     tau = objective.temperature
-    student = torch.softmax(logits / tau, 1)
-    log_total = -student.amax(1, keepdim=True).log()
-    kept = (logits.gather(1, teacher.ids) - largest) / tau - log_total
-    rest = _without(student, teacher.ids)
+    tempered = student.tempered(tau)
+    kept = tempered.log_probs(teacher.ids)
+    rest = _without(tempered.probs, teacher.ids)
     log_student = torch.cat([kept, rest.log()], dim=1)
     pull = objective.soft_target_weight * tau * (log_student.exp() - teacher.probs)
-    gradient = probs.mul_(hard).add_(student.mul_(pull[:, -1:] / rest))
+    gradient = student.probs.mul_(hard).add_(tempered.probs.mul_(pull[:, -1:] / rest))
     gradient.scatter_add_(1, teacher.ids, pull[:, :-1])
     cross = (teacher.probs * log_student).sum(1, keepdim=True)
     return teacher.negative_entropy - cross, gradient
@@ -319,26 +329,15 @@ def _without(probs: Tensor, ids: Tensor) -> Tensor:
     return probs.scatter_(1, ids, 0.0).sum(1, keepdim=True).clamp_min(torch.finfo(probs.dtype).tiny)
 
 
-def _entries(
-    logits: Tensor,
-    probs: Tensor,
-    largest: Tensor,
-    log_total: Tensor,
-    teacher: Teacher,
-    objective: Objective,
-    hard: float | Tensor,
-) -> tuple[Tensor, Tensor]:
+def _entries(student: _Student, teacher: Teacher, objective: Objective, hard: float | Tensor) -> tuple[Tensor, Tensor]:
     """As `_ghost`, but KL to the student's whole tempered softmax p, whose gradient is tau * (p - q)."""
     tau = objective.temperature
     pull = objective.soft_target_weight * tau
+    tempered = student if tau == 1 else student.tempered(tau)
+    cross = (teacher.probs * tempered.log_probs(teacher.ids)).sum(1, keepdim=True)
     if tau == 1:
-        gradient = probs.mul_(hard + pull)
+        gradient = student.probs.mul_(hard + pull)
     else:
-        student = torch.softmax(logits / tau, 1)
-        log_total = -student.amax(1, keepdim=True).log()
-        gradient = probs.mul_(hard).add_(student, alpha=pull)
-    # Of the kept entries alone: a log-softmax over all would be a pass more.
-    log_kept = (logits.gather(1, teacher.ids) - largest) / tau - log_total
-    cross = (teacher.probs * log_kept).sum(1, keepdim=True)
+        gradient = student.probs.mul_(hard).add_(tempered.probs, alpha=pull)
     gradient.scatter_add_(1, teacher.ids, -pull * teacher.probs)
     return teacher.negative_entropy - cross, gradient
