@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 
 import fsspec
 
@@ -10,12 +11,12 @@ from data.store import Store
 from pipeline.cluster import Cluster
 from pipeline.estimating import stand_in
 from pipeline.estimating.project import Findings
-from pipeline.estimating.sample import Sample, draw, write_sample
+from pipeline.estimating.sample import Sample, draw, repeat, write_sample
 from pipeline.estimating.schedule import Machine, Slot, Work, simulate
-from pipeline.estimating.training import ShortTraining, is_training, read_times, short_training
+from pipeline.estimating.training import ShortTraining, is_training, read_times, rows_in_hand, short_training
 from pipeline.estimating.trial import Trial, Trials
 from pipeline.graph import Graph, Node
-from pipeline.plan import Step
+from pipeline.plan import SPLIT, Step
 from pipeline.progress import Display
 
 # The small sample is so much smaller: far enough apart for a line, and quick.
@@ -74,7 +75,7 @@ class Rehearsal:
             self._findings.begin(samples)
             self._thrice(self._before, samples, done)
             if self._trainings:
-                self._train(samples[-1], done)
+                self._train(samples[-1], done, self._store_at(f"{url}/repeated"))
             self._thrice(self._after, samples, done)
 
     def _thrice(self, nodes: Sequence[Node], samples: Sequence[Sample], done: Sequence[dict[str, Step]]) -> None:
@@ -96,23 +97,33 @@ class Rehearsal:
         steps[node.name] = sample.planner.step(node, steps)
         return trial
 
-    def _train(self, sample: Sample, done: Sequence[dict[str, Step]]) -> None:
+    def _train(self, sample: Sample, done: Sequence[dict[str, Step]], store: Store) -> None:
         self._display.note(f"{', '.join(node.name for node in self._trainings)}: training for a few steps")
         nodes = [replace(node, config=short_training(node.config)) for node in self._trainings]
-        trials = self._trials.whole_stages([sample.planner.step(node, done[-1]) for node in nodes])
+        given = self._repeated(sample, done[-1], store)
+        trials = self._trials.whole_stages([sample.planner.step(node, given) for node in nodes])
         for node in nodes:
-            trained = sample.planner.step(node, done[-1])
+            trained = sample.planner.step(node, given)
             for steps in done:
                 steps[node.name] = trained
             trial = trials[node.name]
             self._findings.trained[node.name] = ShortTraining(trial.manifest, read_times(trial))
 
+    def _repeated(self, sample: Sample, steps: dict[str, Step], store: Store) -> dict[str, Step]:
+        """The steps, with as many rows to train on as a training has in hand at a time: few rows, padded batches."""
+        in_hand = max(rows_in_hand(node) for node in self._trainings)
+        times = ceil(min(in_hand, self._findings.whole.rows["train"]) / sample.rows["train"])
+        read = {name for node in self._trainings for name in node.inputs.values()}
+        return steps | {name: repeat(store, steps[name], times) for name in sorted(read) if _has_rows(steps[name])}
+
     def _sample(self, url: str, wanted: dict[str, int]) -> Sample:
         tables = draw(self._corpus, wanted, self._sampling.seed)
         rows = tables["train"].num_rows
         pieces = max(min(2 * self._workers, rows // _LEAST_ROWS_OF_A_SHARD), min(4, rows))
-        store = Store(url, self._store.storage_options, self._store.cache_folder)
-        return write_sample(store, self._corpus, tables, pieces)
+        return write_sample(self._store_at(url), self._corpus, tables, pieces)
+
+    def _store_at(self, url: str) -> Store:
+        return Store(url, self._store.storage_options, self._store.cache_folder)
 
     def _wanted(self) -> dict[str, int]:
         known = self._findings.whole.rows
@@ -163,6 +174,10 @@ class Rehearsal:
             yield url
         finally:
             clear()
+
+
+def _has_rows(step: Step) -> bool:
+    return step.artifact is not None and bool(step.artifact.shard_names(SPLIT))
 
 
 def _with_stand_in(nodes: Sequence[Node]) -> list[Node]:

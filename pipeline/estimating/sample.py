@@ -1,7 +1,7 @@
 """A small corpus, drawn at random from the real one, in a store of its own: what the trial runs work on."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,31 +58,49 @@ def draw(step: Step, wanted: Mapping[str, int], seed: int) -> dict[str, pa.Table
 
 def write_sample(store: Store, corpus: Step, tables: Mapping[str, pa.Table], pieces: int) -> Sample:
     """Leaves the corpus's artefact in the store, its train split in `pieces` shards of equal mixtures of lengths."""
-    real = _artifact(corpus)
-    manifest = real.manifest()
-    copy = store.artifact(corpus.node.name, real.fingerprint)
-    for split, table in tables.items():
-        parts = _dealt(table, min(pieces, table.num_rows)) if split == "train" else [table]
-        for number, part in enumerate(parts):
-            copy.write_shard(f"{split}-{number:05}", part)
+    parts = {
+        f"{split}-{number:05}": part
+        for split, table in tables.items()
+        for number, part in enumerate(_dealt(table, min(pieces, table.num_rows)) if split == "train" else [table])
+    }
+    step = _write(store, corpus, parts.items(), _metrics(_artifact(corpus).manifest().metrics, tables))
+    rows = {split: tables[split].num_rows if split in tables else 0 for split in SPLITS}
+    made = _artifact(step).manifest().shards
+    shards = {shard.name: shard.rows for shard in made if split_of(shard.name) == "train"}
+    return Sample(Planner(store, open_digest_cache()), step, rows, shards)
+
+
+def repeat(store: Store, step: Step, times: int) -> Step:
+    """Leaves a step's artefact in the store with every row of its train split so many times: shards, and no files."""
+    artifact = _artifact(step)
+    shards = (
+        (name, pa.concat_tables([artifact.read_shard(name)] * (times if split_of(name) == "train" else 1)))
+        for name in artifact.shard_names()
+    )
+    return _write(store, step, shards, artifact.manifest().metrics)
+
+
+def _write(store: Store, step: Step, shards: Iterable[tuple[str, pa.Table]], metrics: dict[str, Any]) -> Step:
+    """The step with other shards, in the store."""
+    manifest = _artifact(step).manifest()
+    copy = store.artifact(step.node.name, _artifact(step).fingerprint)
+    for name, table in shards:
+        copy.write_shard(name, table)
     made = copy.complete(
         stage=manifest.stage,
         version=manifest.version,
         config=manifest.config,
         inputs=manifest.inputs,
         libraries=manifest.libraries,
-        metrics=_metrics(manifest.metrics, tables),
+        metrics=metrics,
     )
-    step = Step(corpus.node, "done", corpus.identity, copy, content=made.content_digest())
-    rows = {split: tables[split].num_rows if split in tables else 0 for split in SPLITS}
-    shards = {shard.name: shard.rows for shard in made.shards if split_of(shard.name) == "train"}
-    return Sample(Planner(store, open_digest_cache()), step, rows, shards)
+    return Step(step.node, "done", step.identity, copy, content=made.content_digest())
 
 
-def _artifact(corpus: Step) -> Artifact:
-    if corpus.artifact is None:
-        raise ValueError("the corpus is not done")
-    return corpus.artifact
+def _artifact(step: Step) -> Artifact:
+    if step.artifact is None:
+        raise ValueError(f"{step.node.name} is not done")
+    return step.artifact
 
 
 def _draw_split(corpus: Artifact, split: str, count: int, seed: int) -> pa.Table | None:

@@ -41,6 +41,12 @@ def is_training(node: Node) -> bool:
     return hasattr(node.config, "optimiser") and getattr(node.config, "kind", "train") == "train"
 
 
+def rows_in_hand(node: Node) -> int:
+    """Rows of which a training makes batches at a time: the more, the more of one length, and the less padding."""
+    rows: int = node.config.optimiser.shuffle_rows  # type: ignore[attr-defined]
+    return rows
+
+
 def short_training(config: BaseModel) -> BaseModel:
     """The config of a training to be timed: few steps, reported in blocks, one validation at the end."""
     optimiser: BaseModel = config.optimiser  # type: ignore[attr-defined]

@@ -19,7 +19,7 @@ from pipeline.estimating.extrapolate import Trials, Whole, bootstrap, contents, 
 from pipeline.estimating.extrapolate import whole_work as stage_work
 from pipeline.estimating.record import Interval, read
 from pipeline.estimating.rehearsal import Sampling
-from pipeline.estimating.sample import draw, write_sample
+from pipeline.estimating.sample import draw, repeat, write_sample
 from pipeline.estimating.schedule import Machine, Work, simulate
 from pipeline.estimating.training import read_times
 from pipeline.estimating.trial import TimedShard, Trial
@@ -142,6 +142,29 @@ def test_a_sample_is_drawn_at_random_and_again_the_same(read_toy: ReadToy) -> No
     assert first.equals(again)
     assert first.column("id").to_pylist() != other.column("id").to_pylist()
     assert len(set(first.column("id").to_pylist())) == 50
+
+
+def test_rows_to_train_on_are_repeated_and_no_others(read_toy: ReadToy) -> None:
+    corpus = make(read_toy("corpus.rows=40"), "corpus")
+    store = open_planner(read_toy("run.name=repeated")).store
+    repeated = repeat(store, corpus, 3)
+    assert repeated.artifact is not None
+    assert repeated.content != corpus.content
+    for name in corpus.artifact.shard_names():
+        before, after = corpus.artifact.read_shard(name), repeated.artifact.read_shard(name)
+        assert after.equals(pa.concat_tables([before] * (3 if name.startswith("train-") else 1)))
+
+
+@pytest.mark.parametrize(("in_hand", "rows"), [(8, 16), (40, 48), (1000, 64)])
+def test_a_training_is_tried_on_as_many_rows_as_it_will_have_in_hand(
+    in_hand: int, rows: int, read_toy: ReadToy, cluster: Cluster
+) -> None:
+    text = "[corpus]\nrows = 64\nshard_rows = 8\n[student]\n"
+    recipe = read_toy(f"student.optimiser.shuffle_rows={in_hand}", "student.optimiser.steps=500", text=text)
+    options = ClusterOptions(cluster.client.scheduler.address, None, dashboard=False)
+    found = estimate_recipe(recipe, lambda: PlainDisplay(lambda line: None), options, Sampling(16, 1), Price())
+    tokens = {stage.stage: stage.tokens.value for stage in found.stages}
+    assert tokens["student"] == pytest.approx(500 * rows)
 
 
 def test_lengths_are_dealt_evenly(read_toy: ReadToy) -> None:

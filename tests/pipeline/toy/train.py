@@ -22,7 +22,8 @@ class Optimiser(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     steps: int = Field(4, ge=1)
-    validate_every: int = Field(1, ge=1)
+    validate_every: int = Field(1, ge=0)
+    shuffle_rows: int = Field(100, ge=1)
 
 
 class Config(BaseModel):
@@ -65,11 +66,18 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
         time.sleep(config.seconds)
         loss = loss_after(config, step)
         runtime.progress(step, config.optimiser.steps, {"loss": loss})
-        if step % config.optimiser.validate_every == 0:
+        _write_line(folder, {"step": step, "seconds": step * config.seconds, "loss": loss})
+        if config.optimiser.validate_every and step % config.optimiser.validate_every == 0:
             figures = {"valid_loss": loss, "valid_accuracy": -loss}
-            with (folder / "training.jsonl").open("a") as lines:
-                lines.write(json.dumps({"step": step, **figures}) + "\n")
+            _write_line(folder, {"step": step, **figures})
             runtime.validated(step, figures)
         state.write_text(str(step))
     loss = loss_after(config, config.optimiser.steps)
-    return {"valid_loss": loss, "valid_accuracy": -loss, "parts": {"chrf": 50 - loss}, "steps": config.optimiser.steps}
+    figures = {"valid_loss": loss, "valid_accuracy": -loss, "parts": {"chrf": 50 - loss}}
+    rows = sum(table.num_rows for table in inputs["shout"].tables("train-"))
+    return figures | {"steps": config.optimiser.steps, "tokens": config.optimiser.steps * rows}
+
+
+def _write_line(folder: Path, line: Mapping[str, float]) -> None:
+    with (folder / "training.jsonl").open("a") as lines:
+        lines.write(json.dumps(line) + "\n")
