@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 from pipeline.cluster import worker_environment
 
+# Dask tells of every connection; of a benchmark the figures are read.
+_QUIET = {"DASK_LOGGING__DISTRIBUTED": "error"}
 _OF_SPEED = ("OMP_", "MKL_", "OPENBLAS_", "GOMP_", "MALLOC_", "CT2_")
 
 
@@ -15,6 +17,7 @@ def become_worker(module: str) -> None:
 
     The C library and CTranslate2 look at their variables once, so nothing less than a new process has them.
     """
+    os.environ.update(_QUIET)
     wanted = of_worker()
     if wanted.items() <= os.environ.items():
         return
