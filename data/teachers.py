@@ -11,6 +11,11 @@ def node_of(stage: str, teacher: str) -> str:
     return stage if teacher == FIRST else f"{stage}_{teacher}"
 
 
+def section_of(teacher: str) -> str:
+    """The recipe's section of a teacher."""
+    return FIRST if teacher == FIRST else f"teachers.{teacher}"
+
+
 def teacher_of(node: str) -> str:
     """The name of the teacher that a node `teacher` or `teacher_NAME` makes."""
     return FIRST if node == FIRST else node.removeprefix(f"{FIRST}_")

@@ -1,4 +1,4 @@
-"""Faults between the sections of several teachers: whose soft targets cannot become one."""
+"""Faults between the sections of several teachers: whose soft targets cannot become one, and what knows but one."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -7,20 +7,17 @@ from pydantic import BaseModel
 
 from data.errors import ModelError
 from data.model_folder import read_vocabulary, vocabulary_digest
-from data.teachers import FIRST, node_of
+from data.teachers import node_of, section_of
 from pipeline.faults import did_you_mean
-from stages import fuse, score, teacher
+from stages import evaluate, fuse, score, teacher
 
-# Kinds of teacher that come with an OpenNMT-py checkpoint.
-_WITH_CHECKPOINT = {"train", "opennmt"}
 _ALONE = "set soft_targets = false for the further teachers"
 
 
 def fusion_faults(configs: Mapping[str, BaseModel]) -> Iterator[str]:
-    """Faults of fuse, and of score for each further teacher, as far as their sections are there."""
+    """Faults of fuse, and of what knows one teacher alone, as far as their sections are there."""
+    yield from _attribution_knows_one_teacher(configs)
     fused, stored = configs.get("fuse"), configs.get("score")
-    if isinstance(stored, score.Config) and stored.backend == "torch":
-        yield from _without_checkpoint(configs)
     if not isinstance(fused, fuse.Config):
         return
     for name in fused.weights:
@@ -31,21 +28,13 @@ def fusion_faults(configs: Mapping[str, BaseModel]) -> Iterator[str]:
     yield from _other_vocabularies(configs, fused)
 
 
-def section_of(name: str) -> str:
-    """The recipe's section of a teacher."""
-    return FIRST if name == FIRST else f"teachers.{name}"
-
-
-def _without_checkpoint(configs: Mapping[str, BaseModel]) -> Iterator[str]:
-    for node, config in configs.items():
-        name = node.removeprefix("teacher_")
-        if node == name or not isinstance(config, teacher.Config) or node_of("score", name) not in configs:
-            continue
-        if config.kind not in _WITH_CHECKPOINT:
-            yield (
-                f"score.backend: 'torch' needs teachers with an OpenNMT-py checkpoint, but {section_of(name)}.kind is "
-                f"{config.kind!r}; set it to 'ctranslate2' or 'auto'"
-            )
+def _attribution_knows_one_teacher(configs: Mapping[str, BaseModel]) -> Iterator[str]:
+    evaluated = configs.get("evaluate")
+    if "pool" in configs and isinstance(evaluated, evaluate.Config) and evaluated.attribution:
+        yield (
+            "evaluate.attribution: it asks one teacher for hypotheses of the test set, and this recipe's targets come "
+            "from several; set it to false"
+        )
 
 
 def _not_fusible(stored: score.Config) -> Iterator[str]:

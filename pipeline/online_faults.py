@@ -11,8 +11,6 @@ from stages.training.online.layers import Shape
 from stages.training.online.named import named_terms
 from stages.training.schedules import always_zero
 
-# Kinds of teacher that come with an OpenNMT-py checkpoint.
-_WITH_CHECKPOINT = {"train", "opennmt"}
 _METHODS = {
     "features": "feature distillation",
     "attention": "attention distillation",
@@ -32,7 +30,7 @@ def online_term_faults(configs: Mapping[str, BaseModel]) -> Iterator[str]:
         if not isinstance(learner, student.Config):
             continue
         for key, objective in _objectives(learner):
-            if known is not None and known.kind not in _WITH_CHECKPOINT:
+            if known is not None and not known.has_checkpoint:
                 yield from (f"{node}.{key}.{fault}" for fault in _no_pytorch_teacher(objective, known.kind))
             yield from (f"{node}.{key}.{fault}" for fault in online_faults(objective, Shape.of(learner.model), shape))
 

@@ -6,9 +6,6 @@ from pydantic import BaseModel
 
 from stages import student, teacher
 
-# Kinds of teacher that come with an OpenNMT-py checkpoint.
-_WITH_CHECKPOINT = {"train", "opennmt"}
-
 
 def start_faults(configs: Mapping[str, BaseModel]) -> Iterator[str]:
     """A line for each; of a teacher that is not trained here, the shape is known only when it is read."""
@@ -26,7 +23,7 @@ def start_faults(configs: Mapping[str, BaseModel]) -> Iterator[str]:
 
 
 def _refused(given: teacher.Config) -> str:
-    if given.kind not in _WITH_CHECKPOINT:
+    if not given.has_checkpoint:
         return (
             "a student starts from an OpenNMT-py checkpoint (teacher.kind = 'train' or 'opennmt'), and teacher.kind is "
             f"{given.kind!r}: it has none"

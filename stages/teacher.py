@@ -56,6 +56,7 @@ _OWN_KEYS = {
     "marian": {"vocabularies"},
     "fairseq": {"dictionaries", "source_language", "target_language"},
 }
+_WITH_CHECKPOINT = {"train", "opennmt"}
 # Kinds that may be language models, and are asked as their section says.
 _PROMPTED = {"opennmt", "ctranslate2", "transformers"}
 _OPTIONAL_LIBRARIES = {
@@ -133,6 +134,11 @@ class Config(BaseModel):
     words: int = Field(
         32_000, description="train: most frequent words that a tokenizer of kind none has", ge=1, le=1_000_000
     )
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether PyTorch can have it too: it comes with OpenNMT-py's `checkpoint.pt`, and not converted alone."""
+        return self.kind in _WITH_CHECKPOINT
 
     @model_validator(mode="after")
     def _keys_fit_the_kind(self) -> Self:

@@ -1,19 +1,15 @@
 import pytest
-from pydantic import BaseModel
 
 from pipeline.cross_faults import cross_faults
-from stages import evaluate, pool, score
-
-
-class Teacher(BaseModel):
-    kind: str
+from stages import evaluate, pool, score, teacher
 
 
 @pytest.mark.parametrize(
     ("kind", "backend", "count"), [("marian", "torch", 1), ("marian", "auto", 0), ("train", "torch", 0)]
 )
 def test_the_torch_backend_needs_a_checkpoint(kind: str, backend: str, count: int) -> None:
-    faults = cross_faults({"teacher": Teacher(kind=kind), "score": score.Config.model_validate({"backend": backend})})
+    given = teacher.Config.model_validate({"kind": kind, "path": None if kind == "train" else "model"})
+    faults = cross_faults({"teacher": given, "score": score.Config.model_validate({"backend": backend})})
     assert len(faults) == count
     assert all(fault.startswith("score.backend: ") and repr(kind) in fault for fault in faults)
 
