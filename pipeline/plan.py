@@ -9,7 +9,7 @@ from typing import Any, Literal
 import fsspec
 
 from data.artifact import MANIFEST
-from data.fingerprint import DigestCache, fingerprint, library_versions, path_digest
+from data.fingerprint import DigestCache, fingerprint, library_versions, mapping_digest, path_digest
 from data.store import Artifact, Manifest, Store
 from pipeline.graph import Graph, Node
 
@@ -127,9 +127,18 @@ def open_digest_cache() -> DigestCache:
 
 
 def _content(node: Node, role: str, step: Step) -> str:
-    """Digest of what a stage reads of an input: all of it, or shards alone where the stage says so."""
-    if role in getattr(node.stage(), "SHARDS_ONLY", ()) and step.artifact is not None:
+    """Digest of what a stage reads of an input: all of it, or less or more where the stage says so.
+
+    SHARDS_ONLY names inputs of which it reads no file. With TELLS_OF_INPUTS, as a card does, it says how they were
+    made, and is made anew when that was in another way, be what came out the same.
+    """
+    stage = node.stage()
+    if step.artifact is None:
+        return step.content
+    if role in getattr(stage, "SHARDS_ONLY", ()):
         return step.artifact.manifest().shards_digest()
+    if getattr(stage, "TELLS_OF_INPUTS", False):
+        return mapping_digest({"content": step.content, "fingerprint": step.artifact.fingerprint})
     return step.content
 
 
@@ -154,7 +163,7 @@ def _differences(old: Manifest, new: Identity) -> Iterator[str]:
             yield f"{name} {found[0]} -> {found[1]}"
     for role in sorted(old.inputs.keys() | new.inputs.keys()):
         if old.inputs.get(role) != new.inputs.get(role):
-            yield f"{role} has other content"
+            yield f"{role} was made anew"
 
 
 def _flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:

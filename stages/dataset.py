@@ -29,6 +29,8 @@ __all__ = ["Config", "export_text", "run"]
 VERSION = "1"
 INPUTS = ("corpus", "tokenizer", "teacher", "decode", "select", "score", "measure", "filter")
 LIBRARIES: tuple[str, ...] = ()
+# The card has licences, options and counts of all of them.
+TELLS_OF_INPUTS = True
 SPLIT = "train-"
 CARD = "README.md"
 

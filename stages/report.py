@@ -32,6 +32,7 @@ INPUTS = (
     "export_baseline",
     "evaluate",
 )
+TELLS_OF_INPUTS = True
 METRICS, PAGE = "metrics.json", "index.html"
 _TRANSLATIONS = "translations-00000"
 

@@ -88,6 +88,19 @@ def test_equal_content_of_another_making_re_runs_nothing_behind_it(read_toy: Rea
     assert set(states(recipe).values()) == {"done"}
 
 
+def test_who_tells_how_its_inputs_were_made_is_made_again_when_that_changed(
+    read_toy: ReadToy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.pipeline.toy.count.TELLS_OF_INPUTS", True, raising=False)
+    make(read_toy(), ["corpus", "shout", "count", "total", "base", "report"])
+    assert set(states(read_toy()).values()) == {"done"}
+    recipe = read_toy("shout.seconds=0.001")
+    make(recipe, ["shout"])
+    assert plan(recipe)["count"].reasons == ("shout was made anew",)
+    make(recipe, ["count"])
+    assert set(states(recipe).values()) == {"done"}
+
+
 def test_who_reads_shards_only_is_not_made_again_for_another_file(read_toy: ReadToy) -> None:
     make(read_toy(), ["corpus", "shout", "count", "total", "base", "report"])
     # A file beside the same rows, as a dataset's card.
@@ -136,7 +149,7 @@ def test_an_input_with_other_content_is_a_reason(read_toy: ReadToy) -> None:
     make(read_toy(), ["corpus", "base"])
     recipe = read_toy("corpus.prefix=line")
     make(recipe, ["corpus"])
-    assert plan(recipe)["base"].reasons == ("corpus has other content",)
+    assert plan(recipe)["base"].reasons == ("corpus was made anew",)
 
 
 def test_the_manifest_tells_all_that_went_into_the_fingerprint(read_toy: ReadToy) -> None:
