@@ -18,7 +18,7 @@ from data.join import part
 from data.model_folder import TeacherInfo, load_teacher_info
 from data.runtime import Runtime
 from data.soft_targets import FusedTeacher, SoftTargetFormat, flat, pack, row_lengths, smallest_ids_dtype, topk
-from data.teachers import node_of
+from data.teachers import node_of, section_of
 from stages.directions import COLUMNS as LANGUAGES
 from stages.fusion import Fused, Opinion, fuse, opinion
 from stages.language_pairs import is_for
@@ -123,7 +123,7 @@ def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
 
 def count(table: pa.Table) -> dict[str, int | float]:
     """What score counts, of the mean."""
-    notes: dict[str, int | float] = json.loads((table.schema.metadata or {}).get(schema.NOTES_KEY, b"{}"))
+    notes: dict[str, int | float] = json.loads(table.schema.metadata[schema.NOTES_KEY])
     return notes
 
 
@@ -168,8 +168,7 @@ def _most_entries(formats: Mapping[str, SoftTargetFormat], infos: Mapping[str, T
 
 
 def _named(teacher: str, info: TeacherInfo) -> str:
-    section = "teacher" if teacher == "teacher" else f"teachers.{teacher}"
     return (
-        f"{section} has a target vocabulary of {info.target_vocabulary_size} entries with the digest "
+        f"{section_of(teacher)} has a target vocabulary of {info.target_vocabulary_size} entries with the digest "
         f"{info.vocabulary_digest}"
     )
