@@ -1,4 +1,8 @@
-"""The ways of distilling that `make bench-quality` compares, each as what it changes in recipes/quality.toml."""
+"""The ways of distilling that `make bench-quality` compares, each as what it changes in a recipe.
+
+METHODS change recipes/quality.toml, all for the same few steps. LONG shows what is reached in the end: the demo's
+recipe, for twice its steps.
+"""
 
 from dataclasses import dataclass, field
 
@@ -13,8 +17,9 @@ class Method:
     name: str
     title: str
     changes: tuple[str, ...] = ()
-    # Another method with the same data that this one is held against; the references where empty.
+    # Another method with the same data that this one is held against; its group's references where empty.
     against: str = field(default="")
+    recipe: str = "quality"
 
 
 def _soft(missing_mass: str, k: int) -> Method:
@@ -90,4 +95,11 @@ METHODS: tuple[Method, ...] = (
         'objective = {soft_targets = {weight = 1.0, missing_mass = "renormalise"}}}]',
     ),
 )
-BY_NAME = {method.name: method for method in METHODS}
+_LONG = ("student.optimiser.steps=20000",)
+LONG: tuple[Method, ...] = (
+    Method("references-long", "references, no teacher", ("student.data=reference", *_HARD, *_LONG), recipe="demo"),
+    Method("demo-long", "as the demo distils", _LONG, recipe="demo"),
+)
+# Of each recipe the method without a teacher.
+REFERENCES = {"quality": "references", "demo": "references-long"}
+BY_NAME = {method.name: method for method in (*METHODS, *LONG)}

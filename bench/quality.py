@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-from bench.methods import BY_NAME, METHODS, Method
+from bench.methods import BY_NAME, Method
 from bench.quality_results import TEACHER, TestSet, keep_result, read_results
 from bench.quality_table import records_of, write_page
 from bench.records import save, show
@@ -26,7 +26,6 @@ from pipeline.launch import open_planner, select_graph
 from pipeline.recipe import read_recipe
 
 ROOT = Path(__file__).parents[1]
-RECIPE = ROOT / "recipes" / "quality.toml"
 TEACHER_RECIPE = ROOT / "recipes" / "demo-teacher.toml"
 TEACHER_BEAM = 5
 
@@ -38,6 +37,11 @@ class Training:
     method: Method
     seed: int
 
+    @property
+    def recipe(self) -> Path:
+        """Which recipe it changes."""
+        return ROOT / "recipes" / f"{self.method.recipe}.toml"
+
     def overrides(self, lane: int) -> list[str]:
         """What it changes in the recipe. Every lane has a store of its own: a run locks it."""
         own = (f"run.name=quality-{lane}", f"student.optimiser.seed={self.seed}")
@@ -47,7 +51,7 @@ class Training:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Trains what is missing, then writes the figures and the page."""
     options = _parser().parse_args(arguments)
-    methods = [BY_NAME[name] for name in options.methods.split(",")] if options.methods else METHODS
+    methods = [BY_NAME[name] for name in (options.methods.split(",") if options.methods else BY_NAME)]
     seeds = [int(seed) for seed in options.seeds.split(",")]
     done = {(result.method, result.seed) for result in read_results()}
     missing = [Training(each, seed) for seed in seeds for each in methods if (each.name, seed) not in done]
@@ -91,7 +95,7 @@ def train(training: Training, lane: int) -> None:
         "-m",
         "pipeline.cli",
         "run",
-        str(RECIPE),
+        str(training.recipe),
         "--until",
         "export",
         "--workers",
@@ -102,24 +106,26 @@ def train(training: Training, lane: int) -> None:
     log.parent.mkdir(exist_ok=True)
     with log.open("a", encoding="utf-8") as file:
         subprocess.run([*command, *settings], stdout=file, stderr=subprocess.STDOUT, check=True)  # noqa: S603
-    found = _artifacts(overrides)
+    found = _artifacts(training.recipe, overrides)
     test = TestSet.of(found["corpus"])
     _keep_teacher(found["teacher"], found["tokenizer"], test)
     exported = found["export"].path()
     lines = test.translate(exported, exported, beam_size=1)
-    keep_result(training.method.name, training.seed, training.method.changes, found["student"].manifest(), lines)
+    keep_result(training.method, training.seed, found["student"].manifest(), lines)
 
 
 def _keep_teacher(teacher: Artifact, tokenizer: Artifact, test: TestSet) -> None:
-    """The teacher's own translations, and the test set: both once."""
-    if not any(result.method == TEACHER for result in read_results()):
+    """The teacher's own translations, and the test set: both once. Raises DataError when the test set is another."""
+    if any(result.method == TEACHER for result in read_results()):
+        test.check()
+    else:
         test.save()
         lines = test.translate(teacher.path(), tokenizer.path(), TEACHER_BEAM)
-        keep_result(TEACHER, 0, (), teacher.manifest(), lines)
+        keep_result(Method(TEACHER, ""), 0, teacher.manifest(), lines)
 
 
-def _artifacts(overrides: Sequence[str]) -> dict[str, Artifact]:
-    recipe = read_recipe(RECIPE, overrides)
+def _artifacts(path: Path, overrides: Sequence[str]) -> dict[str, Artifact]:
+    recipe = read_recipe(path, overrides)
     graph, _ = select_graph(recipe, "export", None)
     return {step.node.name: step.artifact for step in open_planner(recipe).plan(graph) if step.artifact}
 

@@ -12,8 +12,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from bench.methods import Method
 from bench.records import RESULTS, hardware
 from data.artifact import Artifact
+from data.errors import DataError
 from data.manifest import Manifest
 from stages.tokenizer import load_tokenizer
 from stages.translate import load_translator
@@ -31,7 +33,8 @@ class Facts(BaseModel):
 
     method: str
     seed: int = Field(description="of the student; 0 for the teacher")
-    changes: tuple[str, ...] = Field(description="to recipes/quality.toml")
+    recipe: str = Field("quality", description="which of recipes/ it changes")
+    changes: tuple[str, ...]
     training: dict[str, float] = Field(description="what the training says of itself")
     hardware: str
     libraries: dict[str, str]
@@ -78,28 +81,35 @@ class TestSet:
         _write_lines(folder / "test.source.txt", self.sources)
         _write_lines(folder / "test.reference.txt", self.references)
 
+    def check(self, folder: Path = FOLDER) -> None:
+        """Raises DataError unless it is the one that was saved: scores on another cannot be compared."""
+        path = folder / "test.source.txt"
+        if read_lines(path) != [" ".join(line.split()) for line in self.sources]:
+            raise DataError(f"{path} holds other sentences than this corpus holds out; remove {folder} to begin anew")
+
     def translate(self, model: Path, tokenizer: Path, beam_size: int) -> list[str]:
         """By a CTranslate2 folder, on a thread."""
         translator = load_translator(model, tokenizer=load_tokenizer(tokenizer), threads=1)
         return [found.text for found in translator.translate(self.sources, beam_size=beam_size)]
 
 
-def keep_result(
-    method: str, seed: int, changes: Sequence[str], manifest: Manifest, lines: Sequence[str], folder: Path = FOLDER
-) -> None:
+def keep_result(method: Method, seed: int, manifest: Manifest, lines: Sequence[str], folder: Path = FOLDER) -> None:
     """Writes the translations, then the facts: a result without facts is none."""
     facts = Facts(
-        method=method,
+        method=method.name,
         seed=seed,
-        changes=tuple(changes),
+        recipe=method.recipe,
+        changes=method.changes,
         training={name: manifest.metrics[name] for name in (*_FIGURES, *_VALID) if name in manifest.metrics},
         hardware=hardware("cpu"),
         libraries=manifest.libraries,
         date=datetime.now(UTC).date().isoformat(),
     )
     folder.mkdir(parents=True, exist_ok=True)
-    _write_lines(folder / f"{method}.{seed}.txt", lines)
-    (folder / f"{method}.{seed}.json").write_text(json.dumps(facts.model_dump(), indent=1) + "\n", encoding="utf-8")
+    _write_lines(folder / f"{method.name}.{seed}.txt", lines)
+    (folder / f"{method.name}.{seed}.json").write_text(
+        json.dumps(facts.model_dump(), indent=1) + "\n", encoding="utf-8"
+    )
 
 
 def read_results(folder: Path = FOLDER) -> list[Result]:

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.methods import METHODS, Method
+from bench.methods import BY_NAME, REFERENCES, Method
 from bench.quality_results import TEACHER, Result, read_references
 from bench.records import Record, record
 from stages.evaluation.quality import Scoring, compare_systems
 
 PAGE = Path(__file__).parents[1] / "docs" / "quality.md"
-BEGIN, END = "<!-- table: made by `make bench-quality` -->", "<!-- end of the table -->"
-REFERENCES = "references"
+BEGIN, END = "<!-- table of recipes/{}.toml, by `make bench-quality` -->", "<!-- end of the table -->"
 PACKAGES = ("OpenNMT-py", "torch", "ctranslate2", "sacrebleu")
 _SCORING = Scoring()
 
@@ -40,7 +39,7 @@ def rows_of(results: Sequence[Result], references: Sequence[str]) -> list[Row]:
     by_method: dict[str, list[Result]] = {}
     for result in results:
         by_method.setdefault(result.method, []).append(result)
-    return [_row(method, by_method, references) for method in METHODS if method.name in by_method]
+    return [_row(method, by_method, references) for method in BY_NAME.values() if method.name in by_method]
 
 
 def records_of(results: Sequence[Result]) -> list[Record]:
@@ -53,7 +52,7 @@ def records_of(results: Sequence[Result]) -> list[Record]:
         return found
     best = max(rows, key=lambda row: row.mean)
     found.append(_record("best_chrf_retention", best.mean / teacher, "ratio", "the teacher's chrF", _detail(best)))
-    plain = next((row for row in rows if row.method.name == REFERENCES), None)
+    plain = next((row for row in rows if row.method.name == REFERENCES[best.method.recipe]), None)
     if plain is not None:
         gain = best.mean - plain.mean
         found.append(
@@ -62,30 +61,35 @@ def records_of(results: Sequence[Result]) -> list[Record]:
     return found
 
 
-def table(results: Sequence[Result], references: Sequence[str]) -> str:
-    """In Markdown."""
+def table(results: Sequence[Result], references: Sequence[str], recipe: str) -> str:
+    """Of the methods of a recipe, in Markdown."""
     teacher = _teacher_chrf(results, references)
+    rows = [row for row in rows_of(results, references) if row.method.recipe == recipe]
     lines = [
         "| method | seeds | chrF | of the teacher | BLEU | against | chrF difference, 95% interval | p | CPU minutes |",
         "|---|--:|--:|--:|--:|---|--:|--:|--:|",
         f"| teacher, beam 5 | | {teacher:.1f} | 100% | {_teacher_bleu(results, references):.1f} | | | | |",
     ]
-    return "\n".join([*lines, *(_line(row, teacher) for row in rows_of(results, references))])
+    return "\n".join([*lines, *(_line(row, teacher) for row in rows)])
 
 
 def write_page(results: Sequence[Result]) -> None:
-    """Puts the table into docs/quality.md, between its marks."""
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    content = f"{BEGIN}\n\n{table(results, read_references())}\n\n{END}"
-    PAGE.write_text(before + content + after, encoding="utf-8")
+    """Puts each recipe's table into docs/quality.md, between its marks."""
+    page = PAGE.read_text(encoding="utf-8")
+    for recipe in REFERENCES:
+        begin = BEGIN.format(recipe)
+        before, _, rest = page.partition(begin)
+        _, _, after = rest.partition(END)
+        page = f"{before}{begin}\n\n{table(results, read_references(), recipe)}\n\n{END}{after}"
+    PAGE.write_text(page, encoding="utf-8")
 
 
 def _row(method: Method, by_method: Mapping[str, Sequence[Result]], references: Sequence[str]) -> Row:
     results = sorted(by_method[method.name], key=lambda result: result.seed)
-    against = by_method.get(method.against or REFERENCES)
+    plain = REFERENCES[method.recipe]
+    against = by_method.get(method.against or plain)
     difference = None
-    if against and method.name != REFERENCES:
+    if against and method.name != plain:
         first = min(against, key=lambda result: result.seed)
         systems = {"system": results[0].translations, "against": first.translations}
         difference = compare_systems(systems, references, [("system", "against")], _SCORING)[0]["chrf"]
@@ -128,7 +132,7 @@ def _line(row: Row, teacher: float) -> str:
         f"{row.mean:.1f}{spread}",
         f"{row.mean / teacher:.1%}",
         f"{statistics.mean(row.bleu):.1f}",
-        "" if row.difference is None else row.method.against or REFERENCES,
+        "" if row.difference is None else row.method.against or REFERENCES[row.method.recipe],
         *_difference_cells(row.difference),
         f"{row.minutes:.0f}",
     ]

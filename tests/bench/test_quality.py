@@ -8,10 +8,11 @@ import pytest
 from sacrebleu.metrics import BLEU, CHRF
 
 from bench import quality
-from bench.methods import BY_NAME, METHODS
-from bench.quality import RECIPE, Training
+from bench.methods import BY_NAME, Method
+from bench.quality import Training
 from bench.quality_results import Facts, Result, TestSet, keep_result, read_results
 from bench.quality_table import rows_of, table
+from data.errors import DataError
 from data.manifest import Manifest
 from pipeline.recipe import read_recipe
 
@@ -52,7 +53,7 @@ def test_rows_hold_sacrebleu_s_scores_of_every_seed() -> None:
 
 
 def test_the_table_has_a_line_a_method_beneath_the_teacher_s() -> None:
-    lines = table(RESULTS, REFERENCES).splitlines()
+    lines = table(RESULTS, REFERENCES, "quality").splitlines()
     assert len(lines) == 5
     assert {line.count("|") for line in lines} == {10}
     assert lines[2].startswith(f"| teacher, beam 5 | | {scores(RESULTS[0])[0]:.1f} | 100% |")
@@ -63,14 +64,16 @@ def test_every_method_is_a_recipe_without_faults(tmp_path: Path) -> None:
     checkpoint = tmp_path / "checkpoint.pt"
     checkpoint.write_bytes(b"")
     fingerprints = set()
-    for method in METHODS:
-        recipe = read_recipe(RECIPE, [*Training(method, 1).overrides(0), f"teacher.path={checkpoint}"])
+    for method in BY_NAME.values():
+        training = Training(method, 1)
+        teacher = [f"teacher.path={checkpoint}"] if method.recipe == "quality" else []
+        recipe = read_recipe(training.recipe, [*training.overrides(0), *teacher])
         fingerprints.add(str([node.config for node in recipe.graph.up_to("student").nodes]))
-    assert len(fingerprints) == len(METHODS), "two methods are the same training"
+    assert len(fingerprints) == len(BY_NAME), "two methods are the same training"
 
 
 def test_what_is_held_against_another_method_names_one() -> None:
-    assert {method.against for method in METHODS} <= {"", *BY_NAME}
+    assert {method.against for method in BY_NAME.values()} <= {"", *BY_NAME}
 
 
 def test_a_result_is_read_back_as_it_was_kept(tmp_path: Path) -> None:
@@ -78,10 +81,12 @@ def test_a_result_is_read_back_as_it_was_kept(tmp_path: Path) -> None:
         stage="student", version="1", fingerprint="", config={}, inputs={}, libraries={"torch": "2"}, shards=[],
         files=[], counters={}, metrics={"seconds": 3.0, "steps": 5, "streams": {}}, created="", seconds=4.0,
     )  # fmt: skip
-    keep_result("mbr", 2, ("select.metric=mbr-chrf",), manifest, ["eins", "", "drei\u2028vier"], tmp_path)
+    method = Method("mbr", "MBR", ("select.metric=mbr-chrf",))
+    keep_result(method, 2, manifest, ["eins", "", "drei\u2028vier"], tmp_path)
     (found,) = read_results(tmp_path)
     assert (found.method, found.seed, found.facts.training) == ("mbr", 2, {"seconds": 3.0, "steps": 5})
     assert list(found.translations) == ["eins", "", "drei vier"]
+    assert (found.facts.recipe, found.facts.changes) == ("quality", ("select.metric=mbr-chrf",))
 
 
 def test_only_what_has_no_result_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,3 +106,10 @@ def test_only_what_has_no_result_is_trained(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_test_set_translates_nothing_twice_over(tmp_path: Path) -> None:
     TestSet(["one", "two\nlines"], ["eins", "zwei"]).save(tmp_path)
     assert (tmp_path / "test.source.txt").read_text() == "one\ntwo lines\n"
+
+
+def test_another_test_set_is_refused(tmp_path: Path) -> None:
+    TestSet(["one", "two\nlines"], ["eins", "zwei"]).save(tmp_path)
+    TestSet(["one", "two\nlines"], ["eins", "zwei"]).check(tmp_path)
+    with pytest.raises(DataError, match=r"test\.source\.txt holds other sentences"):
+        TestSet(["one", "three"], ["eins", "drei"]).check(tmp_path)
