@@ -3,12 +3,13 @@
 import hashlib
 import importlib.metadata
 import json
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any
 
-from data.errors import ConfigError, DataError
+from data.errors import ConfigError, DataError, PotstillError
 from data.local import write_atomically
 
 DIGEST_BYTES = 32
@@ -16,6 +17,7 @@ FINGERPRINT_DIGITS = 20
 CHUNK_BYTES = 1 << 20
 # A file changed within the clock's resolution can keep its size and time: what is younger is not remembered.
 SETTLED_SECONDS = 2.0
+_LOG = logging.getLogger(__name__)
 
 
 def bytes_digest(content: bytes) -> str:
@@ -110,8 +112,7 @@ def fingerprint(
 class DigestCache:
     """Digests of external files, remembered in a small JSON file by path, size and times.
 
-    So a plan does not read gigabytes again: `with DigestCache(path) as cache: cache.digest(file)`.
-    It is saved when the block ends. A file that cannot be parsed counts as empty.
+    So a plan does not read gigabytes again. A memory that cannot be parsed counts as empty.
     """
 
     def __init__(self, path: Path) -> None:
@@ -119,17 +120,15 @@ class DigestCache:
         self._known = _load_cache(path)
         self._changed = False
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.save()
-
     def save(self) -> None:
-        """Writes what was learnt, if anything; raises PotstillError when it cannot."""
-        if self._changed:
+        """Writes what was learnt, if anything; where it cannot, as below a home that is read-only, it says so once."""
+        if not self._changed:
+            return
+        self._changed = False
+        try:
             write_atomically(self.path, _canonical(self._known))
-            self._changed = False
+        except (OSError, PotstillError) as error:
+            _LOG.warning("digests of external files are not remembered, so each plan reads these anew: %s", error)
 
     def digest(self, path: Path) -> str:
         """Digest of a file, from memory when size and times are as they were; raises DataError."""

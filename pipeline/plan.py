@@ -59,6 +59,7 @@ class Planner:
         steps: dict[str, Step] = {}
         for node in graph.nodes:
             steps[node.name] = self.step(node, steps)
+        self._digests.save()
         return list(steps.values())
 
     def step(self, node: Node, steps: Mapping[str, Step]) -> Step:
@@ -83,16 +84,13 @@ class Planner:
         return Identity(node.name, stage.VERSION, config, inputs, library_versions(stage.LIBRARIES))
 
     def _fingerprint(self, node: Node, identity: Identity) -> str:
-        stage = node.stage()
-        paths: list[Path] = stage.external_files(node.config) if hasattr(stage, "external_files") else []
-        files = {path.as_posix(): path_digest(path, self._digests) for path in paths}
         return fingerprint(
             stage=identity.stage,
             version=identity.version,
             config=identity.config,
             inputs=identity.inputs,
             libraries=identity.libraries,
-            files=files,
+            files=external_digests(node, self._digests),
         )
 
     def _reasons(self, node: Node, identity: Identity | None) -> tuple[str, ...]:
@@ -118,6 +116,13 @@ def has_manifest(artifact: Artifact) -> bool:
     """Whether an artefact was ever completed, be its files there still or not."""
     files, path = fsspec.core.url_to_fs(f"{artifact.url}/{MANIFEST}", **(artifact.storage_options or {}))
     return bool(files.exists(path))
+
+
+def external_digests(node: Node, digests: DigestCache) -> dict[str, str]:
+    """Digest of every file and folder outside the store that a node reads, by path."""
+    stage = node.stage()
+    paths: list[Path] = stage.external_files(node.config) if hasattr(stage, "external_files") else []
+    return {path.as_posix(): path_digest(path, digests) for path in paths}
 
 
 def open_digest_cache() -> DigestCache:

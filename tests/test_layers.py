@@ -4,8 +4,10 @@ Read from the source alone, so that a broken import cannot hide behind another.
 """
 
 import ast
+import fnmatch
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -192,3 +194,25 @@ def test_functions_are_short() -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     }
     assert {name: length for name, length in lengths.items() if length > LONGEST_FUNCTION} == {}
+
+
+def test_an_installation_has_every_package() -> None:
+    """Who installs Potstill without its checkout gets the folders that pyproject.toml names, and no others."""
+    find = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]
+    packages = {
+        ".".join(path.parent.relative_to(ROOT).parts) for top in LAYERS for path in (ROOT / top).rglob("__init__.py")
+    }
+    left_out = {name for name in packages if not any(fnmatch.fnmatch(name, pattern) for pattern in find["include"])}
+    assert not left_out
+
+
+def test_an_installation_has_every_template() -> None:
+    named = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    wanted = {f"{package.replace('.', '/')}/{file}" for package, files in named.items() for file in files}
+    there = {
+        str(path.relative_to(ROOT))
+        for top in LAYERS
+        for path in (ROOT / top).rglob("*")
+        if path.is_file() and path.suffix != ".py" and "__pycache__" not in path.parts
+    }
+    assert there == wanted

@@ -1,12 +1,14 @@
 """Recipes that a sweep tries: one recipe read with other settings, checked at the ends of all that is varied."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data.errors import ConfigError
-from data.fingerprint import bytes_digest
+from data.fingerprint import DigestCache, bytes_digest, library_versions
 from pipeline.graph import Graph, Node, StageEntry
+from pipeline.plan import external_digests, open_digest_cache
 from pipeline.recipe import Recipe, read_recipe
 from pipeline.tuning.config import Settings, TuneConfig
 from pipeline.tuning.space import ends, override_texts
@@ -72,11 +74,18 @@ def common_nodes(candidates: Candidates) -> Graph:
 
 def study_digest(source: Source, tune: TuneConfig, candidates: Candidates) -> str:
     """20 digits over all that decides what a trial with given settings comes to: another is another study."""
-    content = tune.model_dump_json(exclude={"trials", "parallel"})
+    content, digests = tune.model_dump_json(exclude={"trials", "parallel"}), open_digest_cache()
     for name, graph in candidates:
-        nodes = [f"{node.name} {node.stage().VERSION} {node.config.model_dump_json()}" for node in graph.nodes]
-        content += "\n".join([name, *nodes])
+        content += "\n".join([name, *(_described(node, digests) for node in graph.nodes)])
+    digests.save()
     return bytes_digest(content.encode())[:20]
+
+
+def _described(node: Node, digests: DigestCache) -> str:
+    """All that decides what a node makes of what it reads."""
+    stage = node.stage()
+    outside = {"files": external_digests(node, digests), "libraries": library_versions(stage.LIBRARIES)}
+    return f"{node.name} {stage.VERSION} {node.config.model_dump_json()} {json.dumps(outside, sort_keys=True)}"
 
 
 def _details(error: ConfigError) -> list[str]:

@@ -42,8 +42,8 @@ def test_a_files_digest_is_blake2b(tmp_path: Path, size: int) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nothing cannot be read: No such file"):
         file_digest(tmp_path / "nothing")
-    with pytest.raises(DataError, match="nothing cannot be read"), DigestCache(tmp_path / "cache.json") as cache:
-        cache.digest(tmp_path / "nothing")
+    with pytest.raises(DataError, match="nothing cannot be read"):
+        DigestCache(tmp_path / "cache.json").digest(tmp_path / "nothing")
     with pytest.raises(DataError, match="holds no files"):
         folder_digest(tmp_path)
 
@@ -114,22 +114,38 @@ def test_a_digest_is_remembered_and_the_file_not_read_again(tmp_path: Path, monk
     big, memory = tmp_path / "big", tmp_path / "cache" / "digests.json"
     big.write_text("content")
     _later(monkeypatch)
-    with DigestCache(memory) as cache:
-        real = cache.digest(big)
+    cache = DigestCache(memory)
+    real = cache.digest(big)
+    cache.save()
     assert real == file_digest(big)
     memory.write_text(memory.read_text().replace(real, "remembered"))
     assert DigestCache(memory).digest(big) == "remembered"
     os.utime(big, ns=(0, 0))
     assert DigestCache(memory).digest(big) == real
-    with DigestCache(memory) as cache:
-        assert folder_digest(tmp_path / "cache", cache) == folder_digest(tmp_path / "cache")
+    assert folder_digest(tmp_path / "cache", DigestCache(memory)) == folder_digest(tmp_path / "cache")
+
+
+def test_a_memory_that_cannot_be_written_stops_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "big").write_text("content")
+    (tmp_path / "file").write_text("no folder")
+    _later(monkeypatch)
+    cache = DigestCache(tmp_path / "file" / "digests.json")
+    cache.digest(tmp_path / "big")
+    cache.save()
+    cache.save()
+    assert [record.message.partition(":")[0] for record in caplog.records] == [
+        "digests of external files are not remembered, so each plan reads these anew"
+    ]
 
 
 def test_a_file_of_just_now_is_not_remembered(tmp_path: Path) -> None:
     """Within the clock's resolution it could change again and look the same."""
     (tmp_path / "big").write_text("content")
-    with DigestCache(tmp_path / "digests.json") as cache:
-        cache.digest(tmp_path / "big")
+    cache = DigestCache(tmp_path / "digests.json")
+    cache.digest(tmp_path / "big")
+    cache.save()
     assert not (tmp_path / "digests.json").exists()
 
 

@@ -131,6 +131,16 @@ def test_versions_libraries_and_files_are_reasons(
     assert reasons[1].startswith("numpy (absent) -> ")
 
 
+def test_digests_of_files_are_remembered_from_plan_to_plan(
+    read_toy: ReadToy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("alpha")
+    monkeypatch.setattr("data.fingerprint.SETTLED_SECONDS", -1.0)
+    plan(read_toy(f"corpus.words={words}"))
+    assert str(words) in (tmp_path / "cache" / "potstill" / "digests.json").read_text()
+
+
 @pytest.mark.parametrize("newest", [2, 3])
 def test_what_changed_is_told_against_the_artefact_made_last(read_toy: ReadToy, newest: int) -> None:
     for factor in (2, 3):

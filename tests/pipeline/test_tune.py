@@ -14,7 +14,7 @@ from pipeline.progress import PlainDisplay
 from pipeline.recipe import read_recipe
 from pipeline.runner import RunError
 from pipeline.tune import tune_recipe
-from pipeline.tuning.candidates import Source
+from pipeline.tuning.candidates import Source, check_space, study_digest
 from pipeline.tuning.results import Results
 from tests.pipeline.toy.registry import TOY_STAGES
 
@@ -253,6 +253,24 @@ def test_a_study_is_another_when_anything_it_compares_is(toy: Toy) -> None:
     changes = ("shout.mark=?", "tune.seed=3", "student.optimiser.steps=5", "tune.pruner=none")
     others = {folder(change) for change in changes}
     assert len({first, *others}) == 5
+
+
+def test_a_study_is_another_when_a_file_or_a_library_is(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = toy.folder / "words.txt"
+    words.write_text("alpha")
+
+    def digest() -> str:
+        source = toy.source(f"corpus.words={words}")
+        tune = source.read().tune
+        assert tune is not None
+        return study_digest(source, tune, check_space(source, tune))
+
+    first = digest()
+    assert digest() == first
+    words.write_text("other words")
+    second = digest()
+    monkeypatch.setattr("tests.pipeline.toy.train.LIBRARIES", ("numpy",))
+    assert len({first, second, digest()}) == 3
 
 
 def test_trials_go_side_by_side_and_each_comes_to_its_own(toy: Toy) -> None:
