@@ -29,6 +29,7 @@ from data.parquet import SUFFIX, decode, encode
 
 MANIFEST = "manifest.json"
 RECORDS = ".records"
+_SECONDS = ".seconds"
 
 
 class Artifact:
@@ -159,6 +160,17 @@ class Artifact:
             place.mkdir(parents=True, exist_ok=True)
         return place
 
+    def earlier_seconds(self) -> float:
+        """What calls that were cut short spent on it, as far as they wrote it down."""
+        try:
+            return float(self._folder.read(_SECONDS)) if self._folder.stamp(_SECONDS) else 0.0
+        except ValueError:
+            return 0.0
+
+    def keep_seconds(self, seconds: float) -> None:
+        """Writes down what was spent so far; gone when the artefact is complete, whose manifest has it."""
+        self._folder.write(_SECONDS, str(round(seconds, 1)).encode())
+
     def complete(
         self,
         *,
@@ -237,9 +249,11 @@ class Artifact:
         """Takes a manifest apart that names what is gone, so that only this has to be made again."""
         if self._folder.stamp(MANIFEST) is None or self.is_complete():
             return
-        for record in self.manifest().shards:
+        manifest = self.manifest()
+        for record in manifest.shards:
             if self._folder.stamp(record.name + SUFFIX) is not None:
                 self._write_record(record)
+        self.keep_seconds(manifest.seconds)
         self._folder.remove(MANIFEST)
 
     def _open_for_writing(self) -> None:

@@ -1,6 +1,5 @@
 """One stage under way: which of its tasks are on the cluster, what came back, what failed."""
 
-import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING
 from data.store import ShardRecord
 from pipeline.plan import Step
 from pipeline.progress import Display
+from pipeline.stopwatch import Stopwatch
 from pipeline.worker import Job, TaskError, TaskStoppedError, close_shards, run_shard, run_whole
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class ShardRun:
         self._suspects: deque[str] = deque()
         self._alone: set[str] = set()
         self._closing = False
-        self._meter = _Rows(sum(step.finished.values()), sum(step.shards.values()))
+        self._meter = _Rows(sum(step.finished.values()), sum(step.shards.values()), Stopwatch(job.output))
 
     def fill(self, window: int) -> None:
         """Submits shards until `window` of them are on the cluster; the manifest when none is left."""
@@ -98,7 +98,7 @@ class ShardRun:
                 self.ended = True
                 return
             self._closing = True
-            self._in_flight[self._submit(close_shards, self._job, self._meter.seconds())] = ""
+            self._in_flight[self._submit(close_shards, self._job, self._meter.seconds)] = ""
 
     def take(self, future: "Future", display: Display) -> None:
         """One task ended: count its rows, or try it again, or give it up."""
@@ -127,22 +127,24 @@ class ShardRun:
 class _Rows:
     """Rows and counters of the shards made by this run, and those that were there."""
 
-    def __init__(self, found: int, total: int) -> None:
+    def __init__(self, found: int, total: int, watch: Stopwatch) -> None:
         self.done = found
         self.total = total
         self._made: Counter[str] = Counter()
-        self._started = time.monotonic()
+        self._watch = watch
 
     def add(self, record: ShardRecord) -> None:
+        self._watch.tick()
         self.done += record.rows
         self._made["rows"] += record.rows
         self._made["tokens"] += int(record.counters.get("tokens", 0))
 
+    @property
     def seconds(self) -> float:
-        return time.monotonic() - self._started
+        return self._watch.seconds
 
     def rates(self) -> dict[str, float]:
-        return {f"{name}_per_second": made / self.seconds() for name, made in self._made.items() if made}
+        return {f"{name}_per_second": made / self._watch.of_this_call for name, made in self._made.items() if made}
 
 
 def is_retryable(future: "Future") -> bool:

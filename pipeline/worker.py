@@ -28,6 +28,7 @@ from data.schema import NOTES_KEY
 from data.store import Artifact, ShardRecord
 from pipeline.graph import reads_of, resources_of
 from pipeline.plan import Identity
+from pipeline.stopwatch import Stopwatch
 
 TOPIC = "potstill"
 # So many stages at most have their models in a worker's memory: one in hand and one that ends, or those of several
@@ -89,10 +90,10 @@ def run_whole(job: Job) -> None:
         _cache().clear()
         _stops().discard(name_of(job.output))
         stage = importlib.import_module(job.module)
-        start = time.monotonic()
-        runtime = Runtime(job.threads, device(), _reporter(job.output), _listener(job.output))
+        watch = Stopwatch(job.output)
+        runtime = Runtime(job.threads, device(), _reporter(job.output, watch), _listener(job.output))
         metrics = stage.run(job.inputs, job.config, job.output, runtime)
-        job.output.complete(**asdict(job.identity), metrics=metrics, seconds=time.monotonic() - start)
+        job.output.complete(**asdict(job.identity), metrics=metrics, seconds=watch.seconds)
 
 
 def close_shards(job: Job, seconds: float) -> None:
@@ -228,7 +229,7 @@ def _in_folder(folder: str) -> Iterator[None]:
     yield
 
 
-def _reporter(output: Artifact) -> Progress:
+def _reporter(output: Artifact, watch: Stopwatch) -> Progress:
     """A `Progress` that tells the client through the scheduler, twice a second at most."""
     from distributed import get_worker
 
@@ -237,6 +238,7 @@ def _reporter(output: Artifact) -> Progress:
 
     def report(done: int, total: int | None, extras: Mapping[str, float]) -> None:
         _end_if_asked(name)
+        watch.tick()
         now = time.monotonic()
         if now - last[0] >= REPORT_SECONDS or done == total:
             last[0] = now

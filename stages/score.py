@@ -200,7 +200,7 @@ def _limit_torch(threads: int) -> None:
 
 
 def _bfloat16(config: Config, device: str) -> bool:
-    from stages.training.loop import use_bfloat16
+    from stages.training.optimiser import use_bfloat16
 
     return use_bfloat16(config.precision, device)
 

@@ -1,6 +1,6 @@
 """student: a small transformer trained on the distilled dataset, or, as the baseline, on the references alone."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from stages.directions import COLUMNS as LANGUAGES
 from stages.student_languages import Languages, pair_switch
 from stages.tokenizer import Tokenizer, load_tokenizer
 from stages.training.config import ModelConfig, OptimiserConfig
-from stages.training.data_config import Data, kinds_of, shares_of
+from stages.training.data_config import Data, kinds_of, shares_of, step_without_data
 from stages.training.further_config import DatasetConfig, file_faults, name_faults, with_further
 from stages.training.languages_config import StudentLanguagesConfig
 from stages.training.nbest import NBestConfig
@@ -84,6 +84,15 @@ class Config(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _every_step_has_data(self) -> Self:
+        course = self.course()
+        ends = [*(begin for begin, _, _ in course[1:]), self.optimiser.steps]
+        for (begin, data, _), end in zip(course, ends, strict=True):
+            if (step := step_without_data(data, begin + 1, end)) is not None:
+                raise ValueError(f"data: in step {step} every share is 0: there is nothing to train on")
+        return self
+
+    @model_validator(mode="after")
     def _datasets_are_used(self) -> Self:
         if fault := name_faults(self.datasets):
             raise ValueError(f"datasets: {fault}")
@@ -95,8 +104,11 @@ class Config(BaseModel):
     def _learns_something(self) -> Self:
         courses = [(kinds_of(data), objective) for _, data, objective in self.course()]
         for kinds, objective in courses:
-            if objective.is_empty(soft_targets="hypothesis" in kinds):
-                raise ValueError("objective: every weight is 0 in a phase: there is nothing to learn from")
+            for kind in kinds:
+                if objective.is_empty(soft_targets=kind == "hypothesis"):
+                    raise ValueError(
+                        f"objective: every weight is 0 for data = {kind!r} in a phase: nothing is learned from it"
+                    )
         asked = {"soft_targets", "weight"} <= _set_names(self.objective)
         if asked and self.objective.reads_soft_targets() and not any("hypothesis" in kinds for kinds, _ in courses):
             raise ValueError(
@@ -174,7 +186,7 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
         model=config.model,
         optimiser=config.optimiser,
         phases=phases,
-        extras=_extras(inputs, config, tokenizer, runtime),
+        extras=_extras(inputs, config, tokenizer, languages.tagging.templates if languages else (), runtime),
         work_dir=Path(output.work_path()),
         runtime=runtime,
     )
@@ -202,7 +214,13 @@ def _phases(config: Config) -> "list[Phase]":
     ]
 
 
-def _extras(inputs: Mapping[str, Artifact], config: Config, tokenizer: Tokenizer, runtime: Runtime) -> "Extras":
+def _extras(
+    inputs: Mapping[str, Artifact],
+    config: Config,
+    tokenizer: Tokenizer,
+    templates: Sequence[str],
+    runtime: Runtime,
+) -> "Extras":
     from stages.training.api import Extras
     from stages.training.start import starting_from
 
@@ -212,17 +230,20 @@ def _extras(inputs: Mapping[str, Artifact], config: Config, tokenizer: Tokenizer
     if config.languages:
         stops = config.languages.stop_distilling if config.distils() else None
         switch = pair_switch(stops, inputs, tokenizer, config.optimiser.max_tokens, runtime)
-    return Extras(initialise, _online(config, teacher), switch)
+    return Extras(initialise, _online(config, teacher, templates), switch)
 
 
-def _online(config: Config, teacher: Path) -> "Callable[[Transformer, str], OnlineTerms] | None":
+def _online(
+    config: Config, teacher: Path, templates: Sequence[str]
+) -> "Callable[[Transformer, str], OnlineTerms] | None":
     """What makes the terms that need the teacher in memory; None where no phase weighs one."""
     objectives = [objective for _, _, objective in config.course()]
     if not any(objective.needs_online_teacher() for objective in objectives):
         return None
     from stages.training.online.terms import build_online_terms
 
-    return partial(build_online_terms, folder=teacher, objectives=objectives, precision=config.optimiser.precision)
+    precision = config.optimiser.precision
+    return partial(build_online_terms, folder=teacher, objectives=objectives, precision=precision, templates=templates)
 
 
 def _set_names(objective: ObjectiveConfig) -> set[str]:

@@ -17,6 +17,8 @@ CURVES = "training.jsonl"
 WARM_UP_STEPS = 20
 TIMED_STEPS = 80
 BLOCK_STEPS = 5
+# Keys of phases and schedules whose numbers are steps.
+_IN_STEPS = {"begin", "until"}
 
 
 @dataclass(frozen=True)
@@ -48,16 +50,40 @@ def rows_in_hand(node: Node) -> int:
 
 
 def short_training(config: BaseModel) -> BaseModel:
-    """The config of a training to be timed: few steps, reported in blocks, one validation at the end."""
-    optimiser: BaseModel = config.optimiser  # type: ignore[attr-defined]
+    """The config of a training to be timed: few steps, reported in blocks, one validation at the end.
+
+    Phases and schedules come as early as the training is shorter, so that each part of it has its share of the steps.
+    """
+    options = config.model_dump(exclude_unset=True)
+    shrunk: dict[str, Any] = _in_time(options, config.optimiser.steps)  # type: ignore[attr-defined]
     steps = WARM_UP_STEPS + TIMED_STEPS
-    few: dict[str, Any] = {
-        "steps": steps,
-        "report_every": BLOCK_STEPS,
-        "validate_every": 0,
-        "checkpoint_every": steps,
-    }
-    return config.model_copy(update={"optimiser": optimiser.model_copy(update=few)})
+    few = {"steps": steps, "report_every": BLOCK_STEPS, "validate_every": 0, "checkpoint_every": steps}
+    shrunk["optimiser"] = {**shrunk.get("optimiser", {}), **few}
+    return type(config).model_validate(shrunk)
+
+
+def _in_time(options: Any, steps: int) -> Any:
+    """Options in which all that is told in steps is told for a training to be timed."""
+    if isinstance(options, list | tuple):
+        return _in_order([_in_time(each, steps) for each in options])
+    if not isinstance(options, dict):
+        return options
+    found = {key: _in_time(value, steps) for key, value in options.items()}
+    for key in _IN_STEPS & options.keys():
+        found[key] = WARM_UP_STEPS + round(options[key] * TIMED_STEPS / steps)
+    if found.keys() >= _IN_STEPS:
+        found["until"] = max(found["until"], found["begin"] + 1)
+    return found
+
+
+def _in_order(parts: list[Any]) -> list[Any]:
+    """Phases that would now begin together begin one after the other, the last one before the end."""
+    for number, part in enumerate(parts):
+        if isinstance(part, dict) and "begin" in part:
+            after = parts[number - 1]["begin"] + 1 if number else 1
+            last = WARM_UP_STEPS + TIMED_STEPS - len(parts) + number
+            parts[number] = part | {"begin": max(after, min(part["begin"], last))}
+    return parts
 
 
 def read_times(trial: Trial) -> TrainingTimes:

@@ -110,7 +110,7 @@ def _sources(
             target_vocabulary=network.target_vocabulary,
             batch_tokens=optimiser.batch_tokens,
             max_tokens=optimiser.max_tokens,
-            shuffle_rows=optimiser.shuffle_rows,
+            shuffle_rows=max(optimiser.shuffle_rows // len(streams), 1),
             seed=optimiser.seed,
         )
         for stream in streams

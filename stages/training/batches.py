@@ -64,7 +64,7 @@ class Stream:
     soft_targets: SoftTargetReader | None = None
     # Tokens before every source, such as a language tag.
     source_prefix: tuple[str, ...] = ()
-    # Column of float32 with a weight for each row.
+    # Column of float32 with a weight for each row, in any unit.
     weight_column: str | None = None
 
 
@@ -73,7 +73,8 @@ class Batch:
     """Padded rows: src [B, S], tgt [B, 1 + T] (<s> first), srclen [B].
 
     `soft` holds soft targets [n, ...] of the n target positions that are not padding, in the order of the rows;
-    `weights` [n] float32 the weight of each of them, where the stream has weights.
+    `weights` [n] float32 the weight of each of them, where the stream has weights: of mean 1 in a whole pool, for
+    batches hold sentences of one length, and lengths may differ in weight.
     """
 
     stream: str
@@ -127,7 +128,8 @@ class BatchSource:
 
     def fullest_epoch(self) -> Counts:
         """Rows of the epoch of which the most was read."""
-        return max(self.counts.values(), key=lambda counts: counts.rows + counts.skipped, default=Counts())
+        # A list, made at once: another thread may be reading ahead into the next epoch.
+        return max(list(self.counts.values()), key=lambda counts: counts.rows + counts.skipped, default=Counts())
 
     def _epoch(self, first: Position) -> Iterator[Batch]:
         self.counts.setdefault(first.epoch, Counts())
@@ -135,6 +137,7 @@ class BatchSource:
             if index < first.pool:
                 continue
             pool = self._encode(pa.concat_tables(tables), first.epoch)
+            tables.clear()  # the pool holds all that is needed
             plan = self._plan(pool, np.random.default_rng([self.seed, first.epoch, index]))
             begin = first.batch if index == first.pool else 0
             for number in range(begin, len(plan)):
@@ -173,8 +176,9 @@ class BatchSource:
         soft = stream.soft_targets.read(table) if stream.soft_targets else {}
         weights = None
         if stream.weight_column:
-            by_row = np.asarray(table[stream.weight_column].to_numpy(), dtype=np.float32)
-            weights = np.repeat(by_row, target.lengths)
+            by_row = np.asarray(table[stream.weight_column].to_numpy(), dtype=np.float64)
+            scaled = by_row / _mean(by_row[usable], target.lengths[usable])
+            weights = np.repeat(scaled.astype(np.float32), target.lengths)
         return _Pool(source, target, soft, weights, np.flatnonzero(usable))
 
     def _sources(self, table: pa.Table) -> list[list[str]]:
@@ -213,6 +217,11 @@ class _Pool:
     soft: dict[str, Soft]
     weights: npt.NDArray[np.float32] | None
     usable: npt.NDArray[np.intp]
+
+
+def _mean(weights: npt.NDArray[np.float64], lengths: npt.NDArray[np.int64]) -> float:
+    """Over all positions; 1 where they weigh nothing."""
+    return float(weights @ lengths / max(lengths.sum(), 1)) or 1.0
 
 
 def _cut(rows: npt.NDArray[np.intp], longest: npt.NDArray[np.int64], batch_tokens: int) -> list[npt.NDArray[np.intp]]:

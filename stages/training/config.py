@@ -53,7 +53,11 @@ class OptimiserConfig(BaseModel):
     max_tokens: int = Field(
         200, description="rows with more tokens on a side, </s> included, are skipped", ge=2, le=4999
     )
-    shuffle_rows: int = Field(50_000, description="rows held in memory to shuffle and to sort by length", ge=1)
+    shuffle_rows: int = Field(
+        50_000,
+        description="rows held in memory to shuffle and to sort by length, shared by kinds of data and language pairs",
+        ge=1,
+    )
     seed: int = Field(1, description="seed of initial weights, order of rows and dropout", ge=0, lt=2**31)
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="of matrix products; auto takes bfloat16 where the machine multiplies it in hardware"

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
-from stages.training.schedules import NonNegative, Value, always_zero
+from stages.training.schedules import NonNegative, Schedule, Value, always_zero, value_at
 
 DataKind = Literal["hypothesis", "reference", "nbest"]
 Shares = dict[DataKind, NonNegative]
@@ -21,10 +21,21 @@ Data = DataKind | Annotated[Shares, AfterValidator(_some)]
 
 
 def shares_of(data: Data) -> Mapping[str, Value]:
-    """The share of every kind; of one kind alone it is 1."""
-    return {data: 1.0} if isinstance(data, str) else dict(data.items())
+    """The share of every kind that is used in some step; of one kind alone it is 1."""
+    if isinstance(data, str):
+        return {data: 1.0}
+    return {kind: share for kind, share in data.items() if not always_zero(share)}
 
 
 def kinds_of(data: Data) -> tuple[str, ...]:
     """The kinds that are used in some step."""
-    return tuple(kind for kind, share in shares_of(data).items() if not always_zero(share))
+    return tuple(shares_of(data))
+
+
+def step_without_data(data: Data, first: int, last: int) -> int | None:
+    """A step from `first` to `last` in which every share is 0; None when there is none."""
+    shares = list(shares_of(data).values())
+    # Each is 0 up to where it rises, or from where it has sunk: if all are in some step, then in one of these.
+    sunk = [share.until for share in shares if isinstance(share, Schedule)]
+    steps = sorted({first, *(step for step in sunk if first <= step <= last)})
+    return next((step for step in steps if not any(value_at(share, step) for share in shares)), None)

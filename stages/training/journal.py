@@ -5,7 +5,6 @@ import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +12,8 @@ from torch import Tensor
 from data.runtime import Progress, Validated, unheard
 
 _SECONDS_BETWEEN_SIGNS = 1.0
+# What every line begins with.
+_PLACE = ("step", "seconds", "tokens")
 
 
 class Journal:
@@ -49,13 +50,22 @@ class Journal:
         return self._earlier_cpu + time.process_time() - self._cpu_started
 
     def begin(self, step: int, tokens: int, seconds: float, cpu_seconds: float = 0.0) -> None:
-        """Starts the clocks at `step`; lines of steps after it, which a killed run left, are dropped."""
+        """Starts the clocks at `step`; lines of steps after it, which a killed run left, are dropped.
+
+        What was told last is known again, so that a run killed at its very end has nothing left to say.
+        """
         self.tokens, self._earlier, self._earlier_cpu = tokens, seconds, cpu_seconds
         self._cpu_started = time.process_time()
         self._reported = self._started = self._shown = time.monotonic()
         lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
         self._path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        for line in map(json.loads, kept):
+            values = {name: value for name, value in line.items() if name not in _PLACE}
+            if "loss" in values:
+                self.last = values
+            else:
+                self.last_valid, self.validated_at = values, line["step"]
 
     def trained(self, step: int, learning_rate: float, tokens: int, sums: Mapping[str, Tensor]) -> None:
         """Takes the sums of one step; every `report_every` steps and at the last they become a line.
@@ -74,8 +84,7 @@ class Journal:
         speed = self._pending / max(now - self._reported, 1e-9)
         if due:
             means = _means(self._pending, self._sums)
-            self.last = {**means, "learning_rate": learning_rate, "tokens_per_second": speed}
-            self._write(step, self.last)
+            self.last = self._write(step, {**means, "learning_rate": learning_rate, "tokens_per_second": speed})
             self._sums, self._pending, self._reported = {}, 0, now
         self._shown = now
         extras = {"tokens_per_second": speed}
@@ -90,19 +99,20 @@ class Journal:
         `of_pairs`: what is to be told beside it, of language pairs.
         """
         means = _means(tokens, sums)
-        self.last_valid = {f"valid_{name}": means[name] for name in ("cross_entropy", "perplexity", "accuracy")}
-        self.last_valid |= of_pairs or {}
-        self._write(step, self.last_valid)
+        told = {f"valid_{name}": means[name] for name in ("cross_entropy", "perplexity", "accuracy")}
+        self.last_valid = self._write(step, {**told, **(of_pairs or {})})
         self._told(step, self.last_valid)
         self.validated_at = step
         if not self._pending:
             self._reported = time.monotonic()
 
-    def _write(self, step: int, values: dict[str, float]) -> None:
-        line: dict[str, Any] = {"step": step, "seconds": round(self.seconds, 3), "tokens": self.tokens}
-        line |= {name: float(f"{value:.6g}") for name, value in values.items()}
+    def _write(self, step: int, values: Mapping[str, float]) -> dict[str, float]:
+        """A line; returns the values as they are read from it."""
+        written = {name: float(f"{value:.6g}") for name, value in values.items()}
+        place = dict(zip(_PLACE, (step, round(self.seconds, 3), self.tokens), strict=True))
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(json.dumps(place | written) + "\n")
+        return written
 
 
 def _means(tokens: int, sums: Mapping[str, Tensor]) -> dict[str, float]:

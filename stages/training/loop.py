@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from data.errors import PotstillError
 from stages.training.batches import Batch
 from stages.training.config import OptimiserConfig
 from stages.training.dropout import Noise, replace_dropout
@@ -16,6 +17,7 @@ from stages.training.mixture import Place
 from stages.training.model import Transformer
 from stages.training.objective import loss_sums
 from stages.training.objective_config import ObjectiveConfig
+from stages.training.optimiser import build_optimiser, use_bfloat16
 from stages.training.phases import Course, one_phase
 from stages.training.stopping import PairSwitch, undistilled
 from stages.training.teacher_distribution import of_batch
@@ -26,7 +28,6 @@ with warnings.catch_warnings():
     import onmt.trainer
     import onmt.utils
     from onmt.utils.loss import LossCompute
-    from onmt.utils.optimizers import Optimizer, make_learning_rate_decay_fn
 
 TorchBatch = dict[str, Any]
 # What a journal is told of a loss: the sums of LossSums by their names, and of every online term.
@@ -141,8 +142,7 @@ class DistillationLoss(LossCompute):  # type: ignore[misc]
         )
         terms = self._terms(batch) if distilled else {}
         loss = sums.loss + sum(terms.values())
-        # A copy: the Trainer divides the loss in place.
-        self._add({**sums._asdict(), "loss": loss.clone(), **terms}, batch)
+        self._add({**sums._asdict(), "loss": loss, **terms}, batch)
         rows = len(batch["srclen"])
         return loss, onmt.utils.Statistics(sums.cross_entropy, 1, rows, batch["tokens"], sums.correct)
 
@@ -224,6 +224,26 @@ class _Trainer(onmt.trainer.Trainer):  # type: ignore[misc]
             self.train_loss.begin(self.optim.training_step)
             yield batches, sum(each["tokens"] for each in batches)
             batches = []
+
+    def _gradient_accumulation(
+        self, batches: Sequence[TorchBatch], normalization: int, total_stats: Any, report_stats: Any
+    ) -> None:
+        """One step; raises PotstillError when memory is short, where the Trainer's own goes on without the batch."""
+        self.optim.zero_grad(set_to_none=True)
+        for batch in batches:
+            try:
+                output, attentions = self.model(batch["src"], batch["tgt"], batch["srclen"])
+                loss, statistics = self.train_loss(batch, output, attentions)
+                self.optim.backward(loss / normalization)
+            except torch.OutOfMemoryError as error:
+                raise PotstillError(
+                    f"step {self.optim.training_step}: the device's memory does not suffice for a batch of "
+                    f"{tuple(batch['tgt'].shape[:2])} target positions: lower optimiser.batch_tokens, and raise "
+                    f"optimiser.accumulate by as much ({error})"
+                ) from error
+            total_stats.update(statistics)
+            report_stats.update(statistics)
+        self.optim.step()
 
     def _update_average(self, step: int) -> None:
         parameters = [parameter.detach() for parameter in self.model.parameters()]
@@ -331,40 +351,15 @@ class Training:
         """Goes back to what `state` gave."""
         torch.nn.Module.load_state_dict(self.model.module, state["model"])
         self._optimiser.load_state_dict(state["optimiser"])
-        self._trainer.moving_average = state["average"]
+        self._trainer.moving_average = self._on_device(state["average"])
         if self._online is not None:
             self._online.load_state_dict(state["online"])
         if self._switch is not None:
             self._switch.load_state(state["switch"])
 
-
-def build_optimiser(model: Transformer, config: OptimiserConfig, others: Sequence[torch.nn.Parameter] = ()) -> Any:
-    """OpenNMT-py's optimiser around torch's fused Adam (its own builder takes the slower loop over tensors).
-
-    `others` are learned beside the model's parameters.
-    """
-    adam = torch.optim.Adam(
-        [*model.module.parameters(), *others],
-        lr=config.learning_rate,
-        betas=(config.adam_beta1, config.adam_beta2),
-        eps=1e-8,
-        fused=True,
-    )
-    options = argparse.Namespace(
-        decay_method={"noam": "noam", "rsqrt": "rsqrt", "constant": "none"}[config.schedule],
-        warmup_steps=config.warmup_steps,
-        hidden_size=model.options.hidden_size,
-        start_decay_steps=None,
-    )
-    schedule = make_learning_rate_decay_fn(options)
-    return Optimizer(adam, config.learning_rate, schedule, max_grad_norm=config.max_grad_norm)
-
-
-def use_bfloat16(precision: str, device: str) -> bool:
-    """Whether matrix products run in bfloat16; `auto` asks whether the hardware multiplies it."""
-    if precision != "auto":
-        return precision == "bfloat16"
-    if device == "cpu":
-        capabilities = torch.cpu.get_capabilities()
-        return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
-    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    def _on_device(self, average: list[Tensor] | None) -> list[Tensor] | None:
+        """Where the parameters are: a checkpoint is read into the CPU's memory."""
+        if average is None:
+            return None
+        parameters = self.model.module.parameters()
+        return [value.to(parameter.device) for value, parameter in zip(average, parameters, strict=True)]

@@ -82,11 +82,11 @@ def loss_sums(
     """Loss over N positions of decoder output `hidden` [N, D] under an output layer `weight` [V, D], `bias` [V].
 
     targets: [N] ids. `compute_dtype` is that of the matrix products (default: of `hidden`); everything
-    else is in float32, or in float64 when `hidden` is. `weights` [N] weigh the cross-entropy of each position.
+    else is in float32, or in float64 when `hidden` is. `weights` [N] multiply the cross-entropy of each position.
     Raises DataError when the soft targets do not hold what the temperature needs.
     """
     layer, dtype = _Layer(hidden, weight, bias), compute_dtype or hidden.dtype
-    factors = None if weights is None else _of_mean_one(weights.to(_working(hidden)))
+    factors = None if weights is None else weights.to(_working(hidden))
     if objective.soft_target_weight == 0 or soft_targets is None:
         return _sums(layer, targets, factors, None, objective, dtype)[0]
     if objective.hardest < 1:
@@ -149,10 +149,6 @@ def _sums(
     found = _ChunkedLoss.apply(*layer, targets, factors, teacher, objective, dtype)  # type: ignore[no-untyped-call]
     *sums, losses = found
     return LossSums(*sums), losses
-
-
-def _of_mean_one(weights: Tensor) -> Tensor:
-    return weights * (len(weights) / weights.sum().clamp_min(torch.finfo(weights.dtype).tiny))
 
 
 def _working(hidden: Tensor) -> torch.dtype:

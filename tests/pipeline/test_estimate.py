@@ -21,12 +21,14 @@ from pipeline.estimating.record import Interval, read
 from pipeline.estimating.rehearsal import Sampling
 from pipeline.estimating.sample import draw, repeat, write_sample
 from pipeline.estimating.schedule import Machine, Work, simulate
-from pipeline.estimating.training import read_times
+from pipeline.estimating.training import read_times, short_training
 from pipeline.estimating.trial import TimedShard, Trial
 from pipeline.graph import Node
 from pipeline.launch import ClusterOptions, open_planner, run_recipe
 from pipeline.progress import PlainDisplay
 from pipeline.tables import estimate_table, status_table
+from stages import student
+from stages.training.schedules import Schedule
 from tests.pipeline.conftest import ReadToy
 
 NOBODY = SimpleNamespace()
@@ -133,6 +135,30 @@ def test_a_training_is_its_steps_its_validations_and_what_is_done_once(tmp_path:
     short = Trial(step, 23.0, manifest())  # type: ignore[arg-type]
     found = training_work(read_times(short), config, sample_valid=100, valid=500, seed=1)
     assert found.value.seconds == pytest.approx(6000 * 0.1 + 6 * 2.0 * 5 + 11)
+
+
+def test_a_short_training_has_each_phase_and_schedule_for_its_share_of_the_steps() -> None:
+    config = student.Config.model_validate(
+        {
+            "data": "reference",
+            "optimiser": {"steps": 8000, "batch_tokens": 500},
+            "objective": {"cross_entropy": {"start": 1.0, "end": 0.5, "begin": 2000, "until": 4000}},
+            "phases": [
+                {"begin": 4000, "data": "hypothesis", "objective": {"soft_targets": {"weight": 1.0}}},
+                {"begin": 7990, "data": {"hypothesis": {"start": 1, "end": 2, "until": 8000}}},
+                {"begin": 7999},
+            ],
+        }
+    )
+    short = short_training(config)
+    assert isinstance(short, student.Config)
+    assert (short.optimiser.steps, short.optimiser.batch_tokens, short.data) == (100, 500, "reference")
+    annealed = short.objective.cross_entropy
+    assert isinstance(annealed, Schedule)
+    # 20 steps to warm up, and then a hundredth of all.
+    assert (annealed.begin, annealed.until) == (40, 60)
+    assert [phase.begin for phase in short.phases] == [60, 98, 99]
+    assert short.phases[0].objective == config.phases[0].objective
 
 
 def test_a_sample_is_drawn_at_random_and_again_the_same(read_toy: ReadToy) -> None:

@@ -198,7 +198,25 @@ def test_a_phase_changes_the_objective(tmp_path: Path, tiny_teacher: Path, vocab
         ({"objective": {"soft_targets": {"weight": 0}, "cross_entropy": 0}}, "nothing to learn from"),
         ({"data": "reference", "objective": {"cross_entropy": 0}}, "nothing to learn from"),
         ({"data": "reference", "objective": {"soft_targets": {"weight": 1}}}, "belong to the dataset"),
+        (
+            {"data": {"hypothesis": 1, "reference": 1}, "objective": {"cross_entropy": 0}},
+            "every weight is 0 for data = 'reference'",
+        ),
         ({"data": {"hypothesis": 0}}, "nothing to train on"),
+        ({"data": {"hypothesis": {"start": 1, "end": 0, "until": 100}}}, "in step 100 every share is 0"),
+        (
+            {
+                "data": {
+                    "hypothesis": {"start": 1, "end": 0, "until": 1000},
+                    "reference": {"start": 0, "end": 1, "begin": 1000, "until": 2000},
+                }
+            },
+            "in step 1000 every share is 0",
+        ),
+        (
+            {"phases": [{"begin": 5, "data": {"reference": {"start": 0, "end": 1, "course": "step", "until": 9}}}]},
+            "in step 6 every share is 0",
+        ),
         ({"phases": [{"begin": 9}, {"begin": 5}]}, "later and later"),
         ({"phases": [{"begin": 4000}]}, "before the last step"),
         ({"objective": {"soft_targets": {"temperature": 0}}}, "greater than 0"),

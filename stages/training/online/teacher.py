@@ -1,6 +1,6 @@
 """A teacher in memory while its student trains: frozen, and run once a batch for all terms that need it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from data.errors import ModelError
-from data.model_folder import CHECKPOINT_FILE, load_teacher_info, special_token
+from data.language_tags import is_tagged
+from data.model_folder import CHECKPOINT_FILE, TeacherInfo, load_teacher_info, special_token
 from stages.training.checkpoint import load_model
 from stages.training.model import Transformer
 from stages.training.online.taps import Tap, Taps, shape_of, working
@@ -19,17 +20,25 @@ class OnlineTeacher:
     """Gives what it computes inside on a student's batches; learns nothing and draws no random number."""
 
     def __init__(
-        self, model: Transformer, source: Vocabulary, target: Vocabulary, *, bfloat16: bool, start: str = BEGIN
+        self,
+        model: Transformer,
+        source: Vocabulary,
+        target: Vocabulary,
+        *,
+        bfloat16: bool,
+        start: str = BEGIN,
+        pairs: Collection[str] = (),
     ) -> None:
         """`source`, `target`: the student's vocabularies. `start`: the token that the teacher's targets begin with.
 
-        Raises ModelError when the teacher lacks a token of the student's or is no plain transformer.
+        `pairs`: the language pairs that it is for, such as en-de; all where none is named. Raises
+        ModelError when the teacher lacks a token of the student's or is no plain transformer.
         """
         self._module = model.module.eval().requires_grad_(False)
         self._device = next(model.module.parameters()).device
         self._source_ids = teacher_ids(source, model.source_vocabulary, "source", start).to(self._device)
         self._target_ids = teacher_ids(target, model.target_vocabulary, "target", start).to(self._device)
-        self._bfloat16 = bfloat16
+        self._bfloat16, self._pairs = bfloat16, frozenset(pairs)
         self.shape = shape_of(self._module)
         _compute_maps(self._module)
         if bfloat16:
@@ -38,25 +47,33 @@ class OnlineTeacher:
 
     @classmethod
     def load(
-        cls, folder: Path, source: Vocabulary, target: Vocabulary, device: str, *, bfloat16: bool
+        cls,
+        folder: Path,
+        source: Vocabulary,
+        target: Vocabulary,
+        device: str,
+        *,
+        bfloat16: bool,
+        templates: Sequence[str] = (),
     ) -> "OnlineTeacher":
-        """The teacher of a folder that has an OpenNMT-py checkpoint; raises ModelError when it cannot be used here."""
+        """The teacher of a folder that has an OpenNMT-py checkpoint; raises ModelError when it cannot be used here.
+
+        `templates`: of the tags before the student's sources, see `data.language_tags`.
+        """
         info = load_teacher_info(folder)
-        # Tags that hang on the direction are the student's as well: its batches have them.
-        static = info.model_copy(update={"source_prefix": () if info.is_tagged() else info.source_prefix})
-        tags = [name for name in ("source_prefix", "source_suffix", "target_prefix") if getattr(static, name)]
-        if tags:
-            raise ModelError(
-                f"{folder}: the teacher wants {', '.join(tags)} around each sentence, so its positions are not the "
-                "student's and cannot be compared; leave out the objective's online terms, or take another teacher"
-            )
+        _check_tags(folder, info, templates)
         if not (folder / CHECKPOINT_FILE).is_file():
             raise ModelError(
                 f"{folder}: no {CHECKPOINT_FILE}; the objective's online terms need a PyTorch teacher, of kind "
                 "'train' or 'opennmt'"
             )
         model = load_model(folder / CHECKPOINT_FILE, device)
-        return cls(model, source, target, bfloat16=bfloat16, start=special_token(folder, "decoder_start_token"))
+        start = special_token(folder, "decoder_start_token")
+        return cls(model, source, target, bfloat16=bfloat16, start=start, pairs=info.pairs)
+
+    def is_for(self, pair: str) -> bool:
+        """Whether it translates a language pair; without a name it is the recipe's only one."""
+        return not (pair and self._pairs) or pair in self._pairs
 
     def collect(self, batch: dict[str, Any], wanted: Collection[Tap]) -> dict[Tap, Tensor]:
         """Runs over a student's batch, as much of itself as is needed; tensors that a gradient may be taken through."""
@@ -69,6 +86,28 @@ class OnlineTeacher:
                 self._module.encoder(source, batch["srclen"])
         # Copies: tensors made in inference mode cannot be kept for a backward pass.
         return {tap: value.to(working(value), copy=True) for tap, value in self._taps.take().items()}
+
+
+def _check_tags(folder: Path, info: TeacherInfo, templates: Sequence[str]) -> None:
+    """The teacher reads a student's batches as they are, so it must want the same tags, and nothing else."""
+    others = [name for name in ("source_suffix", "target_prefix") if getattr(info, name)]
+    if info.source_prefix and not is_tagged(info.source_prefix):
+        others.append("source_prefix")
+    if others:
+        raise ModelError(
+            f"{folder}: the teacher wants {', '.join(others)} around each sentence, so its positions are not the "
+            "student's and cannot be compared; leave out the objective's online terms, or take another teacher"
+        )
+    if tuple(info.source_prefix) != tuple(templates):
+        raise ModelError(
+            f"{folder}: the teacher reads {_told(info.source_prefix)} before each source, and the student "
+            f"{_told(templates)}, so its positions are not the student's; set student.languages.tags to what the "
+            "teacher has, or leave out the objective's online terms"
+        )
+
+
+def _told(tags: Sequence[str]) -> str:
+    return " ".join(tags) or "no tag"
 
 
 def teacher_ids(student: Vocabulary, teacher: Vocabulary, side: str, start: str = BEGIN) -> Tensor:

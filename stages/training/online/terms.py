@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from data.errors import ModelError
-from stages.training.loop import use_bfloat16
 from stages.training.model import Transformer
 from stages.training.objective_config import ObjectiveConfig
 from stages.training.online.compare import Seen, compare, learned_map, whats
@@ -19,6 +18,8 @@ from stages.training.online.named import NamedTerm, named_terms
 from stages.training.online.positions import source_mask, target_mask
 from stages.training.online.taps import Tap, Taps, shape_of, working
 from stages.training.online.teacher import OnlineTeacher
+from stages.training.optimiser import use_bfloat16
+from stages.training.pairs import pair_of
 from stages.training.schedules import value_at
 
 
@@ -49,10 +50,11 @@ class OnlineTerms(nn.Module):
     def terms(self, batch: dict[str, Any], objective: ObjectiveConfig, step: int) -> dict[str, Tensor]:
         """Means of the terms with a weight other than 0, times it, by name; the teacher runs once, or not at all.
 
-        To be called after the student's forward pass over this batch.
+        To be called after the student's forward pass over this batch. A language pair that the teacher is not for has
+        none.
         """
         active = _active(objective, step)
-        if not active:
+        if not active or not self._teacher.is_for(pair_of(batch["stream"])):
             return {}
         seen = Seen(
             {tap: value.to(working(value)) for tap, value in self._taps.take().items()},
@@ -102,12 +104,20 @@ def _active(objective: ObjectiveConfig, step: int) -> list[NamedTerm]:
 
 
 def build_online_terms(
-    network: Transformer, device: str, *, folder: Path, objectives: Sequence[ObjectiveConfig], precision: str
+    network: Transformer,
+    device: str,
+    *,
+    folder: Path,
+    objectives: Sequence[ObjectiveConfig],
+    precision: str,
+    templates: Sequence[str] = (),
 ) -> OnlineTerms:
     """The terms of a student's objectives with the teacher in `folder`, in the precision that the student asks for.
 
-    Raises ModelError when the teacher cannot be used in memory or a term does not fit the models.
+    `templates`: of the tags before the student's sources. Raises ModelError when the teacher cannot be used in
+    memory or a term does not fit the models.
     """
     vocabularies = (network.source_vocabulary, network.target_vocabulary)
-    teacher = OnlineTeacher.load(folder, *vocabularies, device, bfloat16=use_bfloat16(precision, device))
+    bfloat16 = use_bfloat16(precision, device)
+    teacher = OnlineTeacher.load(folder, *vocabularies, device, bfloat16=bfloat16, templates=templates)
     return OnlineTerms(network, teacher, objectives)

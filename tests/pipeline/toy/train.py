@@ -24,6 +24,8 @@ class Optimiser(BaseModel):
     steps: int = Field(4, ge=1)
     validate_every: int = Field(1, ge=0)
     shuffle_rows: int = Field(100, ge=1)
+    report_every: int = Field(1, ge=1)
+    checkpoint_every: int = Field(1, ge=1)
 
 
 class Config(BaseModel):

@@ -72,6 +72,39 @@ def test_a_stopped_training_ends_with_the_same_weights_and_curves(unbroken: Path
     assert metrics["steps"] == 12
 
 
+def test_a_run_stopped_at_its_very_end_says_all_that_an_unbroken_one_says(
+    unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*arguments: object) -> None:
+        raise StopError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("stages.training.checkpoint.save_model", stop)
+        with pytest.raises(StopError):
+            train(tmp_path)
+    told = train(tmp_path)
+    clocks = ("seconds", "cpu_seconds", "tokens_per_second")
+    whole = json.loads((unbroken / ".metrics.json").read_text())
+    assert {name: value for name, value in told.items() if name not in clocks} == {
+        name: value for name, value in whole.items() if name not in clocks
+    }
+    assert without_clock(tmp_path) == without_clock(unbroken)
+
+
+def test_streams_share_the_rows_that_are_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[int] = []
+    concatenate = pa.concat_tables
+
+    def spying(tables: list[pa.Table]) -> pa.Table:
+        whole = concatenate(tables)
+        held.append(whole.num_rows)
+        return whole
+
+    monkeypatch.setattr("stages.training.batches.pa.concat_tables", spying)
+    train(tmp_path, data=training_data(streams=[stream("one"), stream("two")], valid=[]))
+    assert max(held) == OPTIMISER.shuffle_rows // 2
+
+
 def test_accumulated_batches_resume_too(tmp_path: Path) -> None:
     optimiser = OPTIMISER.model_copy(update={"accumulate": 3, "average_decay": 0.0})
     train(tmp_path / "whole", optimiser=optimiser)

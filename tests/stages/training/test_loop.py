@@ -6,10 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from data.errors import PotstillError
 from stages.training.batches import Batch, BatchSource, Position
 from stages.training.config import OptimiserConfig
-from stages.training.loop import Sums, Training, build_optimiser, to_torch, use_bfloat16
+from stages.training.loop import Sums, Training, to_torch
 from stages.training.model import Transformer, build_transformer
+from stages.training.optimiser import build_optimiser, use_bfloat16
 from stages.training.phases import one_phase
 from stages.training.vocabulary import Vocabulary
 from tests.stages.training.toy import MODEL, WORDS, Spaces, pairs, stream
@@ -69,6 +71,32 @@ def test_the_gradient_of_a_step_is_that_of_the_mean_over_tokens() -> None:
     assert training.step == 1
     for parameter, wanted in zip(parameters, expected, strict=True):
         torch.testing.assert_close(parameter.grad, wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_a_batch_too_large_for_the_device_ends_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = new_network()
+    training = Training(network, config(), one_phase([], 0.0), "cpu", Silent())
+    before = [parameter.detach().clone() for parameter in network.module.parameters()]
+
+    def too_large(*arguments: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+
+    monkeypatch.setattr(network.module.encoder, "forward", too_large)
+    with pytest.raises(PotstillError, match=r"step 1: .* lower optimiser\.batch_tokens"):
+        training.train(iter([to_torch(two_batches()[0], None, "cpu")]), None)
+    assert training.step == 0
+    assert all(map(torch.equal, before, network.module.parameters()))
+
+
+def test_a_resumed_average_is_where_the_parameters_are() -> None:
+    network = new_network()
+    training = Training(network, config(average_decay=0.4), one_phase([], 0.0), "cpu", Silent())
+    training.train(iter([to_torch(two_batches()[0], None, "cpu")]), None)
+    state = training.state()
+    assert {value.device.type for value in state["average"]} == {"cpu"}
+    network.module.to("meta")  # stands for a GPU
+    training.load_state(state)
+    assert {value.device.type for value in training.average or []} == {"meta"}
 
 
 def test_the_average_follows_the_weights() -> None:

@@ -133,6 +133,20 @@ def test_it_is_read_from_a_teachers_folder(tiny_teacher: Path) -> None:
     assert torch.equal(teacher.collect(batch, WANTED[1:2])[WANTED[1]], wanted[WANTED[1]])
 
 
+def test_it_wants_the_tags_that_the_student_has(tmp_path: Path) -> None:
+    folder = write_tiny_teacher(tmp_path / "teacher")
+    vocabulary = Vocabulary.from_tokens(read_vocabulary(folder, "target"))
+    given = {"bfloat16": False, "device": "cpu", "source": vocabulary, "target": vocabulary}
+    with pytest.raises(ModelError, match=r"reads no tag before each source, and the student <2\{target\}>"):
+        OnlineTeacher.load(folder, **given, templates=("<2{target}>",))
+    tagged = {"source_prefix": ("<2{target}>",), "pairs": ("en-de", "en-fr")}
+    save_teacher_info(folder, load_teacher_info(folder).model_copy(update=tagged))
+    with pytest.raises(ModelError, match=r"reads <2\{target\}> before each source, and the student no tag"):
+        OnlineTeacher.load(folder, **given)
+    teacher = OnlineTeacher.load(folder, **given, templates=("<2{target}>",))
+    assert [teacher.is_for(pair) for pair in ("en-de", "en-fr", "de-en", "")] == [True, True, False, True]
+
+
 @pytest.mark.parametrize("name", ["source_prefix", "source_suffix", "target_prefix"])
 def test_a_teacher_with_tags_is_refused(tmp_path: Path, name: str) -> None:
     folder = write_tiny_teacher(tmp_path / "teacher")

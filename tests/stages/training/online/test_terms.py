@@ -46,6 +46,17 @@ def terms_of(
     return online.terms(batch, asked, step)
 
 
+def test_a_pair_that_the_teacher_is_not_for_has_no_terms() -> None:
+    network = model()
+    french = OnlineTeacher(model(LARGE), VOCABULARY, VOCABULARY, bfloat16=False, pairs=["fr-en"])
+    online = OnlineTerms(network, french, [EVERY])
+    of_pair = {pair: batch_of() | {"stream": f"hypothesis/{pair}"} for pair in ("fr-en", "de-en")}
+    assert terms_of(online, network, EVERY, of_pair["de-en"]) == {}
+    assert (
+        terms_of(online, network, EVERY, of_pair["fr-en"]).keys() == terms_of(online, network, EVERY, batch_of()).keys()
+    )
+
+
 def compared(asked: ObjectiveConfig, batch: dict[str, Any] | None = None, large: Any = LARGE) -> dict[str, Tensor]:
     """All terms of a small student beside a large teacher."""
     network = model()
