@@ -1,7 +1,7 @@
 """`make bench-estimate`: what `potstill estimate` says of the demo against what the demo then takes.
 
 Both go through the commands that a user calls. Only stages that were estimated count, by the clock from the run's
-beginning to its end; each stage's own error is in the figure's detail. With --quick the trainings are a tenth as long.
+beginning to its end; each stage's own error is in the figure's detail. With --quick the trainings have 600 steps.
 """
 
 import argparse
@@ -111,7 +111,7 @@ def _potstill(*arguments: str) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.estimate", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="trainings of a tenth; nothing is written")
+    parser.add_argument("--quick", action="store_true", help="trainings of 600 steps; nothing is written")
     parser.add_argument("--folder", help="where to put the run meanwhile; by default the system's temporary folder")
     parser.add_argument("--set", dest="overrides", action="append", default=[], help="a key of the recipe, as potstill")
     return parser

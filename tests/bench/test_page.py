@@ -16,6 +16,8 @@ def test_a_goal_that_is_missed_is_seen(tmp_path: Path) -> None:
     lines = page.tables(tmp_path).splitlines()
     assert "| `decode_vs_limit` | 0.94 | ≥ 0.95 ✗ |  | 2 |" in lines
     assert "| `decode_vs_limit_transformer_base` | 0.95 | ≥ 0.95 ✓ |  | 2 |" in lines
+    save("estimate", [record("estimate_error", -0.3, "ratio", threads=2, packages=())], tmp_path)
+    assert "| `estimate_error` | -0.3 | ± 0.25 ✗ |  | 2 |" in page.tables(tmp_path)
     assert "| `kd_step_cost_k16` | 1.1 | ≤ 1.1 ✓ |  | 2 |" in lines
     assert "| `other` | 2,000 |  |  | 2 |" in lines
     assert "Not measured yet: `make bench-scale`." in lines
