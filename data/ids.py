@@ -34,5 +34,10 @@ def split_point(source: str) -> float:
     return int.from_bytes(_hash(fold(source))[:8], "big") / 2.0**64
 
 
+def text_digest(language: str, text: str) -> int:
+    """64 bits by which two texts of a language are known to be the same, as `fold` has it."""
+    return int.from_bytes(_hash(f"{language}\x1f{fold(text)}")[:8], "big")
+
+
 def _hash(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8"), digest_size=ID_BYTES).digest()

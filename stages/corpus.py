@@ -12,17 +12,18 @@ from typing import Any, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from data.artifact import Artifact
+from data.language_tags import Direction
 from data.runtime import Runtime
 from stages.readers.admission import admit
 from stages.readers.counts import Counts
-from stages.readers.origins import Origin, local_paths, missing_paths
+from stages.readers.origins import Origin, local_paths, missing_paths, remote_identities
 from stages.readers.rows import Reason, Row
 from stages.readers.sorting import sort_rows
 from stages.readers.sources import Language, Source
-from stages.readers.splits import Fractions, judge
+from stages.readers.splits import Fractions, HeldOut, judge
 from stages.readers.writing import CorpusWriter
 
-VERSION = "1"
+VERSION = "2"
 INPUTS: tuple[str, ...] = ()
 LIBRARIES = ("babel",)
 PROGRESS_ROWS = 10_000
@@ -71,10 +72,11 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
     counts = Counts(origins)
     output.discard_shards()  # of a run that was killed, which may have read other content
     writer = CorpusWriter(output, origins, config.shard_rows)
-    admitted = _told(_admitted(config, origins, writer, counts), runtime, lambda: None)
-    rows = sort_rows(admitted, output.work_path() / ".sorting")
     fractions = Fractions(config.test_fraction, config.valid_fraction, test_sets=bool(config.test_sets))
-    for row, verdict in judge(_told(rows, runtime, lambda: counts.admitted), fractions):
+    held_out = HeldOut(fractions, [Direction(origin.source_language, origin.target_language) for origin in origins])
+    admitted = _told(_noted(_admitted(config, origins, writer, counts), held_out), runtime, lambda: None)
+    rows = sort_rows(admitted, output.work_path() / ".sorting")
+    for row, verdict in judge(_told(rows, runtime, lambda: counts.admitted), fractions, held_out):
         if isinstance(verdict, Reason):
             counts.drop(row.origin, verdict)
             writer.reject(row.origin, row, verdict)
@@ -89,6 +91,11 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
 def external_files(config: Config) -> list[Path]:
     """Local files and folders whose content belongs to the fingerprint."""
     return [path for origin in _origins(config) for path in local_paths(origin)]
+
+
+def external_identities(config: Config) -> dict[str, str]:
+    """Of URLs what tells a change, without reading them; raises DataError when one cannot be asked for."""
+    return {url: found for origin in _origins(config) for url, found in remote_identities(origin).items()}
 
 
 def faults(config: Config) -> list[str]:
@@ -125,6 +132,12 @@ def _admitted(config: Config, origins: list[Origin], writer: CorpusWriter, count
             else:
                 counts.admit(index, row.monolingual)
                 yield row
+
+
+def _noted(rows: Iterable[Row], held_out: HeldOut) -> Iterator[Row]:
+    for row in rows:
+        held_out.note(row)
+        yield row
 
 
 def _told(rows: Iterable[T], runtime: Runtime, total: Callable[[], int | None]) -> Iterator[T]:

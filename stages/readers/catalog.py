@@ -66,7 +66,7 @@ def _read_json(tree: Tree, name: str, other: str, names: set[str], source: Catal
         yield RawRow(str(error), None, None, Reason.UNREADABLE_FILE)
         return
     for key, text in texts.items():
-        location = f"{name}#{key}"
+        location = f"{name}#{'.'.join(key)}"
         if not isinstance(text, str):
             yield RawRow(location, json.dumps(text), None, Reason.NOT_TEXT)
         elif text.startswith(source.reference_prefix):
@@ -77,8 +77,8 @@ def _read_json(tree: Tree, name: str, other: str, names: set[str], source: Catal
             yield _pair(location, text, translation if usable else None, source)
 
 
-def _parse(tree: Tree, name: str) -> dict[str, Any]:
-    """Values by dotted key; raises DataError when the file is no JSON of objects."""
+def _parse(tree: Tree, name: str) -> dict[tuple[str, ...], Any]:
+    """Values by their keys from the outermost on; raises DataError when the file is no JSON of objects."""
     try:
         document = json.loads(tree.read(name).decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
@@ -86,8 +86,8 @@ def _parse(tree: Tree, name: str) -> dict[str, Any]:
     return dict(_leaves(document))
 
 
-def _leaves(document: Any) -> Iterator[tuple[str, Any]]:
-    waiting = [("", document)]
+def _leaves(document: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    waiting: list[tuple[tuple[str, ...], Any]] = [((), document)]
     while waiting:
         key, value = waiting.pop()
         if isinstance(value, dict):
@@ -97,7 +97,7 @@ def _leaves(document: Any) -> Iterator[tuple[str, Any]]:
         else:
             yield key, value
             continue
-        waiting += [(f"{key}.{name}" if key else str(name), child) for name, child in reversed(children)]
+        waiting += [((*key, str(name)), child) for name, child in reversed(children)]
 
 
 def _read_gettext(tree: Tree, name: str, source: CatalogSource) -> Iterator[RawRow]:

@@ -1,15 +1,34 @@
 """The sources of a corpus with their languages, and the raw rows of each."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import fsspec
+
+from data.errors import DataError
+from data.fingerprint import bytes_digest
 from stages.readers.catalog import matching_files, read_catalog
 from stages.readers.columns import find_files, read_parquet
 from stages.readers.rows import RawRow
 from stages.readers.sources import CatalogSource, ParquetSource, Source, TextSource, TsvSource
 from stages.readers.text import read_text
 from stages.readers.tsv import read_tsv
+
+# What file systems tell of a file that changes with its content.
+_TELLING = (
+    "size",
+    "mtime",
+    "created",
+    "LastModified",
+    "last_modified",
+    "ETag",
+    "etag",
+    "Last-Modified",
+    "md5Hash",
+    "CRC",
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +84,29 @@ def missing_paths(origin: Origin) -> list[str]:
 def local_paths(origin: Origin) -> list[Path]:
     """Local files and folders that the source reads and pip did not fetch."""
     return [found for _, path in origin.paths() if _is_local(path) for found in _local(origin, path)]
+
+
+def remote_identities(origin: Origin) -> dict[str, str]:
+    """What tells a change of each URL that the source reads, as far as its server says: size, time, tag.
+
+    Raises DataError when nothing is there, or it cannot be asked.
+    """
+    return {path: _identity(key, path) for key, path in origin.paths() if not _is_local(path)}
+
+
+def _identity(key: str, url: str) -> str:
+    try:
+        files, path = fsspec.core.url_to_fs(url)
+        if fsspec.core.has_magic(path):
+            found = files.glob(path, detail=True)
+        else:
+            found = files.find(path, detail=True) if files.isdir(path) else {path: files.info(path)}
+    except Exception as error:  # of whatever library speaks to the server
+        raise DataError(f"{key}: {url} cannot be asked for: {error}") from error
+    if not found:
+        raise DataError(f"{key}: nothing is at {url}")
+    told = {name: {field: str(info[field]) for field in _TELLING if field in info} for name, info in found.items()}
+    return bytes_digest(json.dumps(told, sort_keys=True).encode())
 
 
 def _is_local(path: str) -> bool:

@@ -23,6 +23,7 @@ class Reason(StrEnum):
     DUPLICATE = "duplicate"  # another row has the same languages and source
     HELD_OUT_MONOLINGUAL = "held_out_monolingual"  # belongs to valid or test, but has no reference to score against
     IN_TEST_SET = "in_test_set"  # its folded source stands in a test set
+    HELD_OUT_ELSEWHERE = "held_out_elsewhere"  # one of its texts belongs to valid or test in another language pair
 
 
 class RawRow(NamedTuple):

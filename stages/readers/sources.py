@@ -119,7 +119,7 @@ class TsvSource(SourceOptions):
     target_column: Column | None = Field(None, description="likewise; absent: monolingual")
     header: bool | None = Field(None, description="the first line names columns; by default when a column is a name")
     separator: str = Field("\t", description="between columns", min_length=1, max_length=1)
-    quoted: bool = Field(False, description='values may stand in "..."; off, quotes are text like any other')
+    quoted: bool = Field(False, description='values may stand in "...", over several lines even; off, quotes are text')
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -1,11 +1,11 @@
 """Tables of separated values, a row a line."""
 
-import csv
 import difflib
 from collections.abc import Iterator
 
 from data.errors import DataError
-from stages.readers.lines import Line, read_lines
+from stages.readers.lines import read_lines
+from stages.readers.quoted import Record, quoted_records
 from stages.readers.rows import RawRow, Reason
 from stages.readers.sources import Column, TsvSource
 
@@ -17,23 +17,20 @@ def read_tsv(source: TsvSource, longest: int) -> Iterator[RawRow]:
     """Rows in order of lines; the first line sets the number of columns; raises DataError for a missing column."""
     width = 0
     source_index, target_index = 0, None
-    for number, line in enumerate(read_lines(source.file, _COLUMNS * longest), 1):
-        values = _split(line.text, source)
+    for record in _records(source, longest):
         if not width:
-            width = len(values)
-            source_index = _index(source.source_column, values, source)
-            target_index = None if source.target_column is None else _index(source.target_column, values, source)
+            width = len(record.values)
+            source_index = _index(source.source_column, record.values, source)
+            target_index = None if source.target_column is None else _index(source.target_column, record.values, source)
             if _has_header(source):
                 continue
-        yield _row(f"{source.file}:{number}", line, values, width, source_index, target_index)
+        yield _row(f"{source.file}:{record.number}", record, width, source_index, target_index)
 
 
-def _row(
-    location: str, line: Line, values: list[str], width: int, source_index: int, target_index: int | None
-) -> RawRow:
-    if line.reason or len(values) != width:
-        return RawRow(location, line.text, None, line.reason or Reason.WRONG_COLUMNS)
-    return RawRow(location, values[source_index], None if target_index is None else values[target_index])
+def _row(location: str, record: Record, width: int, source_index: int, target_index: int | None) -> RawRow:
+    if record.reason or len(record.values) != width:
+        return RawRow(location, record.text, None, record.reason or Reason.WRONG_COLUMNS)
+    return RawRow(location, record.values[source_index], None if target_index is None else record.values[target_index])
 
 
 def _has_header(source: TsvSource) -> bool:
@@ -41,10 +38,15 @@ def _has_header(source: TsvSource) -> bool:
     return named if source.header is None else source.header
 
 
-def _split(text: str, source: TsvSource) -> list[str]:
-    if not source.quoted:
-        return text.rstrip("\r").split(source.separator)
-    return next(csv.reader([text], delimiter=source.separator), [""])
+def _records(source: TsvSource, longest: int) -> Iterator[Record]:
+    most = _COLUMNS * longest
+    lines = read_lines(source.file, most)
+    if source.quoted:
+        return quoted_records(lines, source.separator, most)
+    return (
+        Record(number, line.text, line.text.rstrip("\r").split(source.separator), line.reason)
+        for number, line in enumerate(lines, 1)
+    )
 
 
 def _index(column: Column, values: list[str], source: TsvSource) -> int:

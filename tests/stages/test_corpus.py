@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from data.errors import DataError
+from data.ids import fold
 from data.runtime import Runtime
 from data.schema import PAIRS, REJECTS
 from stages import corpus
@@ -281,3 +282,37 @@ def test_missing_files_are_told_at_once_and_given_ones_are_fingerprinted(tmp_pat
         f"corpus.test_sets[0].file: no such file: {tmp_path}/exam.tsv",
     ]
     assert corpus.external_files(config) == [tmp_path / "there.txt"]
+
+
+def test_no_row_gives_away_what_is_held_out_in_another_language_pair(tmp_path: Path) -> None:
+    texts = {tag: [f"{tag} text {number}" for number in range(300)] for tag in ("en", "de", "fr")}
+    pairs = [("en", "de"), ("de", "en"), ("fr", "de")]
+    sources = [
+        tsv(tmp_path, f"{one}-{other}", list(zip(texts[one], texts[other], strict=True)))
+        | {"source_language": one, "target_language": other}
+        for one, other in pairs
+    ]
+    made = make_corpus(tmp_path, *sources, test_fraction=0.1, valid_fraction=0.05)
+
+    def sides(row: dict[str, Any]) -> set[tuple[str, str]]:
+        return {
+            (row["source_language"], fold(row["source"])),
+            (row["target_language"], fold(row["reference"])),
+        }
+
+    held_out = {side for row in made.rows if row["split"] != "train" for side in sides(row)}
+    train = [row for row in made.rows if row["split"] == "train"]
+    assert not [row for row in train if sides(row) & held_out]
+    # What is dropped is that and nothing else.
+    dropped = [row for row in made.rejects if row["reason"] == "held_out_elsewhere"]
+    assert len(dropped) + len(made.rows) == 900
+    numbers = {int(side[1].split()[-1]) for side in held_out}
+    assert {int(row["source"].split()[-1]) for row in dropped} <= numbers
+    assert len(train) == 3 * (300 - len(numbers))
+
+
+def test_one_language_pair_may_share_references_with_what_is_held_out(tmp_path: Path) -> None:
+    rows = [(f"text {number}", "the same") for number in range(100)]
+    made = make_corpus(tmp_path, tsv(tmp_path, "a", rows), test_fraction=0.2)
+    assert len(made.rows) == 100
+    assert made.reasons() == []

@@ -286,3 +286,10 @@ def test_only_the_files_that_are_read_are_fingerprinted(tmp_path: Path) -> None:
     assert found == [
         f"home/{name}.json" for name in ("door/translations/de", "door/translations/en", "lamp/translations/en")
     ]
+
+
+def test_keys_that_are_spelt_alike_with_dots_are_two(tmp_path: Path) -> None:
+    write_json(tmp_path, "home/en.json", {"a.b": "Open", "a": {"b": "Close"}})
+    write_json(tmp_path, "home/de.json", {"a.b": "Öffnen"})
+    made = make_corpus(tmp_path, catalog(tmp_path, "home/{language}.json"))
+    assert dict(made.pairs()) == {"Open": "Öffnen", "Close": None}

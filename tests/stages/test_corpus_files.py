@@ -14,6 +14,7 @@ import pytest
 import zstandard
 
 from data.errors import DataError
+from stages import corpus
 from tests.fixtures.corpora import make_corpus, tsv
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
@@ -102,6 +103,21 @@ def test_a_url_is_read(tmp_path: Path) -> None:
     assert made.rows[0]["location"] == "memory://potstill/a.tsv.gz:1"
 
 
+def test_a_url_with_other_content_is_another_corpus() -> None:
+    sources = [{"kind": "text", "name": "a", "source_file": "memory://potstill/changing.txt"}]
+    config = corpus.Config.model_validate({"source_language": "en", "target_language": "de", "sources": sources})
+    with pytest.raises(DataError, match=r"sources\[0\]\.source_file: .*changing\.txt cannot be asked for"):
+        corpus.external_identities(config)
+    found = []
+    for text in ("One", "Other", "Other"):
+        with fsspec.open("memory://potstill/changing.txt", "w") as stream:
+            stream.write(text)
+        found.append(corpus.external_identities(config))
+        assert corpus.external_identities(config) == found[-1]
+    assert found[0] != found[1]
+    assert corpus.external_files(config) == []
+
+
 def test_a_missing_url_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"memory://potstill/none\.txt: no such file"):
         make_corpus(tmp_path, {"kind": "text", "name": "a", "source_file": "memory://potstill/none.txt"})
@@ -131,6 +147,36 @@ def test_quoted_values_may_hold_the_separator(tmp_path: Path) -> None:
     columns = {"source_column": "en", "target_column": "de", "separator": ",", "quoted": True}
     made = make_corpus(tmp_path, {"kind": "tsv", "name": "a", "file": str(tmp_path / "a.csv"), **columns})
     assert sorted(made.pairs()) == sorted(zip(frame["en"], frame["de"], strict=True))
+
+
+def test_quoted_values_may_go_over_lines_and_a_stray_quote_costs_its_own_line(tmp_path: Path) -> None:
+    lines = [
+        "en,de",
+        'One,"Eins',
+        'und eins"',
+        '"Two',
+        'and two",Zwei',
+        '"stray,Irrtum',
+        '"Three","Drei"',
+        "Fo\rur,Vier",
+        f"{'x' * 200_000},Lang",
+        'five" wide,fünf Zoll breit',
+        '"open,to the end',
+        "Six,Sechs",
+    ]
+    (tmp_path / "a.csv").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="")
+    columns = {"source_column": "en", "target_column": "de", "separator": ",", "quoted": True}
+    made = make_corpus(tmp_path, {"kind": "tsv", "name": "a", "file": str(tmp_path / "a.csv"), **columns})
+    assert sorted(made.pairs()) == [
+        ("One", "Eins und eins"),
+        ("Six", "Sechs"),
+        ("Three", "Drei"),
+        ("Two and two", "Zwei"),
+        ('five" wide', "fünf Zoll breit"),
+    ]
+    found = {row["location"].rpartition(":")[2]: row["reason"] for row in made.rejects}
+    assert found == {"6": "wrong_columns", "8": "wrong_columns", "9": "too_long", "11": "wrong_columns"}
+    assert made.metrics["rows"]["read"] == 9
 
 
 @pytest.mark.parametrize(
