@@ -37,5 +37,9 @@ class ModelError(PotstillError):
     """A teacher, student or tokenizer cannot be read, converted or used together with another."""
 
 
+class StorageError(PotstillError):
+    """A disk, a network or a store failed for a moment: the same may succeed when it is tried again."""
+
+
 def _rebuild_data_error(message: str, shard: str | None, row_id: str | None) -> DataError:
     return DataError(message, shard=shard, row_id=row_id)

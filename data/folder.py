@@ -13,7 +13,7 @@ import fsspec
 
 from data.errors import DataError
 from data.fingerprint import file_digest, is_hidden, stream_digest
-from data.local import atomic, storage_faults, sync, write_atomically
+from data.local import atomic, check_passing, storage_faults, sync, write_atomically
 
 
 class Folder(Hashable, Protocol):
@@ -223,4 +223,5 @@ def _unreadable(where: Path | str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        check_passing(error, where)
         raise DataError(f"{where} cannot be read: {error.strerror or error}") from error

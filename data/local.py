@@ -7,10 +7,21 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from data.errors import PotstillError
+from data.errors import PotstillError, StorageError
 
 TEMPORARY_SUFFIX = ".partial"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# What a network file system or an object store may get over.
+_PASSING = {
+    errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EINTR, errno.EREMOTEIO, errno.EPIPE,
+    errno.ECONNRESET, errno.ECONNABORTED, errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH,
+}  # fmt: skip
+
+
+def check_passing(error: OSError, where: Path | str) -> None:
+    """Raises StorageError for a fault that may be gone when the same is tried again."""
+    if error.errno in _PASSING or isinstance(error, TimeoutError | ConnectionError):
+        raise StorageError(f"{where} cannot be reached: {error.strerror or error}; try again") from error
 
 
 @contextlib.contextmanager
@@ -19,6 +30,7 @@ def storage_faults(where: Path | str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        check_passing(error, where)
         if error.errno in _FULL:
             advice = "the disk is full; free some space and run again: what was finished is kept"
         else:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.errors import DataError
+from data.local import check_passing
 
 ROW_GROUP_ROWS = 1 << 16
 SUFFIX = ".parquet"
@@ -46,6 +47,8 @@ def decode(source: Any, columns: Sequence[str] | None, where: str) -> pa.Table:
                 raise DataError(f"has no column {', '.join(missing)}; it has {', '.join(names)}", shard=where)
             return file.read(columns=None if columns is None else list(columns))
     except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError):
+            check_passing(error, where)
         raise DataError(f"cannot be read as Parquet: {error}", shard=where) from error
 
 

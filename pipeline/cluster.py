@@ -62,8 +62,9 @@ class Cluster:
         """Where the shards of a stage go. `threads`: what a call may have that is alone on its machine."""
         if self.device == "cuda" and node.resources():
             # Models of several processes would crowd each other out.
-            first = min(self.client.nthreads())
-            return Place(threads, slots=1, workers=[first])
+            if self.models:
+                return Place(threads, sum(self.models), resources={MODEL: 1})
+            return Place(threads, slots=1, workers=[min(self.client.nthreads())])
         if self.models and getattr(node.stage(), "SHARES_MODEL", False):
             # As many batches at a time as the smallest of them has threads.
             return Place(min(self.models), sum(self.models), resources={MODEL: 1})
@@ -176,10 +177,12 @@ def _local(workers: int, dashboard: bool) -> Iterator["Client"]:
 def _add_model_workers(cluster: Any, client: "Client", threads: int) -> None:
     """Processes with several threads beside those with one: a decoding model is in memory, and in the caches, once.
 
-    Two processes with a copy each took 1.2 to 1.4 times as long as two threads on one. Not on a GPU, where one
-    process has it anyway, and not for one thread.
+    Two processes with a copy each took 1.2 to 1.4 times as long as two threads on one. On a GPU one process with one
+    thread has all models: there one shard is worked on at a time.
     """
-    if threads < 2 or device() == "cuda":
+    if device() == "cuda":
+        threads = 1
+    elif threads < 2:
         return
     count = -(-threads // MOST_MODEL_THREADS)
     for number in range(count):
@@ -187,7 +190,7 @@ def _add_model_workers(cluster: Any, client: "Client", threads: int) -> None:
         options = {**cluster.new_spec["options"], "nthreads": own, "resources": {MODEL: own}}
         cluster.worker_spec[f"{MODEL}-{number}"] = {**cluster.new_spec, "options": options}
     cluster.scale(len(cluster.worker_spec))
-    client.wait_for_workers(threads + count)
+    client.wait_for_workers(len(cluster.worker_spec))
 
 
 @contextmanager

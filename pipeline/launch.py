@@ -4,9 +4,9 @@ import contextlib
 import fcntl
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from data.errors import ConfigError, PotstillError
+from data.folder import LocalFolder, open_folder
 from data.store import Store
 from pipeline.graph import Graph
 from pipeline.plan import Planner, Step, open_digest_cache
@@ -104,11 +104,11 @@ def libraries_of(graph: Graph) -> tuple[str, ...]:
 @contextlib.contextmanager
 def locked(recipe: Recipe) -> Iterator[None]:
     """One run at a time in a local folder: two would write the same unfinished files. A kill lets go of it."""
-    url = recipe.run.store_url()
-    if "://" in url:
+    place = open_folder(recipe.run.store_url(), recipe.run.storage_options or None)
+    if not isinstance(place, LocalFolder):  # an object store has no locks
         yield
         return
-    folder = Path(url)
+    folder = place.root
     try:
         folder.mkdir(parents=True, exist_ok=True)
         stream = (folder / ".lock").open("w")

@@ -4,9 +4,11 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 import fsspec
+from pydantic import BaseModel
 
 from data.artifact import MANIFEST
 from data.fingerprint import DigestCache, fingerprint, library_versions, mapping_digest, path_digest
@@ -42,6 +44,8 @@ class Step:
     # Rows of each shard to make, and of those that are there already; empty for whole stages.
     shards: Mapping[str, int] = field(default_factory=dict)
     finished: Mapping[str, int] = field(default_factory=dict)
+    # Digests of what it reads outside the store.
+    outside: Mapping[str, str] = field(default_factory=dict)
     # Of a finished artefact: digest of its content.
     content: str = ""
     reasons: tuple[str, ...] = ()
@@ -68,7 +72,8 @@ class Planner:
         if any(step.state != "done" for step in inputs.values()):
             return Step(node, "waiting", reasons=self._reasons(node, None))
         identity = self._identity(node, {role: _content(node, role, step) for role, step in inputs.items()})
-        artifact = self.store.artifact(node.name, self._fingerprint(node, identity))
+        outside = external_digests(node.stage(), node.config, self._digests)
+        artifact = self.store.artifact(node.name, _fingerprint(identity, outside))
         if artifact.is_complete():
             return Step(node, "done", identity, artifact, content=artifact.manifest().content_digest())
         artifacts = {role: step.artifact for role, step in inputs.items() if step.artifact is not None}
@@ -76,22 +81,12 @@ class Planner:
         finished = {name: record.rows for name, record in artifact.finished_shards().items()} if shards else {}
         state: State = "partial" if finished else "to do"
         reasons = () if finished else self._reasons(node, identity)
-        return Step(node, state, identity, artifact, artifacts, shards, finished, reasons=reasons)
+        return Step(node, state, identity, artifact, artifacts, shards, finished, outside, reasons=reasons)
 
     def _identity(self, node: Node, inputs: dict[str, str]) -> Identity:
         stage = node.stage()
         config = node.config.model_dump(mode="json")
         return Identity(node.name, stage.VERSION, config, inputs, library_versions(stage.LIBRARIES))
-
-    def _fingerprint(self, node: Node, identity: Identity) -> str:
-        return fingerprint(
-            stage=identity.stage,
-            version=identity.version,
-            config=identity.config,
-            inputs=identity.inputs,
-            libraries=identity.libraries,
-            files=external_digests(node, self._digests),
-        )
 
     def _reasons(self, node: Node, identity: Identity | None) -> tuple[str, ...]:
         """What differs from the newest artefact of this node; empty when there is none."""
@@ -118,11 +113,25 @@ def has_manifest(artifact: Artifact) -> bool:
     return bool(files.exists(path))
 
 
-def external_digests(node: Node, digests: DigestCache) -> dict[str, str]:
-    """Digest of every file and folder outside the store that a node reads, by path."""
-    stage = node.stage()
-    paths: list[Path] = stage.external_files(node.config) if hasattr(stage, "external_files") else []
-    return {path.as_posix(): path_digest(path, digests) for path in paths}
+def external_digests(stage: ModuleType, config: BaseModel, digests: DigestCache) -> dict[str, str]:
+    """Of all outside the store that a stage reads, by path or URL: digests of local files, else what tells a change.
+
+    Raises DataError when something is not there.
+    """
+    paths: list[Path] = stage.external_files(config) if hasattr(stage, "external_files") else []
+    others: dict[str, str] = stage.external_identities(config) if hasattr(stage, "external_identities") else {}
+    return {path.as_posix(): path_digest(path, digests) for path in paths} | others
+
+
+def _fingerprint(identity: Identity, outside: Mapping[str, str]) -> str:
+    return fingerprint(
+        stage=identity.stage,
+        version=identity.version,
+        config=identity.config,
+        inputs=identity.inputs,
+        libraries=identity.libraries,
+        files=dict(outside),
+    )
 
 
 def open_digest_cache() -> DigestCache:

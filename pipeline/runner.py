@@ -97,7 +97,7 @@ class Runner:
         wanted = {name for other in self._lanes for name in other.in_hand.values()}
         for name in set(lane.in_hand.values()) - wanted:
             if isinstance(self._active.get(name), WholeRun):
-                self._cluster.client.run(stop, name)
+                self._cluster.client.run(stop, name, on_error="ignore")
         lane.in_hand.clear()
 
     def _take_event(self) -> None:
@@ -137,7 +137,8 @@ class Runner:
 
     def _finish(self, name: str, run: WholeRun | ShardRun) -> None:
         if run.step.shards:
-            self._cluster.client.run(release, run.step.node.name)
+            # Best effort: a worker that cannot be reached just now must not end the run.
+            self._cluster.client.run(release, run.step.node.name, on_error="ignore")
         for failure in run.failures:
             logger.info("%s\n%s", failure, failure.trace)
         for lane in self._waiting_for(name):
@@ -188,6 +189,8 @@ class Runner:
                 pure=False,
                 priority=priority,
                 workers=place.workers,
+                # An address is a wish: a worker that is started anew after it died has another one.
+                allow_other_workers=place.workers is not None,
                 resources=place.resources,
             )
             future.add_done_callback(lambda ended: self._events.put((name, ended)))
@@ -207,4 +210,5 @@ def make_job(step: Step, threads: int) -> Job:
     if step.identity is None or step.artifact is None:
         raise ValueError(f"{step.node.name} waits for its inputs and cannot be run")
     node = step.node
-    return Job(node.module, node.config, step.identity, step.inputs, step.artifact, str(Path.cwd()), threads)
+    folder = str(Path.cwd())
+    return Job(node.module, node.config, step.identity, step.inputs, step.artifact, folder, threads, step.outside)

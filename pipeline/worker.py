@@ -15,19 +15,20 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pyarrow as pa
 from pydantic import BaseModel
 
-from data.errors import ConfigError, DataError, PotstillError
+from data.errors import ConfigError, DataError, PotstillError, StorageError
 from data.fingerprint import library_versions
 from data.join import join, join_by_role
 from data.runtime import Progress, Runtime, Validated
 from data.schema import NOTES_KEY
 from data.store import Artifact, ShardRecord
 from pipeline.graph import reads_of, resources_of
-from pipeline.plan import Identity
+from pipeline.plan import Identity, external_digests, open_digest_cache
 from pipeline.stopwatch import Stopwatch
 
 TOPIC = "potstill"
@@ -49,6 +50,8 @@ class Job:
     # Paths in a config are relative to it.
     folder: str
     threads: int = 1
+    # Digests of what it reads outside the store, as they were when it was planned.
+    outside: Mapping[str, str] | None = None
 
 
 class TaskError(Exception):
@@ -68,7 +71,7 @@ class TaskStoppedError(TaskError):
 def run_shard(job: Job, shard: str) -> ShardRecord:
     """Reads one shard of every input, runs the stage on it, checks and writes it; raises TaskError."""
     with _told(), _in_folder(job.folder):
-        stage = importlib.import_module(job.module)
+        stage = _stage(job)
         resources = _resources(job)
         reads = reads_of(stage, job.config)
         tables = {name: job.inputs[name].read_shard(shard, _with_id(columns)) for name, columns in reads.items()}
@@ -85,14 +88,20 @@ def load_resources(job: Job) -> None:
 
 
 def run_whole(job: Job) -> None:
-    """Runs a whole stage and closes its artefact; raises TaskError, TaskStoppedError when `stop` was called for it."""
+    """Runs a whole stage and closes its artefact; raises TaskError, TaskStoppedError when `stop` was called for it.
+
+    Dask repeats a task whose worker died before it told of its end: what is complete then stays as it is.
+    """
     with _told(), _in_folder(job.folder):
+        if job.output.is_complete():
+            return
         _cache().clear()
         _stops().discard(name_of(job.output))
-        stage = importlib.import_module(job.module)
+        stage = _stage(job)
         watch = Stopwatch(job.output)
         runtime = Runtime(job.threads, device(), _reporter(job.output, watch), _listener(job.output))
         metrics = stage.run(job.inputs, job.config, job.output, runtime)
+        _check_outside(job, stage)
         job.output.complete(**asdict(job.identity), metrics=metrics, seconds=watch.seconds)
 
 
@@ -194,6 +203,30 @@ def _stops() -> set[str]:
     return set()
 
 
+def _stage(job: Job) -> ModuleType:
+    """The job's module; raises PotstillError when this process has other code than the one that planned."""
+    stage = importlib.import_module(job.module)
+    if job.identity.version != stage.VERSION:
+        raise PotstillError(
+            f"this worker has version {stage.VERSION} of the stage {job.identity.stage}, and the run was planned with "
+            f"{job.identity.version}: install the same Potstill on all machines, and start the workers anew"
+        )
+    return stage
+
+
+def _check_outside(job: Job, stage: ModuleType) -> None:
+    """Raises DataError when a file was changed while the stage read it: what came of it belongs to neither content."""
+    if not job.outside:
+        return
+    now = external_digests(stage, job.config, open_digest_cache())
+    if changed := sorted(name for name in {*now, *job.outside} if now.get(name) != job.outside.get(name)):
+        job.output.discard_shards()
+        raise DataError(
+            f"{', '.join(changed)}: changed while the stage {job.identity.stage} was reading; run again once it stays "
+            "as it is"
+        )
+
+
 def _resources(job: Job) -> Any:
     return _cache().get(job)
 
@@ -216,7 +249,8 @@ def _told() -> Iterator[None]:
     except ConfigError as error:
         raise TaskError("; ".join(error.faults), traceback.format_exc(), retryable=False) from None
     except PotstillError as error:
-        raise TaskError(str(error), traceback.format_exc(), retryable=False) from None
+        passing = isinstance(error, StorageError)
+        raise TaskError(str(error), traceback.format_exc(), retryable=passing) from None
     except Exception as error:
         raise TaskError(f"{type(error).__name__}: {error}", traceback.format_exc(), retryable=True) from None
 
@@ -234,10 +268,11 @@ def _reporter(output: Artifact, watch: Stopwatch) -> Progress:
     from distributed import get_worker
 
     worker, name = get_worker(), name_of(output)
-    last = [0.0]
+    key, last = worker.get_current_task(), [0.0]
 
     def report(done: int, total: int | None, extras: Mapping[str, float]) -> None:
         _end_if_asked(name)
+        _end_if_nobody_waits(worker, key)
         watch.tick()
         now = time.monotonic()
         if now - last[0] >= REPORT_SECONDS or done == total:
@@ -258,6 +293,13 @@ def _listener(output: Artifact) -> Validated:
         _end_if_asked(name)
 
     return validated
+
+
+def _end_if_nobody_waits(worker: Any, key: str) -> None:
+    """Its client has gone, perhaps killed: Dask stops no task that runs, and another run may begin the same one."""
+    task = worker.state.tasks.get(key)
+    if task is None or task.state == "cancelled":
+        raise TaskStoppedError("nobody waits for it any more; what it has is kept", "", retryable=False)
 
 
 def _end_if_asked(name: str) -> None:

@@ -99,9 +99,13 @@ def convert_fairseq(
 
 def copy_tokenizer(source: Path, folder: Path) -> None:
     """Copies a model's subword models as they are."""
-    found = {path for pattern in _TOKENIZER_PATTERNS for path in source.glob(pattern) if path.is_file()}
-    for path in sorted(found):
+    for path in tokenizer_files(source):
         shutil.copyfile(path, folder / path.name)
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    """A model's subword models, which lie beside it."""
+    return sorted({path for pattern in _TOKENIZER_PATTERNS for path in folder.glob(pattern) if path.is_file()})
 
 
 def take_model(scratch: Path, folder: Path) -> None:

@@ -84,7 +84,7 @@ def study_digest(source: Source, tune: TuneConfig, candidates: Candidates) -> st
 def _described(node: Node, digests: DigestCache) -> str:
     """All that decides what a node makes of what it reads."""
     stage = node.stage()
-    outside = {"files": external_digests(node, digests), "libraries": library_versions(stage.LIBRARIES)}
+    outside = {"files": external_digests(stage, node.config, digests), "libraries": library_versions(stage.LIBRARIES)}
     return f"{node.name} {stage.VERSION} {node.config.model_dump_json()} {json.dumps(outside, sort_keys=True)}"
 
 

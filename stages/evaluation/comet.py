@@ -7,6 +7,7 @@ downloaded: what is missing is said in words, and the evaluation goes on without
 import importlib
 import importlib.metadata
 import importlib.util
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -71,9 +72,19 @@ def score_comet(
     return {"model": config.model, "signature": signature, "systems": found}
 
 
+def identity(config: Config) -> dict[str, str]:
+    """What is there of package and model: with another, or none, the evaluation is another."""
+    try:
+        checkpoint = _find(config.model)
+    except AbsentError:
+        return {PACKAGE: "absent"}
+    size, changed = checkpoint.stat().st_size, checkpoint.stat().st_mtime_ns
+    return {PACKAGE: _version(), config.model: f"{size} {changed}"}
+
+
 def _find(model: str) -> Path:
     if importlib.util.find_spec("comet") is None:
-        raise AbsentError(f"the package {PACKAGE} is not installed; pip install {PACKAGE}")
+        raise AbsentError(f"the package {PACKAGE} is not installed; {sys.executable} -m pip install {PACKAGE}")
     path = Path(model)
     found = path / _CHECKPOINT if path.is_dir() else path if path.is_file() else _in_cache(model)
     if not found.is_file():

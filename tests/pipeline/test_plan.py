@@ -1,6 +1,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,11 +10,16 @@ from pipeline.plan import Step
 from pipeline.recipe import Recipe
 from pipeline.runner import make_job
 from pipeline.tables import plan_table, size_text, status_table
-from pipeline.worker import close_shards, run_shard, run_whole
+from pipeline.worker import TaskError, TaskStoppedError, close_shards, run_shard, run_whole
 from tests.pipeline.conftest import ReadToy
 
 
 class FakeWorker:
+    state = SimpleNamespace(tasks={"task": SimpleNamespace(state="executing")})
+
+    def get_current_task(self) -> str:
+        return "task"
+
     def log_event(self, topic: str, event: object) -> None:
         """Nobody listens."""
 
@@ -139,6 +145,43 @@ def test_digests_of_files_are_remembered_from_plan_to_plan(
     monkeypatch.setattr("data.fingerprint.SETTLED_SECONDS", -1.0)
     plan(read_toy(f"corpus.words={words}"))
     assert str(words) in (tmp_path / "cache" / "potstill" / "digests.json").read_text()
+
+
+def test_a_whole_stage_that_is_repeated_leaves_what_is_complete(read_toy: ReadToy) -> None:
+    recipe = read_toy()
+    make(recipe, ["corpus"])
+    step = plan(recipe)["base"]
+    run_whole(make_job(step, threads=1))
+    assert step.artifact
+    before = {path: path.stat().st_mtime_ns for path in Path(step.artifact.url).iterdir()}
+    run_whole(make_job(step, threads=1))
+    assert {path: path.stat().st_mtime_ns for path in Path(step.artifact.url).iterdir()} == before
+
+
+def test_a_file_that_changes_while_it_is_read_leaves_nothing_complete(read_toy: ReadToy, tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("alpha")
+    recipe = read_toy(f"corpus.words={words}")
+    planned = make_job(plan(recipe)["corpus"], threads=1)
+    words.write_text("changed")
+    with pytest.raises(TaskError, match=r"words\.txt: changed while the stage corpus was reading"):
+        run_whole(planned)
+    assert not planned.output.is_complete()
+    assert planned.output.finished_shards() == {}
+    words.write_text("alpha")
+    assert plan(recipe)["corpus"].state == "to do"
+
+
+@pytest.mark.parametrize("task", [None, SimpleNamespace(state="cancelled")])
+def test_a_whole_stage_for_which_nobody_waits_ends(
+    task: object, read_toy: ReadToy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = read_toy()
+    make(recipe, ["corpus"])
+    monkeypatch.setattr(FakeWorker, "state", SimpleNamespace(tasks={"task": task} if task else {}))
+    with pytest.raises(TaskStoppedError, match="nobody waits for it"):
+        run_whole(make_job(plan(recipe)["base"], threads=1))
+    assert plan(recipe)["base"].state == "to do"
 
 
 @pytest.mark.parametrize("newest", [2, 3])

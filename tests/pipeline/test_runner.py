@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cluster import Cluster
+from pipeline.cluster import Cluster, Place
 from pipeline.launch import open_planner
 from pipeline.progress import PlainDisplay
 from pipeline.recipe import Recipe
@@ -155,6 +155,17 @@ def test_on_a_gpu_one_process_holds_the_models(read_toy: ReadToy, tmp_path: Path
     run_on(replace(cluster, device="cuda"), read_toy(f"shout.trace={tmp_path}", "corpus.rows=60", text="[corpus]\n"))
     assert len(list(tmp_path.glob("ended-*"))) == 12
     assert len(list(tmp_path.glob("load-*"))) == 1
+
+
+def test_on_a_gpu_a_worker_that_has_gone_is_not_waited_for(
+    read_toy: ReadToy, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As after a death: the process that is started anew has another address.
+    gone = Place(1, slots=1, workers=["tcp://127.0.0.1:1"])
+    monkeypatch.setattr(Cluster, "place", lambda *given, **threads: gone)
+    recipe = read_toy(text="[corpus]\n")
+    run_on(cluster, recipe)
+    assert {step.state for step in open_planner(recipe).plan(recipe.graph)} == {"done"}
 
 
 @pytest.mark.slow

@@ -1,3 +1,5 @@
+import errno
+import os
 import pickle
 from pathlib import Path
 
@@ -5,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from data.errors import DataError
+from data.local import storage_faults
 from data.schema import NOTES_KEY
 from pipeline.graph import Node
 from pipeline.launch import open_planner
@@ -85,6 +88,24 @@ def test_an_error_travels_in_words_with_its_traceback(job: Job) -> None:
     assert error.cause == "row 00ff: a row that cannot be"
     assert not error.retryable
     assert "shout.py" in error.trace
+
+
+def test_a_worker_with_other_code_is_refused(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.pipeline.toy.shout.VERSION", "0")
+    with pytest.raises(TaskError, match=r"version 0 of the stage shout, and the run was planned with 1") as caught:
+        run_shard(job, "train-00000")
+    assert not caught.value.retryable
+
+
+def test_a_store_that_failed_for_a_moment_is_tried_again(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stale(path: Path, content: bytes) -> None:
+        with storage_faults(path):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    monkeypatch.setattr("data.folder.write_atomically", stale)
+    with pytest.raises(TaskError, match="cannot be reached: Stale file handle") as caught:
+        run_shard(job, "train-00000")
+    assert caught.value.retryable
 
 
 def test_resources_load_once_and_go_when_the_stage_ends(job: Job, tmp_path: Path) -> None:

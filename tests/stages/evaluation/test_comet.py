@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from data.errors import ModelError
-from stages.evaluation.comet import Config, score_comet
+from stages.evaluation.comet import Config, identity, score_comet
 from stages.evaluation.quality import Scoring
 
 SOURCES, REFERENCES = ["Turn on", "Turn off"], ["Einschalten", "Ausschalten"]
@@ -106,7 +106,22 @@ def test_what_is_missing_is_said_and_nothing_fails(
     assert "is no file, no folder and no name of a model" in score("no/such/name/here")["absent"]
     monkeypatch.delitem(sys.modules, "comet")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert score(str(path))["absent"] == "the package unbabel-comet is not installed; pip install unbabel-comet"
+    command = f"{sys.executable} -m pip install unbabel-comet"
+    assert score(str(path))["absent"] == f"the package unbabel-comet is not installed; {command}"
+
+
+def test_an_evaluation_is_another_when_package_or_model_is(
+    package: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = checkpoint(tmp_path)
+    config = Config(model=str(path))
+    with_both = identity(config)
+    assert identity(config) == with_both
+    path.write_bytes(path.read_bytes() + b"more")
+    assert identity(config) != with_both
+    monkeypatch.delitem(sys.modules, "comet")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert identity(config) == {"unbabel-comet": "absent"}
 
 
 def test_a_model_that_cannot_be_loaded_is_an_error(
