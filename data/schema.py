@@ -160,6 +160,7 @@ MEASURES = pa.schema(
             "probability that the target is in target_language, 0..1; null where it cannot be told",
             nullable=True,
         ),
+        _field("target_length", pa.int32(), "subwords of the target, </s> not counted"),
         _field("placeholders_lost", pa.int32(), "placeholders of the source that are not in the target"),
         _field("numbers_lost", pa.int32(), "numbers of the source that are not in the target"),
     ]

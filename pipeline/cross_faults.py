@@ -20,6 +20,7 @@ def _rules(configs: Mapping[str, BaseModel]) -> Sequence[Rule]:
     from pipeline.decoder_only_faults import decoder_only_faults
     from pipeline.fusion_faults import fusion_faults
     from pipeline.language_faults import language_faults
+    from pipeline.length_faults import length_faults
     from pipeline.online_faults import online_term_faults
     from pipeline.soft_target_faults import soft_target_faults
     from pipeline.start_faults import start_faults
@@ -34,4 +35,5 @@ def _rules(configs: Mapping[str, BaseModel]) -> Sequence[Rule]:
         student_tokenizer_faults,
         fusion_faults,
         language_faults,
+        length_faults,
     )

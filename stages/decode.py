@@ -80,13 +80,14 @@ def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
     # What is not for this teacher is no text to it: it has no tokens, and is not translated.
     wanted = zip(table.column("source").to_pylist(), is_for(resources.teacher.info, table), strict=True)
     texts: list[str] = [text if asked else "" for text, asked in wanted]
-    found, notes = [_UNTRANSLATED] * len(texts), {"repeated": 0, "batches_halved": 0}
+    found, notes = [_UNTRANSLATED] * len(texts), {"cut_off": 0, "repeated": 0, "batches_halved": 0}
     for direction, rows in rows_by_direction(resources.teacher.info, table):
         number = {text: number for number, text in enumerate(dict.fromkeys(texts[row] for row in rows))}
         search = open_search(resources.teacher.toward(direction), resources.tokenizer, config)
         translated, halved = _translate(list(number), search, resources)
         for row in rows:
             found[row] = translated[number[texts[row]]]
+        notes["cut_off"] += sum(search.is_cut_off(one) for row in rows for one in found[row].hypotheses)
         notes["repeated"] += len(rows) - len(number)
         notes["batches_halved"] += halved
     column = _column(found, resources.name)
@@ -95,7 +96,7 @@ def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
 
 
 def count(table: pa.Table) -> dict[str, int | float]:
-    """Hypotheses and their tokens; sources that were not translated, or again an earlier one; batches halved."""
+    """Hypotheses, their tokens, and those cut off; sources not translated, or again an earlier one; batches halved."""
     hypotheses = pc.list_flatten(table.column("hypotheses").combine_chunks())
     tokens = pc.sum(pc.list_value_length(pc.struct_field(hypotheses, "tokens"))).as_py()
     untranslated = pc.sum(

@@ -14,7 +14,7 @@ from data.artifact import Artifact
 from data.runtime import Runtime
 from stages.quantiles import quantiles
 
-VERSION = "1"
+VERSION = "2"
 INPUTS = ("measure",)
 LIBRARIES: tuple[str, ...] = ()
 EMPTY_TARGET = "empty_target"
@@ -58,6 +58,7 @@ class Rules(BaseModel):
     mean_entropy: Rule = _rule("no rule by default")
     reference_chrf: Rule = _rule("no rule by default: a free translation may be a good one")
     language_probability: Rule = _rule("by default at least 0.1: nine to one against the language", min=0.1)
+    target_length: Rule = _rule("by default at most 250: what decode cut off, at 256, has no end", max=250)
     placeholders_lost: Rule = _rule("by default none: a lost placeholder breaks a program", max=0)
     numbers_lost: Rule = _rule("by default none", max=0)
 

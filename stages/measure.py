@@ -17,7 +17,7 @@ from stages import text_measures as text
 from stages.chrf import chrf_matrix
 from stages.language_identification import LanguageIdentifier, known_language
 
-VERSION = "1"
+VERSION = "2"
 READS = {
     "corpus": ("source", "reference", "source_language", "target_language"),
     "select": ("target",),
@@ -64,6 +64,7 @@ def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
         "id": table.column("id"),
         "log_prob_per_token": mean_by_row(flat(table, "token_log_probs"), row_lengths(table)),
         "mean_entropy": mean_by_row(flat(table, "entropy"), row_lengths(table)),
+        "target_length": row_lengths(table) - 1,
         **_by_texts(table, resources.identifier),
     }
     return pa.Table.from_arrays([_array(columns[field.name], field.type) for field in SCHEMA], schema=SCHEMA)

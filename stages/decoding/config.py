@@ -19,7 +19,13 @@ class Config(BaseModel):
     max_source_tokens: int = Field(
         256, description="longer sources are not translated; their hypothesis is empty", ge=1, le=1000
     )
-    max_decoding_length: int = Field(256, description="tokens after which a hypothesis is cut off", ge=1, le=1000)
+    max_decoding_length: int = Field(
+        256,
+        description="tokens after which a hypothesis is cut off; the stage counts such (cut_off), and "
+        "filter.rules.target_length rejects them",
+        ge=1,
+        le=1000,
+    )
 
     shortlist: int = Field(
         0,

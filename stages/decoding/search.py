@@ -52,6 +52,10 @@ class Search:
         """Target tokens after which a hypothesis is cut off, its prefix counted."""
         return min(self.config.max_decoding_length, self.teacher.target_positions or self.config.max_decoding_length)
 
+    def is_cut_off(self, hypothesis: Hypothesis) -> bool:
+        """Whether it ended because it was long enough, and not because the teacher ended it."""
+        return len(hypothesis.tokens) + len(self.teacher.info.target_prefix) >= self.longest_target()
+
 
 def open_search(teacher: TeacherModel, tokenizer: Tokenizer, config: Config) -> Search:
     """Raises ModelError when a prompt, or what is searched, is nothing that this teacher can be asked."""

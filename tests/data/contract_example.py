@@ -82,6 +82,7 @@ MEASURES: dict[str, Any] = {
     "mean_entropy": 0.43985,
     "reference_chrf": 100.0,
     "language_probability": None,
+    "target_length": 4,
     "placeholders_lost": 0,
     "numbers_lost": 0,
 }

@@ -1,7 +1,7 @@
 import pytest
 
 from pipeline.cross_faults import cross_faults
-from stages import evaluate, pool, score, teacher
+from stages import decode, evaluate, filter, pool, score, teacher
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,16 @@ def test_an_attribution_is_of_one_teacher() -> None:
     assert fault.startswith("evaluate.attribution: ")
     assert cross_faults({"evaluate": asked}) == []
     assert cross_faults({"pool": pool.Config(teachers=("teacher", "small")), "evaluate": evaluate.Config()}) == []
+
+
+def test_what_was_cut_off_must_not_pass_for_a_whole_target() -> None:
+    search = decode.Config(max_decoding_length=100)
+    [fault] = cross_faults({"decode": search, "filter": filter.Config()})
+    assert fault.startswith("filter.rules.target_length.max: 250, and decode cuts a hypothesis off after")
+    for rule in ({"max": 99}, {}):
+        policy = filter.Config.model_validate({"rules": {"target_length": rule}})
+        assert cross_faults({"decode": search, "filter": policy}) == []
+    assert cross_faults({"decode": decode.Config(), "filter": filter.Config()}) == []
 
 
 def test_sections_that_are_not_there_have_no_faults() -> None:

@@ -84,6 +84,7 @@ log_prob_per_token = {{}}
 language_probability = {{}}
 numbers_lost = {{}}
 placeholders_lost = {{}}
+target_length = {{}}
 
 [student.model]
 width = 16

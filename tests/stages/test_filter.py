@@ -22,6 +22,7 @@ GOOD = {
     "mean_entropy": 1.0,
     "reference_chrf": 50.0,
     "language_probability": 0.9,
+    "target_length": 5,
     "placeholders_lost": 0,
     "numbers_lost": 0,
 }

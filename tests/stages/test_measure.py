@@ -106,6 +106,7 @@ def test_a_table_is_measured_row_by_row() -> None:
     for number, row in enumerate(found):
         span = slice(starts[number], starts[number + 1])
         assert row["log_prob_per_token"] == pytest.approx(log_probs[span, 1].astype(np.float64).mean())
+        assert row["target_length"] == len(entropy[span]) - 1
         assert row["mean_entropy"] == pytest.approx(entropy[span].astype(np.float64).mean())
     expected = CHRF().sentence_score(ROWS[0][1], [str(ROWS[0][2])]).score
     assert found[0]["reference_chrf"] == pytest.approx(expected)
