@@ -36,8 +36,6 @@ class SearchOptions:
     length_penalty: float = 1.0
     # Tokens after which a translation is cut off, its prefix counted.
     longest_target: int = 256
-    # Tokens after which a source is cut off; 0 never does.
-    longest_source: int = 0
     # Source tokens that are searched at a time; 0 takes all sources together.
     batch_tokens: int = 0
     scores: bool = True
@@ -100,7 +98,7 @@ class TranslatorEngine:
             length_penalty=options.length_penalty,
             max_batch_size=options.batch_tokens,
             batch_type="tokens",
-            max_input_length=options.longest_source,
+            max_input_length=0,  # never cut off here: what stands after a source would go
             max_decoding_length=options.longest_target,
             return_scores=options.scores,
             replace_unknowns=False,

@@ -23,6 +23,7 @@ from stages.directions import directions_of
 from stages.evaluation import attribution
 from stages.evaluation.closer import HeldOutRows, Options, look_closer
 from stages.evaluation.comet import Config as Comet
+from stages.evaluation.comet import identity as comet_identity
 from stages.evaluation.forced import Config as Forced
 from stages.evaluation.forced import ForcedModel
 from stages.evaluation.hallucinations import Config as Hallucinations
@@ -33,7 +34,7 @@ from stages.evaluation.speed import Timing, time_systems
 from stages.evaluation.systems import Sentences, System, load_system
 from stages.translate import BATCH_TOKENS
 
-VERSION = "2"
+VERSION = "3"
 LIBRARIES = ("ctranslate2", "sacrebleu", "sentencepiece", "lingua-language-detector", "rapidfuzz")
 INPUTS = ("corpus", "tokenizer", "teacher", "export", "export_baseline")
 
@@ -57,9 +58,11 @@ class Config(BaseModel):
     repeats: int = Field(5, ge=1, le=100, description="timed runs of each system, taken in turn; the median counts")
     timed_sentences: int = Field(1000, ge=1, description="test sentences in a timed run, at most")
     bootstrap_samples: int = Field(1000, ge=100, le=100_000, description="resamples for intervals and p-values")
-    seed: int = Field(12345, ge=0, le=2**32 - 1, description="seed of the bootstrap; sacrebleu's default")
+    seed: int = Field(12345, ge=1, le=2**32 - 1, description="seed of the bootstrap; sacrebleu's default")
     bleu_tokenizer: str = Field(
-        "auto", description="sacrebleu's tokenisation for BLEU and word F1; auto takes the language's"
+        "auto",
+        description="sacrebleu's tokenisation for BLEU and word F1; auto takes the language's, or 13a for several that "
+        "differ",
     )
     forced: Forced = Field(default_factory=Forced, description="teacher-forced figures")
     hallucinations: Hallucinations = Field(
@@ -72,6 +75,11 @@ class Config(BaseModel):
         description="tell where quality goes: teacher, selected hypotheses, student in float32, student as it ships; "
         "takes as long as one more run of the teacher",
     )
+
+
+def external_identities(config: Config) -> dict[str, str]:
+    """Of what COMET needs, where it is asked for."""
+    return comet_identity(config.comet) if config.comet.model else {}
 
 
 def inputs(config: Config) -> tuple[str, ...]:
@@ -313,7 +321,9 @@ def _calls(systems: Mapping[str, System], config: Config) -> int:
 def _bleu_tokenizer(config: Config, rows: pa.Table) -> str:
     if config.bleu_tokenizer != "auto":
         return config.bleu_tokenizer
-    return bleu_tokenizer(rows["target_language"][0].as_py())
+    # Of languages that are tokenised in different ways no one way is right; the pairs' own tables have each its own.
+    wanted = {bleu_tokenizer(tag) for tag in rows["target_language"].unique().to_pylist()}
+    return wanted.pop() if len(wanted) == 1 else "13a"
 
 
 def _pairs(systems: Mapping[str, System]) -> list[tuple[str, str]]:

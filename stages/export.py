@@ -16,7 +16,7 @@ from stages.directions import directions_of, some_direction
 from stages.model_card import CardFacts, render_card
 from stages.translate import load_translator, size_on_disk
 
-VERSION = "1"
+VERSION = "2"
 LIBRARIES = ("ctranslate2",)
 INPUTS = ("corpus", "student", "tokenizer")
 

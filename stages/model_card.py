@@ -45,7 +45,7 @@ def render_card(facts: CardFacts) -> str:
     steps = f" for {facts.steps:,} steps" if facts.steps is not None else ""
     libraries = ", ".join(f"{name} {version}" for name, version in sorted(facts.libraries.items()))
     return f"""---
-language: [{facts.source_language}, {facts.target_language}]
+language: ["{facts.source_language}", "{facts.target_language}"]
 library_name: ctranslate2
 pipeline_tag: translation
 ---

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from stages.training.online.terms import OnlineTerms
     from stages.training.phases import Phase
 
-VERSION = "2"
+VERSION = "3"
 LIBRARIES = ("torch", "OpenNMT-py", "sentencepiece")
 INPUTS = ("dataset", "corpus", "tokenizer", "teacher")
 # A new card beside the same rows trains no student again.

@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -27,6 +28,7 @@ from stages.teacher_sources import (
     convert_marian,
     convert_transformers,
     copy_folder,
+    tokenizer_files,
 )
 from stages.teacher_tags import (
     check_asked,
@@ -38,7 +40,7 @@ from stages.training.config import ModelConfig, OptimiserConfig
 from stages.training.languages_config import LanguagesConfig
 from stages.training.vocabulary import BEGIN, SEPARATOR
 
-VERSION = "1"
+VERSION = "2"
 LIBRARIES = ("ctranslate2", "torch", "OpenNMT-py", "sentencepiece")
 INPUTS = ("corpus", "tokenizer")
 
@@ -60,7 +62,10 @@ _WITH_CHECKPOINT = {"train", "opennmt"}
 # Kinds that may be language models, and are asked as their section says.
 _PROMPTED = {"opennmt", "ctranslate2", "transformers"}
 _OPTIONAL_LIBRARIES = {
-    "transformers": {"transformers": "pip install transformers", "huggingface_hub": "pip install huggingface_hub"},
+    "transformers": {
+        name: f"make setup-dev, or {sys.executable} -m pip install {name}"
+        for name in ("transformers", "huggingface_hub")
+    },
     "fairseq": {"fairseq": "its fork fairseq-fixed knows Python 3.11"},
 }
 _TAGS = ("source_prefix", "source_suffix", "target_prefix")
@@ -192,7 +197,10 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
 def external_files(config: Config) -> list[Path]:
     """Given files and folders, whose content belongs to the fingerprint; a hub's model is not among them."""
     given = [config.path, config.dictionaries, *config.vocabularies]
-    return [Path(path) for path in given if path and Path(path).exists()]
+    there = [Path(path) for path in given if path and Path(path).exists()]
+    if config.kind == "marian" and config.path and Path(config.path).is_file():
+        there += tokenizer_files(Path(config.path).parent)
+    return there
 
 
 def faults(config: Config) -> list[str]:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from data.errors import ModelError
 from data.language_tags import Direction
@@ -116,12 +116,15 @@ def load_teacher(
     replicas = runtime.threads if spread and device == "cpu" else 1
     with _with_shortlist(folder, shortlist) as together:
         engine = _engine(together, folder, info, device, (replicas, runtime.threads // replicas))
+    return TeacherModel(engine, info, *positions_of(folder, info))
+
+
+def positions_of(folder: Path, info: TeacherInfo) -> tuple[int | None, int | None]:
+    """Tokens that a model has positions for, of a source and of a target; see TeacherModel."""
     model = read_model_file(folder / MODEL_FILE)
     around = len(info.source_prefix) + len(info.source_suffix) + _MARKS
-    target = _without(model.positions("decoder"), _MARKS)
-    if info.architecture == "decoder-only":
-        return TeacherModel(engine, info, _without(model.positions("decoder"), around), target)
-    return TeacherModel(engine, info, _without(model.positions("encoder"), around), target)
+    read_by: Literal["encoder", "decoder"] = "decoder" if info.architecture == "decoder-only" else "encoder"
+    return _without(model.positions(read_by), around), _without(model.positions("decoder"), _MARKS)
 
 
 def _engine(path: Path, folder: Path, info: TeacherInfo, device: str, threads: tuple[int, int]) -> Engine:

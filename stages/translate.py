@@ -12,14 +12,15 @@ from data.language_tags import Direction
 from data.model_folder import Prompt, TeacherInfo, load_teacher_info
 from stages.directions import grouped
 from stages.engine import Engine, SearchOptions, open_engine, with_target_prefix
+from stages.teacher_model import positions_of
 from stages.teacher_prompt import encode_sources
 from stages.tokenizer import Tokenizer, load_tokenizer
 
 # Lines read before any is translated: enough to sort by length, little enough to stream.
 CHUNK_LINES = 2048
 BATCH_TOKENS = 1024
-# Tokens of a source that are read; what is longer is cut off, but for a prompt, whose end is what asks.
-LONGEST_SOURCE = 1024
+# Tokens of a source that are read, and of a translation, where the model has positions for them.
+LONGEST_SOURCE, LONGEST_TARGET = 1024, 256
 _MODEL_FILES = ("model.bin", "config.json", "*vocabulary.*")
 _TOKENIZER_FILES = ("source.spm", "target.spm")
 
@@ -39,6 +40,9 @@ class TextTranslator:
     model: Engine
     tokenizer: Tokenizer
     info: TeacherInfo
+    # Tokens of a source, what stands around it not counted, and of a translation, its prefix counted.
+    longest_source: int = LONGEST_SOURCE
+    longest_target: int = LONGEST_TARGET
 
     @property
     def source_prefix(self) -> tuple[str, ...]:
@@ -70,6 +74,7 @@ class TextTranslator:
     ) -> list[Translation]:
         """One translation a line, in order, with beams of `beam_size` (1 is greedy); an empty line stays empty.
 
+        A line that is too long is cut off; in a prompt, whose end is what asks, its translation is empty.
         `directions`: of each line; looked at where the model has language tags. Raises ModelError for a language that
         it does not know, or when it must be told the directions and was not.
         """
@@ -94,12 +99,20 @@ class TextTranslator:
         return result
 
     def _translate_tokens(self, texts: Sequence[str], beam_size: int, batch_tokens: int) -> list[list[str]]:
-        if not texts:
-            return []
+        found: list[list[str]] = [[] for _ in texts]
         encoded = encode_sources(texts, self.tokenizer, self.prompt)
-        sources = [[*self.source_prefix, *tokens, *self.source_suffix] for tokens in encoded]
-        options = SearchOptions(beam_size, longest_source=LONGEST_SOURCE, batch_tokens=batch_tokens, scores=False)
-        return [row[0].tokens for row in self.model.start(sources, options)()]
+        asked = [row for row, tokens in enumerate(encoded) if not self.prompt or len(tokens) <= self.longest_source]
+        sources = [self._around(encoded[row][: self.longest_source]) for row in asked]
+        if sources:
+            options = SearchOptions(
+                beam_size, longest_target=self.longest_target, batch_tokens=batch_tokens, scores=False
+            )
+            for row, hypotheses in zip(asked, self.model.start(sources, options)(), strict=True):
+                found[row] = hypotheses[0].tokens
+        return found
+
+    def _around(self, tokens: Sequence[str]) -> list[str]:
+        return [*self.source_prefix, *tokens, *self.source_suffix]
 
 
 def load_translator(
@@ -121,11 +134,24 @@ def load_translator(
         model = open_engine(folder, info, device=device, compute_type=compute_type, replicas=replicas, threads=each)
     except (RuntimeError, ValueError) as error:
         raise ModelError(f"{folder}: CTranslate2 cannot load this model on {device}: {error}") from error
+    longest_source, longest_target = _longest(folder, info)
     return TextTranslator(
         model=model,
         tokenizer=tokenizer or load_tokenizer(folder),
         info=info,
+        longest_source=longest_source,
+        longest_target=longest_target,
     )
+
+
+def _longest(folder: Path, info: TeacherInfo) -> tuple[int, int]:
+    """Tokens that are read and written at most; a decoder-only model has positions for both together."""
+    source, target = positions_of(folder, info)
+    written = LONGEST_TARGET if target is None else min(LONGEST_TARGET, target)
+    if source is not None and info.architecture == "decoder-only":
+        written = min(written, source // 2)
+        source -= written
+    return LONGEST_SOURCE if source is None else min(LONGEST_SOURCE, source), written
 
 
 def direction_of(info: TeacherInfo, source: str | None = None, target: str | None = None) -> Direction:

@@ -103,7 +103,10 @@ def read_sheet(path: Path) -> list[dict[str, str]]:
     if missing := [name for name in (*GIVEN, *TO_FILL) if name not in head]:
         raise DataError(f"{path} lacks the columns {', '.join(missing)}; do not rename or remove columns of a sheet")
     return [
-        {name: unescape(cell).strip() for name, cell in zip(head, record, strict=False)} | {"row": str(number)}
+        # A spreadsheet may leave out empty cells at the end of a row.
+        dict.fromkeys(head, "")
+        | {name: unescape(cell).strip() for name, cell in zip(head, record, strict=False)}
+        | {"row": str(number)}
         for number, record in enumerate(records, start=2)
         if any(record)
     ]

@@ -11,20 +11,21 @@ import pyarrow as pa
 from data.artifact import Artifact
 from data.errors import DataError
 from data.local import atomic, storage_faults, write_atomically
+from stages.directions import COLUMNS as LANGUAGES
 from stages.tokenizer import Tokenizer, load_tokenizer
 
 VOCABULARY = "vocabulary.json"
 TOKENIZER = "tokenizer"
 # File by file, line by line the same row.
-TEXTS = ("ids.txt", "source.txt", "target.txt", "source.tok", "target.tok")
+TEXTS = ("ids.txt", "source.txt", "target.txt", "source.tok", "target.tok", "languages.txt")
 CONFIG = "onmt_train.yaml"
 # OpenNMT-py puts these first, in its own order, when a vocabulary lacks them.
 SPECIALS = ("<unk>", "<blank>", "<s>", "</s>")
-_COLUMNS = ("id", "source", "target", "target_tokens")
+_COLUMNS = ("id", "source", "target", "target_tokens", *LANGUAGES)
 
 
 def export_text(dataset: Artifact, folder: Path) -> dict[str, int]:
-    """Writes text and subwords of source and target, ids, both vocabularies, and a config for `onmt_train`.
+    """Writes text and subwords of source and target, ids, languages, both vocabularies, and a config for `onmt_train`.
 
     Subwords are the teacher's own, separated by spaces, so that nobody tokenises a hypothesis again. Soft targets have
     no place in text. Files of the same names are replaced, each whole or not at all. Returns the number of rows.
@@ -32,30 +33,34 @@ def export_text(dataset: Artifact, folder: Path) -> dict[str, int]:
     """
     own = dataset.path()
     tokenizer = load_tokenizer(own / TOKENIZER)
-    rows = 0
+    rows, pairs = 0, set[str]()
     with storage_faults(folder), ExitStack() as stack:
         folder.mkdir(parents=True, exist_ok=True)
         paths = [stack.enter_context(atomic(folder / name)) for name in TEXTS]
         files = [stack.enter_context(path.open("w", encoding="utf-8", newline="\n")) for path in paths]
         for table in dataset.tables(columns=list(_COLUMNS)):
-            _write(table, tokenizer, files)
+            pairs |= _write(table, tokenizer, files)
             rows += table.num_rows
     sizes = _write_vocabularies(json.loads((own / VOCABULARY).read_bytes()), folder)
-    write_atomically(folder / CONFIG, _config(*sizes).encode())
+    write_atomically(folder / CONFIG, (_several(pairs) + _config(*sizes)).encode())
     return {"rows": rows}
 
 
-def _write(table: pa.Table, tokenizer: Tokenizer, files: Sequence[IO[str]]) -> None:
-    ids, sources, targets, tokens = (table.column(name).to_pylist() for name in _COLUMNS)
+def _write(table: pa.Table, tokenizer: Tokenizer, files: Sequence[IO[str]]) -> set[str]:
+    """The language pairs among the rows."""
+    ids, sources, targets, tokens, *languages = (table.column(name).to_pylist() for name in _COLUMNS)
+    pairs = [f"{source}-{target}" for source, target in zip(*languages, strict=True)]
     columns = (
         ids,
         _lines(sources),
         _lines(targets),
         _joined(ids, tokenizer.encode_source(sources)),
         _joined(ids, tokens),
+        pairs,
     )
     for file, lines in zip(files, columns, strict=True):
         file.writelines(f"{line}\n" for line in lines)
+    return set(pairs)
 
 
 def _lines(texts: Sequence[str]) -> Iterator[str]:
@@ -86,6 +91,16 @@ def _write_vocabularies(vocabulary: dict[str, list[str]], folder: Path) -> list[
         write_atomically(folder / f"{side}.vocab", "".join(f"{token}\n" for token in tokens).encode())
         sizes.append(len(SPECIALS) + len(tokens))  # OpenNMT-py counts its own, and drops what is over
     return sizes
+
+
+def _several(pairs: set[str]) -> str:
+    """What is missing where no line says into which language it is to be translated."""
+    if len(pairs) < 2:
+        return ""
+    return (
+        f"# Lines are of {', '.join(sorted(pairs))}, as languages.txt tells: put a token for the language before\n"
+        "# each line of source.tok, and these tokens into source.vocab. Equal sources have targets in several.\n"
+    )
 
 
 def _config(source_size: int, target_size: int) -> str:

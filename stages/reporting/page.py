@@ -90,7 +90,7 @@ def _systems(metrics: Mapping[str, Any]) -> dict[str, Any]:
     names = [*(name for name in _MAIN if name in systems), *(name for name in systems if name not in _MAIN)]
     left = test["without_reference"]
     return {
-        "test_set": f"{text.plural(test['sentences'], 'held-out sentence')} that no system saw in training."
+        "test_set": f"{text.plural(test['sentences'], 'held-out sentence')} that no student saw in training."
         + (f" {text.count(left)} more have no reference and are not used." if left else ""),
         "systems": [_system_row(name, systems[name]) for name in names],
         "systems_note": f"Below the scores their 95% intervals, by bootstrap over {settings['bootstrap_samples']:,} "

@@ -65,7 +65,7 @@ def _file_fault(one: DatasetConfig) -> str:
     try:
         manifest = parse_manifest(one.manifest().read_bytes(), str(one.manifest()))
     except (DataError, OSError) as error:
-        return str(error)
+        return f"{error}; run the recipe that makes it first, with --until dataset"
     if manifest.stage != "dataset":
         return f"{one.path} was made by the stage {manifest.stage}; expected a folder of the stage dataset"
     return ""

@@ -59,7 +59,7 @@ def test_until_runs_what_a_stage_needs_and_only_runs_it_alone(call: Call) -> Non
 def test_a_wrong_stage_lists_the_stages(call: Call) -> None:
     code, _, errors = call("run", "toy.toml", "--until", "cuont")
     assert code == 2
-    assert errors.startswith("cuont: no such stage; did you mean count?; stages: corpus, shout, count, total")
+    assert errors.startswith("cuont: this recipe has no such stage; did you mean count?")
 
 
 def test_faults_of_a_recipe_come_line_by_line_without_a_traceback(call: Call) -> None:

@@ -45,5 +45,5 @@ def test_up_to_keeps_what_a_stage_needs_and_names_the_stages_when_it_is_not_ther
     graph = build_graph({"left": Config(kind="x"), "right": Config()}, ring)
     assert names(graph.up_to("right")) == ["right"]
     assert names(graph.up_to("left")) == ["right", "left"]
-    with pytest.raises(ConfigError, match=r"lefft: no such stage; did you mean left\?; stages: right, left"):
+    with pytest.raises(ConfigError, match=r"lefft: this recipe has no such stage; did you mean left\?"):
         graph.up_to("lefft")

@@ -115,6 +115,9 @@ def test_a_marian_model_translates_and_wants_no_suffix(tmp_path: Path) -> None:
     assert read_vocabulary(folder, "target")[:2] == ["</s>", "<unk>"]
     assert (folder / "source.spm").read_bytes() == (source / "source.spm").read_bytes()
     assert translate(folder, ["▁the"])
+    # Subwords that lie beside the model are taken with it, so they are a part of what it is.
+    config = teacher.Config.model_validate({"kind": "marian", "path": str(source / "model.npz")})
+    assert source / "source.spm" in teacher.external_files(config)
     vocabulary = str(source / "vocab.yml")
     named = {"path": str(source / "model.npz"), "vocabularies": [vocabulary, vocabulary], "quantization": "float32"}
     assert make(tmp_path / "b", kind="marian", **named)[1].digest == info.digest

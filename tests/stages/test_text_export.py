@@ -46,6 +46,7 @@ def test_all_files_are_parallel_and_hold_the_teachers_own_subwords(made_up: Arti
     assert lines(folder / "source.txt") == [row["source"] for row in rows]
     assert lines(folder / "target.txt") == [row["target"] for row in rows]
     assert lines(folder / "source.tok") == [row["source"] for row in rows], "words are the tokens of kind none"
+    assert lines(folder / "languages.txt") == [f"{row['source_language']}-{row['target_language']}" for row in rows]
     assert [line.split(" ") for line in lines(folder / "target.tok")] == [row["target_tokens"] for row in rows]
     words = [token for token in VOCABULARY if token not in SPECIALS]
     assert lines(folder / "source.vocab") == lines(folder / "target.vocab") == words

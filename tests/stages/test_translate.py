@@ -11,9 +11,11 @@ import sentencepiece
 from data.errors import ModelError
 from data.model_folder import describe_model, load_teacher_info, save_teacher_info
 from stages.conversion import convert_checkpoint
+from stages.tokenizer import load_tokenizer
 from stages.translate import load_translator, size_on_disk, translate_lines
+from tests.fixtures.artifacts import words_tokenizer
 from tests.fixtures.tiny_student import SENTENCES, TALKATIVE_SEED, PiecesShape, tokenizer_pieces, write_tiny_tokenizer
-from tests.fixtures.tiny_teacher import write_tiny_checkpoint
+from tests.fixtures.tiny_teacher import TinyShape, write_tiny_checkpoint, write_tiny_teacher
 
 LINES = [*SENTENCES, "", "light", "Das Licht"]
 
@@ -91,6 +93,16 @@ def test_affixes_of_the_model_are_put_around_every_sentence(folder: Path, tmp_pa
     [result] = ctranslate2.Translator(str(folder)).translate_batch([source], target_prefix=[[word]], beam_size=1)
     # An empty line has nothing to translate, affixes or not.
     assert list(translate_lines(tmp_path, [SENTENCES[0], " "])) == [tokenizer.decode(result.hypotheses[0][1:]), ""]
+
+
+def test_a_model_with_few_positions_reads_and_writes_what_it_can(tmp_path: Path) -> None:
+    folder = write_tiny_teacher(tmp_path / "short", shape=TinyShape(positions=16))
+    translator = load_translator(folder, tokenizer=load_tokenizer(words_tokenizer(tmp_path).path()), threads=1)
+    texts = [" ".join(f"a{number % 9}" for number in range(length)) for length in (3, 14, 15, 400)]
+    found = translator.translate(texts, beam_size=2)
+    # Two positions are for marks; of a longer source the first 14 tokens are read.
+    assert found[3].text == translator.translate([" ".join(texts[3].split()[:14])], beam_size=2)[0].text
+    assert max(translation.tokens for translation in found) <= 14
 
 
 def test_a_folder_without_a_model_is_told_before_anything_is_read(tmp_path: Path) -> None:

@@ -113,6 +113,15 @@ def test_a_sheet_is_read_as_spreadsheets_save_it(tmp_path: Path, delimiter: str)
     assert [row["row"] for row in found[:2]] == ["3", "4"]  # the second line of the spreadsheet is empty
 
 
+def test_empty_cells_at_the_end_of_a_row_may_be_missing(tmp_path: Path) -> None:
+    write(tmp_path / "sheet.csv")
+    content = (tmp_path / "sheet.csv").read_text(encoding="utf-8-sig")
+    trimmed = "\n".join(line.rstrip("\r,") for line in content.split("\n"))
+    (tmp_path / "trimmed.csv").write_text(trimmed, encoding="utf-8")
+    assert trimmed != content
+    assert read_sheet(tmp_path / "trimmed.csv") == read_sheet(tmp_path / "sheet.csv")
+
+
 def test_a_file_that_is_no_sheet_is_named(tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text("id,source\n1,2\n")
     with pytest.raises(DataError, match=r"other\.csv lacks the columns reference, A, B, preference"):
