@@ -15,7 +15,8 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 GPU ?=
 RECIPE ?= recipes/demo.toml
 ARGS ?=
-STAGES := corpus tokenizer teacher decode pool select score fuse measure filter dataset student export evaluate report
+STAGES := corpus tokenizer teacher calibrate decode select score measure filter dataset student baseline export \
+	evaluate report
 
 RUNTIME_LOCK := requirements/runtime.txt requirements/onmt.txt requirements/torch.txt pyproject.toml
 BENCHES := bench-decode bench-score bench-store bench-train bench-scale bench-estimate
@@ -25,8 +26,8 @@ SETUP := $(VENV)/.setup$(if $(GPU),-gpu)
 	bench $(BENCHES) bench-quality test test-fast lint types format lock docs clean
 
 help:  ## List the targets.
-	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
-	@echo "STAGE           One of: $(STAGES): run RECIPE up to that stage."
+	@sed -n 's/^\([a-z][a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 40
+	@echo "STAGE                                   Run RECIPE up to it: $(STAGES)"
 	@echo
 	@echo "RECIPE=$(RECIPE)   ARGS='--set decode.beam_size=4 --scheduler tcp://...'"
 
@@ -99,7 +100,7 @@ $(BENCHES): bench-%: $(SETUP)
 test: setup-dev lint types  ## Lint, types, the fast tests and one tiny end-to-end run.
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-fast: setup-dev  ## The fast tests only: under a minute.
+test-fast: setup-dev  ## The fast tests only: two minutes.
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 lint: setup-dev

@@ -132,7 +132,7 @@ def _line(row: Row, teacher: float) -> str:
         f"{row.mean:.1f}{spread}",
         f"{row.mean / teacher:.1%}",
         f"{statistics.mean(row.bleu):.1f}",
-        "" if row.difference is None else row.method.against or REFERENCES[row.method.recipe],
+        "" if row.difference is None else BY_NAME[row.method.against or REFERENCES[row.method.recipe]].title,
         *_difference_cells(row.difference),
         f"{row.minutes:.0f}",
     ]

@@ -106,7 +106,7 @@ class Graph:
             if node.name == name:
                 return node
         names = [node.name for node in self.nodes]
-        raise ConfigError([f"{name}: no such stage{did_you_mean(name, names)}; stages: {', '.join(names)}"])
+        raise ConfigError([f"{name}: this recipe has no such stage{did_you_mean(name, names)}"])
 
     def up_to(self, name: str) -> "Graph":
         """The node and all that it needs, directly or through others."""

@@ -21,10 +21,12 @@ from stages.training.schedules import Schedule
 
 _HEAD = """# Recipe keys
 
-A recipe is one TOML file with a section for each stage; a section that is left out takes its defaults, except
-`[corpus]` and `[teacher]`, which are required. Paths are relative to the folder in which `potstill` is started.
-Unknown keys are faults, and all faults are told at once. `--set section.key=value` overrides a key from the
-command line. `[baseline]` takes the keys of `[student]`, laid over what `[student]` says, with `data = "reference"`.
+A recipe is one TOML file with a section for each stage; a section that is left out takes its defaults. `[corpus]` and
+`[teacher]` are required; `[student_tokenizer]`, `[baseline]`, `[teachers.NAME]` and `[tune]` are for what there is only
+where a recipe has them, and `[fuse]` is for several teachers. Paths are relative to the folder in which `potstill` is
+started. Unknown keys are faults, and all faults are told at once. `--set section.key=value` overrides a key from the
+command line. `[baseline]` takes the keys of `[student]`, laid over what `[student]` says, with `data = "reference"`;
+`objective`, `phases`, `start` and `datasets`, which are about a teacher, it does not take over.
 
 This page is made from the code by `make docs`.
 """
