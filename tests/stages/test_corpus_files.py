@@ -176,7 +176,7 @@ def test_quoted_values_may_go_over_lines_and_a_stray_quote_costs_its_own_line(tm
     ]
     found = {row["location"].rpartition(":")[2]: row["reason"] for row in made.rejects}
     assert found == {"6": "wrong_columns", "8": "wrong_columns", "9": "too_long", "11": "wrong_columns"}
-    assert made.metrics["rows"]["read"] == 9
+    assert made.metrics["sources"]["a"]["read"] == 9
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from tests.fixtures.oracle import forced_log_probs
 from tests.fixtures.tiny_teacher import SPECIALS, TinyShape, write_tiny_teacher
 
 LONGEST = 24
-QUIET = {"repeated": 0, "batches_halved": 0}
+QUIET = {"cut_off": 0, "repeated": 0, "batches_halved": 0}
 
 
 class CountingTranslator:

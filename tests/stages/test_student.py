@@ -195,8 +195,8 @@ def test_a_phase_changes_the_objective(tmp_path: Path, tiny_teacher: Path, vocab
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
-        ({"objective": {"soft_targets": {"weight": 0}, "cross_entropy": 0}}, "nothing to learn from"),
-        ({"data": "reference", "objective": {"cross_entropy": 0}}, "nothing to learn from"),
+        ({"objective": {"soft_targets": {"weight": 0}, "cross_entropy": 0}}, "nothing is learned from it"),
+        ({"data": "reference", "objective": {"cross_entropy": 0}}, "nothing is learned from it"),
         ({"data": "reference", "objective": {"soft_targets": {"weight": 1}}}, "belong to the dataset"),
         (
             {"data": {"hypothesis": 1, "reference": 1}, "objective": {"cross_entropy": 0}},

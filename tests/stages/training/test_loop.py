@@ -88,13 +88,14 @@ def test_a_batch_too_large_for_the_device_ends_the_training(monkeypatch: pytest.
     assert all(map(torch.equal, before, network.module.parameters()))
 
 
-def test_a_resumed_average_is_where_the_parameters_are() -> None:
+def test_a_resumed_average_is_where_the_parameters_are(monkeypatch: pytest.MonkeyPatch) -> None:
     network = new_network()
     training = Training(network, config(average_decay=0.4), one_phase([], 0.0), "cpu", Silent())
     training.train(iter([to_torch(two_batches()[0], None, "cpu")]), None)
     state = training.state()
     assert {value.device.type for value in state["average"]} == {"cpu"}
-    network.module.to("meta")  # stands for a GPU
+    elsewhere = [parameter.to("meta") for parameter in network.module.parameters()]  # stands for a GPU
+    monkeypatch.setattr(network.module, "parameters", lambda: iter(elsewhere))
     training.load_state(state)
     assert {value.device.type for value in training.average or []} == {"meta"}
 
