@@ -16,15 +16,15 @@ def _rules(configs: Mapping[str, BaseModel]) -> Sequence[Rule]:
     """Those that know the stages' own configs. Imported only where there are any: they import all stages."""
     if not any(type(config).__module__.startswith("stages.") for config in configs.values()):
         return ()
-    from pipeline.checkpoint_faults import checkpoint_faults
-    from pipeline.decoder_only_faults import decoder_only_faults
-    from pipeline.fusion_faults import fusion_faults
-    from pipeline.language_faults import language_faults
-    from pipeline.length_faults import length_faults
-    from pipeline.online_faults import online_term_faults
-    from pipeline.soft_target_faults import soft_target_faults
-    from pipeline.start_faults import start_faults
-    from pipeline.student_tokenizer_faults import student_tokenizer_faults
+    from pipeline.rules.checkpoint import checkpoint_faults
+    from pipeline.rules.decoder_only import decoder_only_faults
+    from pipeline.rules.fusion import fusion_faults
+    from pipeline.rules.language import language_faults
+    from pipeline.rules.length import length_faults
+    from pipeline.rules.online import online_term_faults
+    from pipeline.rules.soft_targets import soft_target_faults
+    from pipeline.rules.start import start_faults
+    from pipeline.rules.student_tokenizer import student_tokenizer_faults
 
     return (
         checkpoint_faults,
