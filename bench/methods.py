@@ -36,6 +36,24 @@ def _added(name: str, title: str, *changes: str) -> Method:
     return Method(name, f"the same, and {title}", changes, against="soft-renormalise-k16")
 
 
+_FEATURES = (
+    'student.objective.features=[{stack = "encoder", distance = "cosine"}, {stack = "decoder", distance = "cosine"}]'
+)
+_ATTENTION = (
+    'student.objective.attention=[{kind = "encoder_self", weight = 0.3}, {kind = "decoder_self", weight = 0.3}, '
+    '{kind = "cross", weight = 0.3}]'
+)
+_RELATIONS = 'student.objective.relations=[{stack = "encoder", weight = 0.5}, {stack = "decoder", weight = 0.5}]'
+_TRANSFER = 'student.start.embeddings="svd"'
+# What helped, each by itself.
+_TOGETHER = (
+    "student.objective.soft_targets.missing_mass=ghost",
+    _FEATURES,
+    _ATTENTION,
+    _RELATIONS,
+    _TRANSFER,
+)
+
 METHODS: tuple[Method, ...] = (
     Method("references", "references, no teacher", ("student.data=reference", *_HARD)),
     Method("score", "sequence level: the teacher's best hypothesis", ("select.metric=score", *_HARD)),
@@ -61,23 +79,9 @@ METHODS: tuple[Method, ...] = (
     ),
     _added("temperature", "temperature 2", "student.objective.soft_targets.temperature=2.0"),
     _added("selective", "only the hardest half of the tokens", "student.objective.soft_targets.hardest=0.5"),
-    _added(
-        "features",
-        "features, both stacks",
-        'student.objective.features=[{stack = "encoder", distance = "cosine"}, '
-        '{stack = "decoder", distance = "cosine"}]',
-    ),
-    _added(
-        "attention",
-        "attention, encoder, decoder and cross",
-        'student.objective.attention=[{kind = "encoder_self", weight = 0.3}, {kind = "decoder_self", weight = 0.3}, '
-        '{kind = "cross", weight = 0.3}]',
-    ),
-    _added(
-        "relations",
-        "relations, both stacks",
-        'student.objective.relations=[{stack = "encoder", weight = 0.5}, {stack = "decoder", weight = 0.5}]',
-    ),
+    _added("features", "features, both stacks", _FEATURES),
+    _added("attention", "attention, encoder, decoder and cross", _ATTENTION),
+    _added("relations", "relations, both stacks", _RELATIONS),
     _added(
         "sentences",
         "relations of sentences (RKD)",
@@ -85,7 +89,7 @@ METHODS: tuple[Method, ...] = (
         '{relation = "angle", weight = 2.0, most_sentences = 32}]',
     ),
     _added("contrastive", "contrastive", "student.objective.contrastive=[{weight = 0.5}]"),
-    _added("transfer", "a start from the teacher's embeddings (SVD)", 'student.start.embeddings="svd"'),
+    _added("transfer", "a start from the teacher's embeddings (SVD)", _TRANSFER),
     _added(
         "phases",
         "before it a fifth of the steps on references",
@@ -94,11 +98,25 @@ METHODS: tuple[Method, ...] = (
         'student.phases=[{begin = 500, data = "hypothesis", '
         'objective = {soft_targets = {weight = 1.0, missing_mass = "renormalise"}}}]',
     ),
+    Method(
+        "together",
+        "everything that helped: ghost, features, attention, relations, the teacher's embeddings",
+        _TOGETHER,
+        against="interpolation",
+    ),
 )
 _LONG = ("student.optimiser.steps=20000",)
+# The demo's teacher as bench/quality.py has it: with the checkpoint that objectives on inner states need.
+_IN_MEMORY = (
+    "teacher.kind=opennmt",
+    "teacher.path=runs/quality-teacher/checkpoint.pt",
+    "tokenizer.kind=file",
+    "tokenizer.source_model=recipes/teachers/en-de/source.spm",
+)
 LONG: tuple[Method, ...] = (
     Method("references-long", "references, no teacher", ("student.data=reference", *_HARD, *_LONG), recipe="demo"),
     Method("demo-long", "as the demo distils", _LONG, recipe="demo"),
+    Method("together-long", "everything that helped", (*_TOGETHER, *_IN_MEMORY, *_LONG), recipe="demo"),
 )
 # Of each recipe the method without a teacher.
 REFERENCES = {"quality": "references", "demo": "references-long"}
