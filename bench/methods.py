@@ -36,6 +36,7 @@ def _added(name: str, title: str, *changes: str) -> Method:
     return Method(name, f"the same, and {title}", changes, against="soft-renormalise-k16")
 
 
+_HARDEST = "student.objective.soft_targets.hardest=0.5"
 _FEATURES = (
     'student.objective.features=[{stack = "encoder", distance = "cosine"}, {stack = "decoder", distance = "cosine"}]'
 )
@@ -48,6 +49,7 @@ _TRANSFER = 'student.start.embeddings="svd"'
 # What helped, each by itself.
 _TOGETHER = (
     "student.objective.soft_targets.missing_mass=ghost",
+    _HARDEST,
     _FEATURES,
     _ATTENTION,
     _RELATIONS,
@@ -78,7 +80,7 @@ METHODS: tuple[Method, ...] = (
         against="interpolation",
     ),
     _added("temperature", "temperature 2", "student.objective.soft_targets.temperature=2.0"),
-    _added("selective", "only the hardest half of the tokens", "student.objective.soft_targets.hardest=0.5"),
+    _added("selective", "only the hardest half of the tokens", _HARDEST),
     _added("features", "features, both stacks", _FEATURES),
     _added("attention", "attention, encoder, decoder and cross", _ATTENTION),
     _added("relations", "relations, both stacks", _RELATIONS),
@@ -100,7 +102,7 @@ METHODS: tuple[Method, ...] = (
     ),
     Method(
         "together",
-        "everything that helped: ghost, features, attention, relations, the teacher's embeddings",
+        "everything that helped: ghost, the hardest half, features, attention, relations, the teacher's embeddings",
         _TOGETHER,
         against="interpolation",
     ),
