@@ -5,30 +5,21 @@ from pathlib import Path
 import pytest
 
 from data.errors import ConfigError
-from pipeline.recipe import read_recipe
+from tests.pipeline.rules.letters import CORPUS, read_letters
 
-RECIPE = """
-[corpus]
-source_language = "en"
-target_language = "de"
-[[corpus.sources]]
-name = "letters"
-kind = "tsv"
-file = "{corpus}"
-target_column = 1
-[teacher]
+RECIPE = (
+    CORPUS
+    + """[teacher]
 architecture = "decoder-only"
 [tokenizer]
 vocabulary_size = 16
 """
+)
 
 
 def faults(folder: Path, *overrides: str) -> list[str]:
-    corpus, recipe = folder / "corpus.tsv", folder / "recipe.toml"
-    corpus.write_text("a\tb\n")
-    recipe.write_text(RECIPE.format(corpus=corpus))
     try:
-        read_recipe(recipe, overrides)
+        read_letters(folder, RECIPE, *overrides)
     except ConfigError as error:
         return list(error.faults[1:])
     return []

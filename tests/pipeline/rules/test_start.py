@@ -5,33 +5,25 @@ from pathlib import Path
 import pytest
 
 from data.errors import ConfigError
-from pipeline.recipe import Recipe, read_recipe
+from pipeline.recipe import Recipe
+from tests.pipeline.rules.letters import CORPUS, read_letters
 
-RECIPE = """
-[corpus]
-source_language = "en"
-target_language = "de"
-[[corpus.sources]]
-name = "letters"
-kind = "tsv"
-file = "{corpus}"
-target_column = 1
-[teacher]
+RECIPE = (
+    CORPUS
+    + """[teacher]
 {teacher}
 [student]
 model = {{ encoder_layers = 3, decoder_layers = 2, width = 64, heads = 4, feed_forward = 128 }}
 [student.start]
 [baseline]
 """
+)
 TRAINED = """kind = "train"
 model = { encoder_layers = 6, decoder_layers = 3, width = 64, heads = 4, feed_forward = 128 }"""
 
 
 def read(folder: Path, *overrides: str, teacher: str = TRAINED) -> Recipe:
-    corpus, recipe = folder / "corpus.tsv", folder / "recipe.toml"
-    corpus.write_text("a\tb\n")
-    recipe.write_text(RECIPE.format(corpus=corpus, teacher=teacher))
-    return read_recipe(recipe, overrides)
+    return read_letters(folder, RECIPE, *overrides, teacher=teacher)
 
 
 def faults(folder: Path, *overrides: str, teacher: str = TRAINED) -> list[str]:

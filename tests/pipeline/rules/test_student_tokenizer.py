@@ -7,17 +7,11 @@ import pytest
 from data.errors import ConfigError
 from pipeline.estimate import first_stages
 from pipeline.recipe import Recipe, read_recipe
+from tests.pipeline.rules.letters import CORPUS, read_letters
 
-RECIPE = """
-[corpus]
-source_language = "en"
-target_language = "de"
-[[corpus.sources]]
-name = "letters"
-kind = "tsv"
-file = "{corpus}"
-target_column = 1
-[teacher]
+RECIPE = (
+    CORPUS
+    + """[teacher]
 [student_tokenizer]
 kind = "train"
 vocabulary_size = 16
@@ -25,13 +19,11 @@ vocabulary_size = 16
 weight = 0
 [baseline]
 """
+)
 
 
 def read(folder: Path, *overrides: str) -> Recipe:
-    corpus, recipe = folder / "corpus.tsv", folder / "recipe.toml"
-    corpus.write_text("a\tb\n")
-    recipe.write_text(RECIPE.format(corpus=corpus))
-    return read_recipe(recipe, overrides)
+    return read_letters(folder, RECIPE, *overrides)
 
 
 def faults(folder: Path, *overrides: str) -> list[str]:
