@@ -63,7 +63,7 @@ METHODS: tuple[Method, ...] = (
     Method("mbr", "sequence level: the hypothesis nearest to the others (MBR)", ("select.metric=mbr-chrf", *_HARD)),
     Method(
         "nbest",
-        "sequence level: five hypotheses, weighted by MBR utility",
+        "sequence level: one of five hypotheses an epoch, drawn by MBR utility",
         (
             "select.metric=mbr-chrf",
             "student.data=nbest",

@@ -148,9 +148,18 @@ MEASURES = pa.schema(
         ),
         _field("repetition", pa.float32(), "share of the target's words in a run of one n-gram, three times or more"),
         _field(
-            "log_prob_per_token", pa.float32(), "mean natural log-probability of the target's tokens, </s> included"
+            "log_prob_per_token",
+            pa.float32(),
+            "mean natural log-probability of the target's tokens, </s> included; null where no teacher is for the "
+            "row's languages",
+            nullable=True,
         ),
-        _field("mean_entropy", pa.float32(), "mean over positions of the teacher's entropy, in nats"),
+        _field(
+            "mean_entropy",
+            pa.float32(),
+            "mean over positions of the teacher's entropy, in nats; null where log_prob_per_token is",
+            nullable=True,
+        ),
         _field(
             "reference_chrf", pa.float32(), "sentence chrF to the reference, 0..100; null without one", nullable=True
         ),

@@ -69,6 +69,11 @@ class SoftTargetFormat(BaseModel):
     fused: tuple[FusedTeacher, ...] = Field(
         (), description="the teachers whose weighted mean this is, see stages/fusion.py; none where it is one's own"
     )
+    pairs: tuple[str, ...] = Field(
+        (),
+        description="language pairs that the teacher is for, such as en-de; it knows nothing of rows of others; "
+        "none: all",
+    )
     compute_type: str = Field(description="the teacher's arithmetic: int8, float32, ...")
     backend: str = Field(description="what computed them: ctranslate2 or torch")
     encoding: Literal["exact", "compact"] = Field("exact", description="exact: arrays; compact: see data/compact.py")
@@ -89,6 +94,10 @@ class SoftTargetFormat(BaseModel):
     def high_type(self) -> np.dtype[Any]:
         """Of what is beyond the low byte of an id's gap, in the compact encoding."""
         return _HIGH[self.ids_dtype]
+
+    def is_for(self, pair: str) -> bool:
+        """Whether rows of a language pair hold what the teacher says; in those of others all entries are equal."""
+        return not self.pairs or pair in self.pairs
 
     @classmethod
     def of(cls, schema: pa.Schema) -> Self:

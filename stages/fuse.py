@@ -1,7 +1,7 @@
 """fuse: the soft targets of several teachers as one teacher's, see stages/fusion.py."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from stages.directions import COLUMNS as LANGUAGES
 from stages.fusion import Fused, Opinion, fuse, opinion
 from stages.language_pairs import is_for
 
-VERSION = "1"
+VERSION = "2"
 LIBRARIES: tuple[str, ...] = ()
 SCHEMA = schema.SOFT_TARGETS
 
@@ -157,8 +157,15 @@ def _format(formats: Mapping[str, SoftTargetFormat], config: Config, resources: 
             "compute_type": " and ".join(dict.fromkeys(each.compute_type for each in formats.values())),
             "backend": " and ".join(dict.fromkeys(each.backend for each in formats.values())),
             "fused": members,
+            "pairs": _pairs(resources.infos.values()),
         }
     )
+
+
+def _pairs(infos: Iterable[TeacherInfo]) -> tuple[str, ...]:
+    """Those that some teacher is for; none, which means all, where one is for all."""
+    found = [info.pairs for info in infos]
+    return tuple(sorted({pair for pairs in found for pair in pairs})) if all(found) else ()
 
 
 def _most_entries(formats: Mapping[str, SoftTargetFormat], infos: Mapping[str, TeacherInfo]) -> int:

@@ -12,12 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from data import schema
 from data.artifact import Artifact
 from data.runtime import Runtime
-from data.soft_targets import flat, row_lengths
+from data.soft_targets import SoftTargetFormat, flat, row_lengths
 from stages import text_measures as text
 from stages.chrf import chrf_matrix
+from stages.directions import directions_of
 from stages.language_identification import LanguageIdentifier, known_language
 
-VERSION = "2"
+VERSION = "3"
 READS = {
     "corpus": ("source", "reference", "source_language", "target_language"),
     "select": ("target",),
@@ -62,8 +63,8 @@ def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
     """MEASURES for rows of corpus, select and score; see stages/text_measures.py for each."""
     columns: dict[str, Any] = {
         "id": table.column("id"),
-        "log_prob_per_token": mean_by_row(flat(table, "token_log_probs"), row_lengths(table)),
-        "mean_entropy": mean_by_row(flat(table, "entropy"), row_lengths(table)),
+        "log_prob_per_token": _means("token_log_probs", table),
+        "mean_entropy": _means("entropy", table),
         "target_length": row_lengths(table) - 1,
         **_by_texts(table, resources.identifier),
     }
@@ -76,6 +77,14 @@ def count(table: pa.Table) -> dict[str, int | float]:
         "language_unknown": table.column("language_probability").null_count,
         "without_reference": table.column("reference_chrf").null_count,
     }
+
+
+def _means(column: str, table: pa.Table) -> pa.Array:
+    """By row, over its positions; null where the teacher is not for the row's languages."""
+    means = mean_by_row(flat(table, column), row_lengths(table))
+    known = SoftTargetFormat.of(table.schema)
+    unknown = [not known.is_for(str(direction)) for direction in directions_of(table)]
+    return pa.array(means, mask=np.array(unknown, dtype=bool))
 
 
 def mean_by_row(values: npt.NDArray[Any], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

@@ -41,7 +41,7 @@ from stages.teacher_model import (
 from stages.teacher_prompt import encode_sources
 from stages.tokenizer import Tokenizer, load_tokenizer
 
-VERSION = "4"
+VERSION = "5"
 READS = {"corpus": ("source", *LANGUAGES), "select": ("target_tokens", "metric")}
 RESOURCES = ("teacher", "tokenizer")
 LIBRARIES = ("ctranslate2", "sentencepiece", "torch", "OpenNMT-py", "numpy")
@@ -358,6 +358,7 @@ def _format(config: Config, resources: Resources) -> SoftTargetFormat:
         ids_dtype=smallest_ids_dtype(size),
         vocabulary_digest=resources.info.vocabulary_digest,
         teacher_digest=resources.info.digest,
+        pairs=resources.info.pairs,
         compute_type=resources.scorer.compute_type,
         backend=resources.backend,
         encoding=config.encoding,

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from stages.training.model import Transformer
     from stages.training.online.terms import OnlineTerms
     from stages.training.phases import Phase
+    from stages.training.stopping import PairSwitch
 
-VERSION = "3"
+VERSION = "4"
 LIBRARIES = ("torch", "OpenNMT-py", "sentencepiece")
 INPUTS = ("dataset", "corpus", "tokenizer", "teacher")
 # A new card beside the same rows trains no student again.
@@ -53,8 +54,9 @@ class Config(BaseModel):
 
     data: Data = Field(
         "hypothesis",
-        description="hypothesis: the dataset's targets; nbest: several hypotheses a source, weighted; reference: the "
-        "corpus's references; or a table of them with the share of each, e.g. {hypothesis = 0.8, reference = 0.2}",
+        description="hypothesis: the dataset's targets; nbest: in each epoch one of a source's several "
+        "hypotheses, drawn by its weight; reference: the corpus's references; or a table of them with the share of "
+        "each, e.g. {hypothesis = 0.8, reference = 0.2}",
     )
     nbest: NBestConfig = Field(
         default_factory=NBestConfig, description="which hypotheses nbest takes, and their weights"
@@ -174,10 +176,12 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
         own_tokens=own_tokens,
         more=LANGUAGES if languages else (),
     )
-    phases, paired = _phases(config), None
-    if languages:
+    phases, paired, switch = _phases(config), None, None
+    if languages and config.languages:
         data, paired = languages.take_apart(data)
         phases = [replace(phase, shares=paired.shares(phase.shares)) for phase in phases]
+        stops = config.languages.stop_distilling if config.distils() else None
+        switch = pair_switch(stops, inputs, tokenizer, config.optimiser.max_tokens, paired.untaught, runtime)
     metrics = train_transformer(
         data=data,
         tokenizer=tokenizer,
@@ -186,7 +190,7 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
         model=config.model,
         optimiser=config.optimiser,
         phases=phases,
-        extras=_extras(inputs, config, tokenizer, languages.tagging.templates if languages else (), runtime),
+        extras=_extras(inputs, config, languages.tagging.templates if languages else (), switch),
         work_dir=Path(output.work_path()),
         runtime=runtime,
     )
@@ -215,21 +219,13 @@ def _phases(config: Config) -> "list[Phase]":
 
 
 def _extras(
-    inputs: Mapping[str, Artifact],
-    config: Config,
-    tokenizer: Tokenizer,
-    templates: Sequence[str],
-    runtime: Runtime,
+    inputs: Mapping[str, Artifact], config: Config, templates: Sequence[str], switch: "PairSwitch | None"
 ) -> "Extras":
     from stages.training.api import Extras
     from stages.training.start import starting_from
 
     teacher = inputs["teacher"].path()
     initialise = starting_from(teacher / CHECKPOINT_FILE, config.start) if config.start else None
-    switch = None
-    if config.languages:
-        stops = config.languages.stop_distilling if config.distils() else None
-        switch = pair_switch(stops, inputs, tokenizer, config.optimiser.max_tokens, runtime)
     return Extras(initialise, _online(config, teacher, templates), switch)
 
 

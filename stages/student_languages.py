@@ -1,6 +1,6 @@
 """Several language pairs in one student: its tags, a stream a pair, and how good the teacher is at each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,22 +71,24 @@ def pair_switch(
     inputs: Mapping[str, Artifact],
     tokenizer: Tokenizer,
     longest: int,
+    untaught: Collection[str],
     runtime: Runtime,
 ) -> "PairSwitch":
     """What tells of each pair's validation, and, where that is asked for, stops distilling it.
 
-    `longest`: rows with more tokens on a side than the student is validated on are left out.
+    `untaught`: streams without soft targets, which never are distilled. `longest`: rows with more tokens on a side than
+    the student is validated on are left out.
     """
     from stages.training.stopping import PairSwitch
 
     if stops is None:
-        return PairSwitch({})
+        return PairSwitch({}, untaught=untaught)
     # Where subwords are others, so are positions, and their cross-entropy is not to be compared.
     digest = load_teacher_info(inputs[FIRST].path()).vocabulary_digest
     folders = [inputs[node].path() for node in teacher_nodes(inputs).values()]
     alike = [folder for folder in folders if load_teacher_info(folder).vocabulary_digest == digest]
     known = teacher_cross_entropy(alike, inputs["corpus"], tokenizer, longest, runtime)
-    return PairSwitch(known, stops.margin)
+    return PairSwitch(known, stops.margin, untaught)
 
 
 def teacher_cross_entropy(

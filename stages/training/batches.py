@@ -41,6 +41,9 @@ class SoftTargetReader(Protocol):
         In a batch what is ragged is an array that is filled up with 0.
         """
 
+    def is_for(self, schema: pa.Schema, pair: str) -> bool:
+        """Whether rows of a language pair have any, in tables of this schema."""
+
 
 @dataclass(frozen=True, order=True)
 class Position:
@@ -64,17 +67,20 @@ class Stream:
     soft_targets: SoftTargetReader | None = None
     # Tokens before every source, such as a language tag.
     source_prefix: tuple[str, ...] = ()
-    # Column of float32 with a weight for each row, in any unit.
-    weight_column: str | None = None
+    # What an epoch makes of a shard, where it is not the table itself: as many rows, such as with another target.
+    draw: Callable[[pa.Table, int], pa.Table] | None = None
+
+    def read(self, shard: int, epoch: int) -> pa.Table:
+        """A shard as an epoch has it."""
+        table = self.shards[shard]()
+        return self.draw(table, epoch) if self.draw else table
 
 
 @dataclass(frozen=True)
 class Batch:
     """Padded rows: src [B, S], tgt [B, 1 + T] (<s> first), srclen [B].
 
-    `soft` holds soft targets [n, ...] of the n target positions that are not padding, in the order of the rows;
-    `weights` [n] float32 the weight of each of them, where the stream has weights: of mean 1 in a whole pool, for
-    batches hold sentences of one length, and lengths may differ in weight.
+    `soft` holds soft targets [n, ...] of the n target positions that are not padding, in the order of the rows.
     """
 
     stream: str
@@ -82,7 +88,6 @@ class Batch:
     tgt: npt.NDArray[np.int32]
     srclen: npt.NDArray[np.int64]
     soft: dict[str, Array]
-    weights: npt.NDArray[np.float32] | None
     target_tokens: int  # n: padding and <s> not counted, </s> counted
     following: Position  # of the batch after this one
 
@@ -150,7 +155,7 @@ class BatchSource:
         held: list[pa.Table] = []
         rows = 0
         for shard in order.tolist():
-            table = self.stream.shards[shard]()
+            table = self.stream.read(shard, epoch)
             while table.num_rows:
                 part = table.slice(0, self.shuffle_rows - rows)
                 table = table.slice(part.num_rows)
@@ -174,12 +179,7 @@ class BatchSource:
         self.counts[epoch].rows += int(usable.sum())
         self.counts[epoch].skipped += int((~usable).sum())
         soft = stream.soft_targets.read(table) if stream.soft_targets else {}
-        weights = None
-        if stream.weight_column:
-            by_row = np.asarray(table[stream.weight_column].to_numpy(), dtype=np.float64)
-            scaled = by_row / _mean(by_row[usable], target.lengths[usable])
-            weights = np.repeat(scaled.astype(np.float32), target.lengths)
-        return _Pool(source, target, soft, weights, np.flatnonzero(usable))
+        return _Pool(source, target, soft, np.flatnonzero(usable))
 
     def _sources(self, table: pa.Table) -> list[list[str]]:
         prefix = self.stream.source_prefix
@@ -204,7 +204,6 @@ class BatchSource:
             tgt=np.concatenate([begin, target], axis=1),
             srclen=pool.source.lengths[rows],
             soft={name: pool.target.gathered(values, rows) for name, values in pool.soft.items()},
-            weights=None if pool.weights is None else pool.target.gathered(pool.weights, rows).astype(np.float32),
             target_tokens=int(pool.target.lengths[rows].sum()),
             following=following,
         )
@@ -215,13 +214,7 @@ class _Pool:
     source: Ragged
     target: Ragged
     soft: dict[str, Soft]
-    weights: npt.NDArray[np.float32] | None
     usable: npt.NDArray[np.intp]
-
-
-def _mean(weights: npt.NDArray[np.float64], lengths: npt.NDArray[np.int64]) -> float:
-    """Over all positions; 1 where they weigh nothing."""
-    return float(weights @ lengths / max(lengths.sum(), 1)) or 1.0
 
 
 def _cut(rows: npt.NDArray[np.intp], longest: npt.NDArray[np.int64], batch_tokens: int) -> list[npt.NDArray[np.intp]]:

@@ -87,8 +87,6 @@ def to_torch(batch: Batch, following: Place | None, device: str, separator: int 
     tensors |= {name: torch.from_numpy(values) for name, values in batch.soft.items()}
     if "kd_ids" in tensors:
         tensors["kd_ids"] = tensors["kd_ids"].long()
-    if batch.weights is not None:
-        tensors["weights"] = torch.from_numpy(batch.weights)
     if device != "cpu":
         tensors = {name: value.pin_memory().to(device, non_blocking=True) for name, value in tensors.items()}
     return {**tensors, "stream": batch.stream, "tokens": batch.target_tokens, "following": following}
@@ -138,7 +136,6 @@ class DistillationLoss(LossCompute):  # type: ignore[misc]
             of_batch(batch, objective.temperature) if distilled else None,
             objective,
             self._dtype,
-            batch.get("weights"),
         )
         terms = self._terms(batch) if distilled else {}
         loss = sums.loss + sum(terms.values())

@@ -1,11 +1,12 @@
-"""Several hypotheses a source as rows to train on, each with its weight.
+"""Several hypotheses a source: each epoch draws one of them, as often as its weight says.
 
-Hypothesis h of a source gets softmax(worth_h / temperature) over those that are taken, so a source weighs 1 whatever
-their number: the n-best approximates the expectation over the teacher's translations that sequence-level distillation
-is about (https://aclanthology.org/D16-1139), of which the best hypothesis alone is the mode.
+Hypothesis h of a source has probability softmax(worth_h / temperature) over those that are taken, so that the loss is
+an estimate without bias of the expectation over the teacher's translations that sequence-level distillation is about
+(https://aclanthology.org/D16-1139), of which the best hypothesis alone is the mode. A weighted sum over all of them at
+once has the same expectation, but spends a batch on near copies of few sources and half its time on what weighs little.
 """
 
-from collections.abc import Callable
+import zlib
 from typing import Any, Literal
 
 import numpy as np
@@ -17,8 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from data.errors import DataError
 
 COLUMNS = ("id", "source", "hypotheses", "utility")
-TARGET, WEIGHT = "target_tokens", "weight"
+TARGET = "target_tokens"
 Part = Literal["tokens", "text"]
+# Steps of the golden ratio fill [0, 1) evenly however many are taken (Weyl's sequence): in few epochs every hypothesis
+# comes up about as often as its weight says, where random draws would leave some out.
+_GOLDEN = (5**0.5 - 1) / 2
 
 
 class NBestConfig(BaseModel):
@@ -28,21 +32,24 @@ class NBestConfig(BaseModel):
 
     weights: Literal["score", "utility"] = Field(
         "score",
-        description="what is softmaxed over a source's hypotheses: the teacher's score, or what they were worth to "
+        description="what is softmaxed over a source's hypotheses, and so how often each is drawn: the "
+        "teacher's score, or what they were worth to "
         "select.metric, such as mbr-chrf",
     )
     temperature: float = Field(
         1.0, description="divides scores (nats a token) or utilities (chrF or BLEU, 0..100) before the softmax", gt=0
     )
-    count: int = Field(5, description="hypotheses a source, those of the highest weight", ge=1, le=1000)
+    count: int = Field(
+        5, description="of how many hypotheses a source it is drawn, those of the highest weight", ge=1, le=1000
+    )
 
 
-def exploded(table: pa.Table, config: NBestConfig, part: Part = "tokens") -> pa.Table:
-    """A row a hypothesis: `target_tokens`, `weight` (float32; a source's sum to 1), and the other columns repeated.
+def drawn(table: pa.Table, epoch: int, config: NBestConfig, part: Part = "tokens") -> pa.Table:
+    """Of each row one hypothesis, in `target_tokens`, for its hypotheses and their utilities; other columns stay.
 
     `part` text: what stands in `target_tokens` is the hypothesis's text, for a tokenizer that is not the teacher's.
-    Rows keep their order, hypotheses come by falling weight, of equal ones the earlier first. Raises DataError when a
-    row has another number of utilities than of hypotheses, or no hypothesis.
+    What is drawn depends on the row's id and the epoch alone. Raises DataError when a row has another number of
+    utilities than of hypotheses, or no hypothesis.
     """
     hypotheses = table.column("hypotheses").combine_chunks()
     lengths = pc.list_value_length(hypotheses).to_numpy(zero_copy_only=False).astype(np.int64)
@@ -53,16 +60,26 @@ def exploded(table: pa.Table, config: NBestConfig, part: Part = "tokens") -> pa.
     order = np.lexsort((np.arange(len(row)), -worth, row))
     starts = np.cumsum(lengths) - lengths
     taken = order[np.arange(len(row)) - starts[row] < config.count]
-    weights = _softmax(worth[taken] / config.temperature, np.minimum(lengths, config.count))
+    counts = np.minimum(lengths, config.count)
+    chosen = taken[_drawn(_softmax(worth[taken] / config.temperature, counts), counts, _uniform(table, epoch))]
     others = [name for name in table.column_names if name not in ("hypotheses", "utility", TARGET)]
-    result = table.select(others).take(pa.array(row[taken]))
-    result = result.append_column(TARGET, pc.struct_field(each, part).take(pa.array(taken)))
-    return result.append_column(WEIGHT, pa.array(weights, pa.float32()))
+    return table.select(others).append_column(TARGET, pc.struct_field(each, part).take(pa.array(chosen)))
 
 
-def reading(read: Callable[[], pa.Table], config: NBestConfig, part: Part = "tokens") -> pa.Table:
-    """A shard of the dataset, read and taken apart."""
-    return exploded(read(), config, part)
+def _uniform(table: pa.Table, epoch: int) -> npt.NDArray[np.float64]:
+    """A number in [0, 1) for each row."""
+    ids = np.array([zlib.crc32(row_id.encode()) for row_id in table.column("id").to_pylist()], dtype=np.float64)
+    return (ids / 2**32 + epoch * _GOLDEN) % 1
+
+
+def _drawn(
+    probs: npt.NDArray[np.float64], counts: npt.NDArray[np.int64], uniform: npt.NDArray[np.float64]
+) -> npt.NDArray[np.int64]:
+    """Place in `probs`, where each row's stand one row after the other, of the one that each row draws."""
+    ends = np.cumsum(counts)
+    # Row r's probabilities end at r + 1 when they are added up; the last of a row is never passed by.
+    places = np.searchsorted(np.cumsum(probs), np.arange(len(counts)) + uniform, side="right")
+    return np.clip(places, ends - counts, ends - 1)
 
 
 def _worth(table: pa.Table, hypotheses: Any, config: NBestConfig) -> npt.NDArray[np.float64]:

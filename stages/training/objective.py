@@ -4,15 +4,12 @@ Logits are made, used and turned into their gradient a few rows at a time, so no
 chunk and soft targets cost a gather and a scatter beside the pass that cross-entropy needs anyway.
 Padding never gets here: a position is a row or is left out.
 
-The teacher's side of KL is made by `stages.training.teacher_distribution`. Two things are off by default and cost
-nothing then:
+The teacher's side of KL is made by `stages.training.teacher_distribution`.
 
-- Weights of positions multiply the cross-entropy of each. They are scaled to a mean of 1 over the batch, so that the
-  cross-entropy is sum(w * ce) / sum(w), a mean again, and a batch counts as its tokens do whatever the weights sum to.
-- Selective distillation (https://aclanthology.org/2021.acl-long.504): only the `hardest` share of a batch's positions,
-  those of the highest cross-entropy, takes part in KL, whose mean is over these alone. Where cross-entropies are equal
-  the earlier position of the batch is taken. It takes a pass over all positions for the cross-entropy, which picks
-  them, and one over the picked.
+Selective distillation (https://aclanthology.org/2021.acl-long.504) is off by default and costs nothing then: only the
+`hardest` share of a batch's positions, those of the highest cross-entropy, takes part in KL, whose mean is over these
+alone. Where cross-entropies are equal the earlier position of the batch is taken. It takes a pass over all positions
+for the cross-entropy, which picks them, and one over the picked.
 """
 
 import math
@@ -77,21 +74,19 @@ def loss_sums(
     soft_targets: SoftTargets | SampledTargets | None,
     objective: Objective,
     compute_dtype: torch.dtype | None = None,
-    weights: Tensor | None = None,
 ) -> LossSums:
     """Loss over N positions of decoder output `hidden` [N, D] under an output layer `weight` [V, D], `bias` [V].
 
-    targets: [N] ids. `compute_dtype` is that of the matrix products (default: of `hidden`); everything
-    else is in float32, or in float64 when `hidden` is. `weights` [N] multiply the cross-entropy of each position.
-    Raises DataError when the soft targets do not hold what the temperature needs.
+    targets: [N] ids. `compute_dtype` is that of the matrix products (default: of `hidden`); everything else is in
+    float32, or in float64 when `hidden` is. Raises DataError when the soft targets do not hold what the temperature
+    needs.
     """
     layer, dtype = _Layer(hidden, weight, bias), compute_dtype or hidden.dtype
-    factors = None if weights is None else weights.to(_working(hidden))
     if objective.soft_target_weight == 0 or soft_targets is None:
-        return _sums(layer, targets, factors, None, objective, dtype)[0]
+        return _sums(layer, targets, None, objective, dtype)[0]
     if objective.hardest < 1:
-        return _selective(layer, targets, factors, soft_targets, objective, dtype)
-    return _sums(layer, targets, factors, _teacher(soft_targets, targets, objective, hidden), objective, dtype)[0]
+        return _selective(layer, targets, soft_targets, objective, dtype)
+    return _sums(layer, targets, _teacher(soft_targets, targets, objective, hidden), objective, dtype)[0]
 
 
 def hardest_positions(losses: Tensor, share: float) -> Tensor:
@@ -103,7 +98,6 @@ def hardest_positions(losses: Tensor, share: float) -> Tensor:
 def _selective(
     layer: _Layer,
     targets: Tensor,
-    factors: Tensor | None,
     soft_targets: SoftTargets | SampledTargets,
     objective: Objective,
     dtype: torch.dtype,
@@ -112,7 +106,7 @@ def _selective(
     without = replace(objective, soft_target_weight=0.0)
     # Without weight the cross-entropy is looked at, and its gradient, which is none, is not made.
     seen = layer if objective.cross_entropy_weight else _Layer(*(part.detach() for part in layer))
-    hard, losses = _sums(seen, targets, factors, None, without, dtype)
+    hard, losses = _sums(seen, targets, None, without, dtype)
     chosen = hardest_positions(losses, objective.hardest)
     scale = len(targets) / len(chosen)
     alone = replace(
@@ -122,7 +116,7 @@ def _selective(
         soft_target_weight=objective.soft_target_weight * scale,
     )
     teacher = _teacher(soft_targets.of(chosen), targets[chosen], objective, layer.hidden)
-    soft, _ = _sums(layer._replace(hidden=layer.hidden[chosen]), targets[chosen], None, teacher, alone, dtype)
+    soft, _ = _sums(layer._replace(hidden=layer.hidden[chosen]), targets[chosen], teacher, alone, dtype)
     return hard._replace(loss=hard.loss + soft.loss, divergence=soft.divergence * scale)
 
 
@@ -140,13 +134,12 @@ def _teacher(soft: SoftTargets | SampledTargets, targets: Tensor, objective: Obj
 def _sums(
     layer: _Layer,
     targets: Tensor,
-    factors: Tensor | None,
     teacher: Teacher | None,
     objective: Objective,
     dtype: torch.dtype,
 ) -> tuple[LossSums, Tensor]:
     """Sums over all positions, and the cross-entropy [N] of each, which has no gradient."""
-    found = _ChunkedLoss.apply(*layer, targets, factors, teacher, objective, dtype)  # type: ignore[no-untyped-call]
+    found = _ChunkedLoss.apply(*layer, targets, teacher, objective, dtype)  # type: ignore[no-untyped-call]
     *sums, losses = found
     return LossSums(*sums), losses
 
@@ -190,8 +183,8 @@ class _ChunkedLoss(torch.autograd.Function):
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, *rest: Any
     ) -> tuple[Tensor, ...]:
-        """`rest`: factors, teacher, objective and the dtype of matrix products, which have no gradient."""
-        factors, teacher, objective, dtype = rest
+        """`rest`: teacher, objective and the dtype of matrix products, which have no gradient."""
+        teacher, objective, dtype = rest
         working = _working(hidden)
         layer = _Layer(hidden, weight, bias)
         needed = any(ctx.needs_input_grad[:3])
@@ -202,11 +195,8 @@ class _ChunkedLoss(torch.autograd.Function):
         for begin in range(0, len(hidden), step):
             rows = slice(begin, begin + step)
             logits = torch.addmm(offset, states[rows], output.t()).to(working)
-            hard = objective.cross_entropy_weight
-            if factors is not None:
-                hard = hard * factors[rows, None]
             part = None if teacher is None else teacher.of(rows)
-            chunk_sums, losses[rows], gradient = _chunk(logits, targets[rows], part, objective, hard)
+            chunk_sums, losses[rows], gradient = _chunk(logits, targets[rows], part, objective)
             sums += chunk_sums
             if gradients is not None:
                 gradients.bias.add_(gradient.sum(0))
@@ -215,7 +205,7 @@ class _ChunkedLoss(torch.autograd.Function):
                 _add_product(gradients.weight, to_logits.t(), states[rows])
         uniform = objective.cross_entropy_weight * objective.label_smoothing / len(weight)
         if uniform:
-            sums[0] -= uniform * _sum_of_logits(layer, uniform, factors, gradients)
+            sums[0] -= uniform * _sum_of_logits(layer, uniform, gradients)
         ctx.gradients, ctx.dtypes = gradients, [part.dtype for part in layer]
         # Own tensors, not views of one: the Trainer divides the loss in place.
         loss, *others = (value.clone() for value in sums)
@@ -227,7 +217,7 @@ class _ChunkedLoss(torch.autograd.Function):
         """The gradients that are there already, times the one of the loss; in place, so it can be asked for once."""
         pairs = zip(ctx.gradients, ctx.dtypes, strict=True)
         ctx.gradients = None
-        return (*(gradient.mul_(grad_outputs[0]).to(dtype) for gradient, dtype in pairs), *[None] * 5)
+        return (*(gradient.mul_(grad_outputs[0]).to(dtype) for gradient, dtype in pairs), *[None] * 4)
 
 
 def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
@@ -238,32 +228,27 @@ def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
         total.add_(left @ right)
 
 
-def _sum_of_logits(layer: _Layer, uniform: float, factors: Tensor | None, gradients: _Gradients | None) -> Tensor:
-    """Sum of all N * V logits, each times its position's factor; their gradient times `uniform` is subtracted.
+def _sum_of_logits(layer: _Layer, uniform: float, gradients: _Gradients | None) -> Tensor:
+    """Sum of all N * V logits; their gradient times `uniform` is subtracted.
 
     Label smoothing asks of the logits nothing but this sum, and that is a product of two sums: no pass over [N, V].
     """
-    hidden, over_vocabulary = layer.hidden, layer.weight.sum(0)
-    over_positions, positions = (
-        (hidden.sum(0), len(hidden)) if factors is None else (factors.to(hidden.dtype) @ hidden, factors.sum())
-    )
+    over_positions, over_vocabulary = layer.hidden.sum(0), layer.weight.sum(0)
     if gradients is not None:
-        each = over_vocabulary if factors is None else factors[:, None] * over_vocabulary
-        gradients.hidden.sub_(uniform * each)
+        gradients.hidden.sub_(uniform * over_vocabulary)
         gradients.weight.sub_(uniform * over_positions)
-        gradients.bias.sub_(uniform * positions)
-    return over_positions @ over_vocabulary + positions * layer.bias.sum()
+        gradients.bias.sub_(uniform * len(layer.hidden))
+    return over_positions @ over_vocabulary + len(layer.hidden) * layer.bias.sum()
 
 
 def _chunk(
-    logits: Tensor, targets: Tensor, teacher: Teacher | None, objective: Objective, hard: float | Tensor
+    logits: Tensor, targets: Tensor, teacher: Teacher | None, objective: Objective
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Sums [4] as in LossSums over rows of `logits` [n, V], the cross-entropies [n], and the loss's gradient to logits.
 
-    `hard` is the weight of the cross-entropy, one for all or [n, 1]. What label smoothing takes from all logits alike
-    is left to `_sum_of_logits`.
+    What label smoothing takes from all logits alike is left to `_sum_of_logits`.
     """
-    kept = 1 - objective.label_smoothing
+    hard, kept = objective.cross_entropy_weight, 1 - objective.label_smoothing
     largest = logits.amax(1, keepdim=True)
     gold = logits.gather(1, targets[:, None]) - largest
     probs = torch.softmax(logits, 1)
@@ -271,13 +256,13 @@ def _chunk(
     student = _Student(logits, largest, probs, log_total)
     if teacher is None:
         divergence = torch.zeros_like(gold)
-        gradient = probs if isinstance(hard, float) and hard == 1 else probs.mul_(hard)
+        gradient = probs if hard == 1 else probs.mul_(hard)
     elif teacher.against == "buckets":
-        divergence, gradient = _ghost(student, teacher, objective, hard)
+        divergence, gradient = _ghost(student, teacher, objective)
     elif teacher.against == "tempered_buckets":
-        divergence, gradient = _tempered_ghost(student, teacher, objective, hard)
+        divergence, gradient = _tempered_ghost(student, teacher, objective)
     else:
-        divergence, gradient = _entries(student, teacher, objective, hard)
+        divergence, gradient = _entries(student, teacher, objective)
     gradient.scatter_add_(1, targets[:, None], torch.ones_like(gold) * (-kept * hard))
     loss = hard * (log_total + objective.label_smoothing * largest - kept * gold)
     loss = loss + objective.soft_target_weight * objective.temperature**2 * divergence
@@ -286,7 +271,7 @@ def _chunk(
     return torch.stack([loss.sum(), losses.sum(), divergence.sum(), correct]), losses, gradient
 
 
-def _ghost(student: _Student, teacher: Teacher, objective: Objective, hard: float | Tensor) -> tuple[Tensor, Tensor]:
+def _ghost(student: _Student, teacher: Teacher, objective: Objective) -> tuple[Tensor, Tensor]:
     """KL over K + 1 buckets, [n, 1], and its gradient with that of cross-entropy's softmax, [n, V].
 
     The rest's mass is summed without the kept entries, never as one minus their sum: it stays exact when tiny.
@@ -298,15 +283,13 @@ def _ghost(student: _Student, teacher: Teacher, objective: Objective, hard: floa
     buckets = torch.cat([student.log_probs(teacher.ids), rest.log()], dim=1)
     log_student = torch.log_softmax(buckets / objective.temperature, dim=1)
     pull = objective.soft_target_weight * objective.temperature * (log_student.exp() - teacher.probs)
-    gradient = student.probs.mul_(hard + pull[:, -1:] / rest)
-    gradient.scatter_add_(1, teacher.ids, hard * kept_mass + pull[:, :-1])
+    gradient = student.probs.mul_(objective.cross_entropy_weight + pull[:, -1:] / rest)
+    gradient.scatter_add_(1, teacher.ids, objective.cross_entropy_weight * kept_mass + pull[:, :-1])
     cross = (teacher.probs * log_student).sum(1, keepdim=True)
     return teacher.negative_entropy - cross, gradient
 
 
-def _tempered_ghost(
-    student: _Student, teacher: Teacher, objective: Objective, hard: float | Tensor
-) -> tuple[Tensor, Tensor]:
+def _tempered_ghost(student: _Student, teacher: Teacher, objective: Objective) -> tuple[Tensor, Tensor]:
     """As `_ghost`, but the whole softmax is tempered before it is summed: an entry's share is of the tempered rest."""
     tau = objective.temperature
     tempered = student.tempered(tau)
@@ -314,7 +297,7 @@ def _tempered_ghost(
     rest = _without(tempered.probs, teacher.ids)
     log_student = torch.cat([kept, rest.log()], dim=1)
     pull = objective.soft_target_weight * tau * (log_student.exp() - teacher.probs)
-    gradient = student.probs.mul_(hard).add_(tempered.probs.mul_(pull[:, -1:] / rest))
+    gradient = student.probs.mul_(objective.cross_entropy_weight).add_(tempered.probs.mul_(pull[:, -1:] / rest))
     gradient.scatter_add_(1, teacher.ids, pull[:, :-1])
     cross = (teacher.probs * log_student).sum(1, keepdim=True)
     return teacher.negative_entropy - cross, gradient
@@ -325,15 +308,15 @@ def _without(probs: Tensor, ids: Tensor) -> Tensor:
     return probs.scatter_(1, ids, 0.0).sum(1, keepdim=True).clamp_min(torch.finfo(probs.dtype).tiny)
 
 
-def _entries(student: _Student, teacher: Teacher, objective: Objective, hard: float | Tensor) -> tuple[Tensor, Tensor]:
+def _entries(student: _Student, teacher: Teacher, objective: Objective) -> tuple[Tensor, Tensor]:
     """As `_ghost`, but KL to the student's whole tempered softmax p, whose gradient is tau * (p - q)."""
     tau = objective.temperature
     pull = objective.soft_target_weight * tau
     tempered = student if tau == 1 else student.tempered(tau)
     cross = (teacher.probs * tempered.log_probs(teacher.ids)).sum(1, keepdim=True)
     if tau == 1:
-        gradient = student.probs.mul_(hard + pull)
+        gradient = student.probs.mul_(objective.cross_entropy_weight + pull)
     else:
-        gradient = student.probs.mul_(hard).add_(tempered.probs, alpha=pull)
+        gradient = student.probs.mul_(objective.cross_entropy_weight).add_(tempered.probs, alpha=pull)
     gradient.scatter_add_(1, teacher.ids, -pull * teacher.probs)
     return teacher.negative_entropy - cross, gradient

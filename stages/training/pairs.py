@@ -1,9 +1,10 @@
 """Streams of several languages taken apart: one a language pair, with its tags, and the share each has of batches."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,11 +21,16 @@ _SEPARATOR = "/"
 
 @dataclass(frozen=True)
 class PairedStreams:
-    """A stream for each pair of each mixed one; `rows` that each pair has, by the mixed stream's name."""
+    """A stream for each pair of each mixed one; `rows` that each pair has, by the mixed stream's name.
+
+    `untaught` are those of the streams that lost the soft targets that others of the mixed one have: no teacher scored
+    them.
+    """
 
     streams: Sequence[Stream]
     rows: Mapping[str, Mapping[Direction, int]]
     sampling_temperature: float
+    untaught: Collection[str] = ()
 
     def shares(self, shares: Mapping[str, Value]) -> dict[str, Value]:
         """Shares of mixed streams as shares of their pairs' streams."""
@@ -66,6 +72,11 @@ def stream_name(name: str, direction: Direction) -> str:
     return f"{name}{_SEPARATOR}{direction}"
 
 
+def name_of(stream: str) -> str:
+    """The mixed stream that one so called is a part of."""
+    return stream.partition(_SEPARATOR)[0]
+
+
 def pair_of(stream: str) -> str:
     """The pair of a stream so called; empty for one of mixed languages."""
     return stream.partition(_SEPARATOR)[2]
@@ -77,14 +88,16 @@ def by_pair(streams: Sequence[Stream], tagging: Tagging, sampling_temperature: f
     The streams read COLUMNS beside their own columns; they are read once, to count. A pair's stream reads only shards
     that have rows of it. Raises ModelError for a language without a tag.
     """
-    counted = {stream.name: [_count(read(), stream.target_column) for read in stream.shards] for stream in streams}
-    rows = {name: dict(sum(counts, Counter[Direction]())) for name, counts in counted.items()}
+    counted = {stream.name: [_counted(stream, shard) for shard in range(len(stream.shards))] for stream in streams}
+    rows = {name: dict(sum((shard.rows for shard in found), Counter[Direction]())) for name, found in counted.items()}
     parts = [
         _part(stream, counted[stream.name], direction, tagging.prefix(direction))
         for stream in streams
         for direction in sorted(rows[stream.name])
     ]
-    return PairedStreams(parts, rows, sampling_temperature)
+    taught = {stream.name for stream in streams if stream.soft_targets}
+    untaught = [part.name for part in parts if part.soft_targets is None and name_of(part.name) in taught]
+    return PairedStreams(parts, rows, sampling_temperature, untaught)
 
 
 def sampling_shares(rows: Mapping[Direction, int], temperature: float) -> dict[Direction, float]:
@@ -94,19 +107,27 @@ def sampling_shares(rows: Mapping[Direction, int], temperature: float) -> dict[D
     return {direction: weight / whole for direction, weight in weights.items()}
 
 
-def _count(table: pa.Table, target: str) -> Counter[Direction]:
-    return Counter(directions_of(table.filter(pc.is_valid(table[target]))))
+class _Counted(NamedTuple):
+    """Of a shard: rows with a target by pair, and the pairs that have soft targets, if any has."""
+
+    rows: Counter[Direction]
+    taught: Collection[Direction]
 
 
-def _part(
-    stream: Stream, counts: Sequence[Counter[Direction]], direction: Direction, prefix: tuple[str, ...]
-) -> Stream:
-    pairs = zip(stream.shards, counts, strict=True)
-    shards = [partial(_rows_of, read, direction) for read, counted in pairs if counted[direction]]
+def _counted(stream: Stream, shard: int) -> _Counted:
+    table = stream.read(shard, 0)
+    rows = Counter(directions_of(table.filter(pc.is_valid(table[stream.target_column]))))
+    reader = stream.soft_targets
+    return _Counted(rows, [pair for pair in rows if reader and reader.is_for(table.schema, str(pair))])
+
+
+def _part(stream: Stream, counted: Sequence[_Counted], direction: Direction, prefix: tuple[str, ...]) -> Stream:
+    held = [(read, found) for read, found in zip(stream.shards, counted, strict=True) if found.rows[direction]]
     return replace(
         stream,
         name=stream_name(stream.name, direction),
-        shards=shards,
+        shards=[partial(_rows_of, read, direction) for read, _ in held],
+        soft_targets=stream.soft_targets if all(direction in found.taught for _, found in held) else None,
         source_prefix=(*stream.source_prefix, *prefix),
     )
 

@@ -60,6 +60,10 @@ class SoftTargetColumns:
         ids, log_probs, tail = topk(table)
         return {**tails, "kd_ids": self._ids[ids], "kd_log_probs": log_probs, "kd_tail": tail}
 
+    def is_for(self, schema: pa.Schema, pair: str) -> bool:
+        """Whether some teacher was for this language pair when rows of it were scored."""
+        return SoftTargetFormat.of(schema).is_for(pair)
+
     def _drawn(self, table: pa.Table) -> dict[str, Soft]:
         found = drawn_targets.drawn(table)
         starts = np.cumsum(found.entries) - found.entries

@@ -15,9 +15,12 @@ from stages.training.pairs import pair_of
 class PairSwitch:
     """Told of every validation; answers for each stream whether it is distilled."""
 
-    def __init__(self, teacher: Mapping[str, float], margin: float = 0.0) -> None:
-        """`teacher`: its cross-entropy in nats a token by pair; a pair without one is always distilled."""
-        self._teacher, self._margin = dict(teacher), margin
+    def __init__(self, teacher: Mapping[str, float], margin: float = 0.0, untaught: Collection[str] = ()) -> None:
+        """`teacher`: its cross-entropy in nats a token by pair; a pair without one is always distilled.
+
+        `untaught`: streams that have nothing to be distilled from, and never are.
+        """
+        self._teacher, self._margin, self._untaught = dict(teacher), margin, frozenset(untaught)
         self._student: dict[str, float] = {}
 
     def validated(self, cross_entropies: Mapping[str, float]) -> None:
@@ -26,7 +29,7 @@ class PairSwitch:
 
     def distils(self, stream: str) -> bool:
         """Whether batches of this stream are distilled."""
-        return pair_of(stream) not in self.stopped()
+        return stream not in self._untaught and pair_of(stream) not in self.stopped()
 
     def stopped(self) -> Collection[str]:
         """Pairs in which the student is better than the teacher by more than the margin."""

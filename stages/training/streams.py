@@ -13,7 +13,7 @@ from stages.training.data_config import Data, kinds_of
 from stages.training.further_config import DatasetConfig
 from stages.training.further_streams import further_streams
 from stages.training.nbest import COLUMNS as NBEST_COLUMNS
-from stages.training.nbest import TARGET, WEIGHT, NBestConfig, Part, reading
+from stages.training.nbest import TARGET, NBestConfig, Part, drawn
 from stages.training.objective_config import ObjectiveConfig
 from stages.training.soft_columns import COLUMNS, SoftTargetColumns
 from stages.training.vocabulary import Vocabulary
@@ -47,9 +47,8 @@ def training_data(
         if kind == "reference":
             streams.append(Stream(kind, _shards(inputs["corpus"], "train-", (*_TEXT, *more)), "reference"))
         elif kind == "nbest":
-            read_all = _shards(inputs["dataset"], "", (*NBEST_COLUMNS, *more))
-            shards = [partial(reading, read, nbest, part) for read in read_all]
-            streams.append(Stream(kind, shards, TARGET, weight_column=WEIGHT))
+            shards = _shards(inputs["dataset"], "", (*NBEST_COLUMNS, *more))
+            streams.append(Stream(kind, shards, TARGET, draw=partial(drawn, config=nbest, part=part)))
         else:
             reader = None if own_tokens else _soft_targets(objectives, teacher_tokens, vocabulary, inputs["teacher"])
             target = "target" if own_tokens else "target_tokens"

@@ -144,6 +144,17 @@ def test_a_row_of_a_teachers_languages_carries_its_soft_targets_alone(tmp_path: 
         np.testing.assert_allclose(found.entropy, expected.entropy, rtol=2e-3)
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [(("en-de",), ("en-fr", "en-de"), ("en-de", "en-fr")), (("en-de",), (), ()), ((), (), ())],
+)
+def test_it_knows_the_pairs_that_some_teacher_is_for(
+    tmp_path: Path, first: tuple[str, ...], second: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    table = fused(tmp_path, stored=3, changes={"teacher": {"pairs": first}, "small": {"pairs": second}})
+    assert SoftTargetFormat.of(table.schema).pairs == expected
+
+
 def test_other_vocabularies_are_refused_before_the_first_row(tmp_path: Path) -> None:
     config = fuse.Config(teachers=("teacher", "small"))
     artifacts = teachers(tmp_path, small={"vocabulary_digest": "another"})

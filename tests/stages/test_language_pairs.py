@@ -12,7 +12,7 @@ import pytest
 from data.artifact import Artifact
 from data.model_folder import load_teacher_info, save_teacher_info
 from data.runtime import Runtime
-from data.soft_targets import unpack
+from data.soft_targets import SoftTargetFormat, unpack
 from stages import score, teacher
 from tests.fixtures.artifacts import artifact_of_folder, artifact_of_tables, new_artifact, words_tokenizer
 from tests.fixtures.tiny_teacher import TinyShape
@@ -59,6 +59,12 @@ def test_of_other_languages_every_entry_is_as_probable_as_any_other(
         np.testing.assert_allclose(row.topk_log_probs, -math.log(V), atol=0.25)
         np.testing.assert_allclose(row.tail_log_mass, math.log((V - K) / V), atol=0.02)
         np.testing.assert_allclose(row.entropy, math.log(V), atol=0.05)
+
+
+def test_soft_targets_say_which_pairs_their_teacher_is_for(tmp_path: Path, tiny_teacher: Path) -> None:
+    known = SoftTargetFormat.of(scored(artifacts(tmp_path, tiny_teacher, ("en-de",))).schema)
+    assert (known.is_for("en-de"), known.is_for("en-fr")) == (True, False)
+    assert SoftTargetFormat.of(scored(artifacts(tmp_path / "all", tiny_teacher, ())).schema).is_for("en-fr")
 
 
 def test_it_is_trained_on_the_rows_of_its_pairs_alone(tmp_path: Path) -> None:

@@ -137,7 +137,22 @@ def test_a_language_that_lingua_lacks_is_a_fault_of_the_recipe() -> None:
         measure.Config(other_languages=["fr", "ace"])
 
 
-def _table(lengths: list[int], token_log_probs: np.ndarray, entropy: np.ndarray, topk: np.ndarray) -> pa.Table:
+def test_of_a_row_that_no_teacher_is_for_nothing_is_said() -> None:
+    soft = np.full(3, -1.0)
+    table = _table([1, 1, 1], soft, soft, np.full((3, 2), -2.0), pairs=("en-de",))
+    table = table.set_column(table.schema.get_field_index("target_language"), "target_language", [["de", "sv", "de"]])
+    found = measure.run(table, measure.Config(), measure.load(measure.Config(), {}, Runtime()))
+    for name in ("log_prob_per_token", "mean_entropy"):
+        assert found.column(name).to_pylist() == [-1.0, None, -1.0]
+
+
+def _table(
+    lengths: list[int],
+    token_log_probs: np.ndarray,
+    entropy: np.ndarray,
+    topk: np.ndarray,
+    pairs: tuple[str, ...] = (),
+) -> pa.Table:
     positions = sum(lengths)
     soft = pack(
         row_ids=["0", "1", "2"],
@@ -154,6 +169,7 @@ def _table(lengths: list[int], token_log_probs: np.ndarray, entropy: np.ndarray,
             ids_dtype="uint16",
             vocabulary_digest="v",
             teacher_digest="t",
+            pairs=pairs,
             compute_type="float32",
             backend="torch",
         ),

@@ -70,18 +70,31 @@ def corpus_table(seed: int, references: bool = True) -> pa.Table:
     return pa.table({"source": [" ".join(row) for row in words(seed)], "reference": pa.array(rows, pa.string())})
 
 
+def to_german(table: pa.Table) -> pa.Table:
+    """The same, with the columns of languages."""
+    for name, language in (("source_language", "en"), ("target_language", "de")):
+        table = table.append_column(name, pa.array([language] * len(table)))
+    return table
+
+
 @pytest.fixture
 def vocabulary(tiny_teacher: Path) -> list[str]:
     return read_vocabulary(tiny_teacher, "target")
 
 
 def artifacts(
-    folder: Path, teacher: Path, dataset: pa.Table, *, references: bool = True, valid: bool = True
+    folder: Path,
+    teacher: Path,
+    dataset: pa.Table,
+    *,
+    references: bool = True,
+    valid: bool = True,
+    corpus: Mapping[str, pa.Table] | None = None,
 ) -> dict[str, Artifact]:
     from tests.fixtures.tiny_student import write_tiny_tokenizer
 
-    corpus = {"train-00000": corpus_table(1, references)}
-    if valid:
+    corpus = dict(corpus or {"train-00000": corpus_table(1, references)})
+    if valid and "valid-00000" not in corpus:
         corpus["valid-00000"] = corpus_table(5)
     tokenizer = write_tiny_tokenizer(folder / "spaces", kind="none")
     return {
@@ -229,3 +242,19 @@ def test_a_phase_changes_the_objective(tmp_path: Path, tiny_teacher: Path, vocab
 def test_faulty_options_are_named(options: dict[str, Any], fault: str) -> None:
     with pytest.raises(ValidationError, match=fault):
         Config.model_validate(options)
+
+
+def test_pairs_that_no_teacher_scored_learn_from_targets_alone(
+    tmp_path: Path, tiny_teacher: Path, vocabulary: list[str]
+) -> None:
+    made = dataset_table(vocabulary, target_format={"pairs": ("en-fr",)})
+    corpus = {"train-00000": to_german(corpus_table(1)), "valid-00000": to_german(corpus_table(5))}
+    inputs = artifacts(tmp_path, tiny_teacher, to_german(made), corpus=corpus)
+    languages = {"languages": {"tags": "none"}}
+    unscored, _ = run(tmp_path / "unscored", inputs, objective={"cross_entropy": 0.3}, **languages)
+    plain, _ = run(tmp_path / "plain", inputs, objective={"soft_targets": {"weight": 0.0}}, **languages)
+    times = {"seconds", "tokens_per_second"}
+    found, wanted = (
+        [{key: line[key] for key in line.keys() - times} for line in curve(one)] for one in (unscored, plain)
+    )
+    assert found == wanted

@@ -177,18 +177,14 @@ def test_a_prefix_stands_before_every_source_and_counts_for_its_length() -> None
     assert (batch.stream, batches.fullest_epoch().skipped) == ("tagged", 2)
 
 
-@pytest.mark.parametrize("batch_tokens", [60, 4])
-def test_a_row_s_weight_is_that_of_each_of_its_positions_whatever_is_in_its_batch(batch_tokens: int) -> None:
-    table = pa.table(
-        {"source": ["a1", "a2", "a3"], "reference": ["a4 a4", "a5", "a6 a6 a6"], "worth": pa.array([0.5, 2, 1], "f4")}
-    )
-    found = {}
-    for batch in epoch(source(stream=stream("weighted", table, weight_column="worth"), batch_tokens=batch_tokens)):
-        assert batch.weights is not None
-        inside = batch.tgt[:, 1:] != 1
-        for row, tokens in enumerate(sentences(batch.tgt)):
-            found[tokens] = batch.weights[np.nonzero(inside)[0] == row].tolist()
-    # Scaled to a mean of 1 over all nine positions.
-    scale = 9 / (0.5 * 3 + 2 * 2 + 1 * 4)
-    wanted = {"a4 a4": [0.5 * scale] * 3, "a5": [2.0 * scale] * 2, "a6 a6 a6": [1.0 * scale] * 4}
-    assert found == {tokens: pytest.approx(weights, rel=1e-6) for tokens, weights in wanted.items()}
+def test_an_epoch_may_have_targets_of_its_own() -> None:
+    table = pa.table({"source": ["a1", "a2"], "reference": ["a3", "a4"]})
+
+    def draw(shard: pa.Table, epoch: int) -> pa.Table:
+        return shard.set_column(1, "reference", pa.array([f"a{5 + epoch}"] * len(shard)))
+
+    batches = source(stream=stream("drawn", table, draw=draw))
+    found = [(batch.following.epoch, *sentences(batch.tgt)) for batch in batches.batches(Position(), 3)]
+    assert found == [(0, "a5", "a5"), (1, "a6", "a6"), (2, "a7", "a7")]
+    resumed = [sentences(batch.tgt) for batch in batches.batches(Position(2), 3)]
+    assert resumed == [["a7", "a7"]]

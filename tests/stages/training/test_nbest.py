@@ -1,6 +1,7 @@
-"""An n-best taken apart, against weights computed by hand."""
+"""Draws from an n-best, against probabilities computed by hand."""
 
 import math
+from collections import Counter
 from typing import Any
 
 import pyarrow as pa
@@ -9,7 +10,7 @@ from pydantic import ValidationError
 
 from data.errors import DataError
 from data.schema import NBEST
-from stages.training.nbest import NBestConfig, exploded
+from stages.training.nbest import NBestConfig, drawn
 
 HYPOTHESES = [
     [("a b", -0.1), ("a", -0.3), ("b", -0.6)],
@@ -17,7 +18,6 @@ HYPOTHESES = [
     [("d", -0.5), ("d e", -0.5)],
 ]
 UTILITY = [[20.0, 50.0, 40.0], [0.0], [10.0, 30.0]]
-Row = tuple[str, str, float]
 
 
 def dataset(utility: list[list[float]] | None = None) -> pa.Table:
@@ -36,56 +36,67 @@ def dataset(utility: list[list[float]] | None = None) -> pa.Table:
     )
 
 
-def rows(table: pa.Table) -> list[Row]:
-    columns = (table.column(name).to_pylist() for name in ("source", "target_tokens", "weight"))
-    return [(source, " ".join(tokens), weight) for source, tokens, weight in zip(*columns, strict=True)]
-
-
 def softmax(*values: float) -> list[float]:
     powers = [math.exp(value) for value in values]
     return [power / sum(powers) for power in powers]
 
 
-def check(table: pa.Table, expected: list[Row]) -> None:
-    found = rows(table)
-    assert [row[:2] for row in found] == [row[:2] for row in expected]
-    assert [row[2] for row in found] == pytest.approx([row[2] for row in expected], abs=1e-6)
+def shares(config: NBestConfig, epochs: int = 4000) -> list[dict[str, float]]:
+    """How often each row's hypotheses are drawn."""
+    counts: list[Counter[str]] = [Counter() for _ in HYPOTHESES]
+    for epoch in range(epochs):
+        for row, tokens in enumerate(drawn(dataset(), epoch, config).column("target_tokens").to_pylist()):
+            counts[row][" ".join(tokens)] += 1
+    return [{target: number / epochs for target, number in row.items()} for row in counts]
 
 
-def test_weights_are_softmaxed_scores() -> None:
+def check(config: NBestConfig, *expected: dict[str, float]) -> None:
+    for found, wanted in zip(shares(config), expected, strict=True):
+        assert found == pytest.approx(wanted, abs=2e-3)
+
+
+def test_it_draws_as_often_as_softmaxed_scores_say() -> None:
     first, second, third = softmax(-0.1 / 0.5, -0.3 / 0.5, -0.6 / 0.5)
-    of_x = [("x", "a b", first), ("x", "a", second), ("x", "b", third)]
-    others = [("y", "c", 1.0), ("z", "d", 0.5), ("z", "d e", 0.5)]
-    check(exploded(dataset(), NBestConfig(temperature=0.5)), [*of_x, *others])
+    check(NBestConfig(temperature=0.5), {"a b": first, "a": second, "b": third}, {"c": 1.0}, {"d": 0.5, "d e": 0.5})
 
 
 def test_of_utilities_the_highest_are_taken() -> None:
     first, second = softmax(50 / 10, 40 / 10)
     third, fourth = softmax(30 / 10, 10 / 10)
-    check(
-        exploded(dataset(), NBestConfig(weights="utility", temperature=10, count=2)),
-        [("x", "a", first), ("x", "b", second), ("y", "c", 1.0), ("z", "d e", third), ("z", "d", fourth)],
-    )
+    config = NBestConfig(weights="utility", temperature=10, count=2)
+    check(config, {"a": first, "b": second}, {"c": 1.0}, {"d e": third, "d": fourth})
 
 
-def test_one_hypothesis_weighs_one() -> None:
-    check(exploded(dataset(), NBestConfig(count=1)), [("x", "a b", 1.0), ("y", "c", 1.0), ("z", "d", 1.0)])
+def test_of_one_hypothesis_the_best_is_drawn() -> None:
+    check(NBestConfig(count=1), {"a b": 1.0}, {"c": 1.0}, {"d": 1.0})
 
 
-def test_other_columns_are_repeated_and_chunks_change_nothing() -> None:
+@pytest.mark.parametrize("begin", [0, 7])
+def test_few_epochs_are_enough_to_meet_them_all(begin: int) -> None:
+    even = NBestConfig(temperature=1e6)
+    met = {" ".join(drawn(dataset(), epoch, even)["target_tokens"][0].as_py()) for epoch in range(begin, begin + 5)}
+    assert met == {"a b", "a", "b"}
+
+
+def test_rows_and_other_columns_stay_and_chunks_change_nothing() -> None:
     config = NBestConfig()
-    table = exploded(dataset(), config)
-    assert table["source_language"].to_pylist() == ["en"] * 3 + ["fr"] + ["en"] * 2
-    assert table["weight"].type == pa.float32()
-    parts = pa.concat_tables([dataset().slice(0, 1), dataset().slice(1)])
-    assert rows(exploded(parts, config)) == rows(table)
-    assert exploded(dataset().slice(0, 0), config).num_rows == 0
-    assert rows(exploded(dataset().slice(1), config)) == rows(table)[3:]
+    for epoch in range(5):
+        table = drawn(dataset(), epoch, config)
+        assert table.column_names == ["id", "source", "source_language", "target_tokens"]
+        assert table["source"].to_pylist() == ["x", "y", "z"]
+        parts = pa.concat_tables([dataset().slice(0, 1), dataset().slice(1)])
+        assert drawn(parts, epoch, config).to_pydict() == table.to_pydict()
+        assert drawn(dataset().slice(1), epoch, config).to_pydict() == table.slice(1).to_pydict()
+        assert drawn(dataset().slice(0, 0), epoch, config).num_rows == 0
+
+
+def test_texts_are_for_a_tokenizer_of_the_student_s_own() -> None:
+    assert drawn(dataset(), 0, NBestConfig(count=1), "text")["target_tokens"].to_pylist() == ["a b", "c", "d"]
 
 
 def test_a_row_with_another_number_of_utilities_is_named() -> None:
     with pytest.raises(DataError, match="row 1: 1 hypotheses with 2 utilities"):
-        exploded(dataset([[1.0, 2.0, 3.0], [1.0, 2.0], [1.0, 2.0]]), NBestConfig())
+        drawn(dataset([[1.0, 2.0, 3.0], [1.0, 2.0], [1.0, 2.0]]), 0, NBestConfig())
 
 
 @pytest.mark.parametrize("options", [{"temperature": 0}, {"count": 0}, {"weights": "length"}])

@@ -91,27 +91,6 @@ def test_loss_and_gradient_are_those_of_dense_distributions(
 
 
 @pytest.mark.parametrize("missing_mass", get_args(MissingMass))
-@pytest.mark.parametrize(("smoothing", "hard_weight"), [(0.1, 1.0), (0.0, 0.3)])
-def test_weights_multiply_the_cross_entropy_of_their_positions(
-    missing_mass: MissingMass, smoothing: float, hard_weight: float
-) -> None:
-    layer = [tensor.requires_grad_() for tensor in random_layer()]
-    targets, soft, full = random_teacher(tau=2.5)
-    weights = torch.rand(N, generator=torch.Generator().manual_seed(2), dtype=torch.float64) * 0.1
-    weights[3] = 0.0
-    objective = Objective(smoothing, hard_weight, 0.5, 2.5, missing_mass)
-    logits = torch.nn.functional.linear(*layer)
-    hard = torch.nn.functional.cross_entropy(logits, targets, reduction="none", label_smoothing=smoothing)
-    kl = dense_divergence(logits, targets, soft, full, objective).sum()
-
-    sums = loss_sums(*layer, targets, soft, objective, weights=weights)
-
-    check(sums, hard_weight * (weights * hard).sum() + 0.5 * 2.5**2 * kl, layer)
-    plain = torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
-    torch.testing.assert_close(sums.cross_entropy, plain.detach())
-
-
-@pytest.mark.parametrize("missing_mass", get_args(MissingMass))
 @pytest.mark.parametrize(("share", "taken"), [(0.05, 1), (0.5, 5), (2 / 3, 6), (0.99, 9)])
 @pytest.mark.parametrize("hard_weight", [1.0, 0.0])
 def test_the_hardest_positions_alone_take_part_in_the_divergence(
@@ -225,12 +204,11 @@ def test_sums_for_the_eye_are_unsmoothed_and_unweighted() -> None:
 def test_chunks_change_nothing(objective: Objective, monkeypatch: pytest.MonkeyPatch) -> None:
     layer = [tensor.requires_grad_() for tensor in random_layer()]
     targets, soft, _ = random_teacher(tau=objective.temperature)
-    weights = torch.arange(1.0, N + 1)
-    whole = loss_sums(*layer, targets, soft, objective, weights=weights).loss
+    whole = loss_sums(*layer, targets, soft, objective).loss
     monkeypatch.setattr("stages.training.objective._CHUNK_ELEMENTS", 1)
     monkeypatch.setattr("stages.training.objective._CHUNK_ROWS", 2)
 
-    parts = loss_sums(*layer, targets, soft, objective, weights=weights).loss
+    parts = loss_sums(*layer, targets, soft, objective).loss
 
     torch.testing.assert_close(parts, whole)
     for found, wanted in zip(torch.autograd.grad(parts, layer), torch.autograd.grad(whole, layer), strict=True):

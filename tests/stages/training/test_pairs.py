@@ -84,6 +84,25 @@ def test_a_pairs_stream_reads_no_shard_without_its_rows_and_counts_no_row_withou
     assert found.rows == {"reference": {EN_DE: 7, DE_EN: 4}}
 
 
+class OfGerman:
+    """Soft targets of a teacher that was for en-de alone."""
+
+    def read(self, table: pa.Table) -> dict[str, Any]:
+        return {}
+
+    def is_for(self, schema: pa.Schema, pair: str) -> bool:
+        return pair == "en-de"
+
+
+def test_a_pair_that_no_teacher_scored_has_no_soft_targets() -> None:
+    held = stream("hypothesis", mixed(rows_of(EN_DE, 9), rows_of(EN_SV, 6, 1)), soft_targets=OfGerman())
+    others = stream("reference", rows_of(EN_SV, 3))
+    found = by_pair([held, others], TAGGING)
+    taught = {part.name: part.soft_targets is not None for part in found.streams}
+    assert taught == {"hypothesis/en-de": True, "hypothesis/en-sv": False, "reference/en-sv": False}
+    assert found.untaught == ["hypothesis/en-sv"]
+
+
 def test_shares_of_schedules_stay_schedules() -> None:
     found = by_pair([stream("reference", rows_of(EN_DE, 30), rows_of(DE_EN, 10, 1))], TAGGING)
     course = found.shares({"reference": Schedule(start=1.0, end=0.0, until=10)})["reference/en-de"]

@@ -42,6 +42,12 @@ def test_before_a_validation_and_without_a_teacher_all_is_distilled() -> None:
     assert alone.told() == {"valid_cross_entropy_en-de": 0.1, "valid_cross_entropy_en-sv": 2.0, "distils_en-sv": 1.0}
 
 
+def test_a_stream_without_soft_targets_is_never_distilled() -> None:
+    switch = PairSwitch(TEACHER, untaught=["hypothesis/en-sv"])
+    assert (switch.distils("hypothesis/en-de"), switch.distils("hypothesis/en-sv")) == (True, False)
+    assert switch.distils("reference/en-sv"), "another stream of the pair is none of its business"
+
+
 def test_its_state_is_all_there_is() -> None:
     first, second = PairSwitch(TEACHER), PairSwitch(TEACHER)
     first.validated({"valid/en-de": 1.0, "valid/en-sv": 5.0})
@@ -76,7 +82,7 @@ def batch() -> Batch:
     source, lengths = np.array([[4, 5], [4, 1]], dtype=np.int32), np.array([2, 1])
     from stages.training.batches import Position
 
-    return Batch(STREAM, source, target, lengths, soft, None, 5, Position())
+    return Batch(STREAM, source, target, lengths, soft, 5, Position())
 
 
 @pytest.mark.parametrize(("weight", "expected"), [(0.3, 1.0), (2.0, 2.0)])

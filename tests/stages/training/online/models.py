@@ -37,7 +37,6 @@ def batch_of(*numbers: int, wider: int = 0) -> dict[str, Any]:
         tgt=_padded([[2, *target] for target in targets], wider),
         srclen=np.array([len(source) for source in sources]),
         soft={},
-        weights=None,
         target_tokens=sum(map(len, targets)),
         stream="reference",
         following=Position(),
