@@ -4,13 +4,15 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from statistics import NormalDist
 
+import numpy as np
 import pytest
 from sacrebleu.metrics import BLEU, CHRF, TER
-from sacrebleu.significance import PairedTest
+from sacrebleu.significance import _bootstrap_resample
 
 from data.errors import DataError
-from stages.evaluation.quality import Scoring, bleu_tokenizer, compare_systems, score_systems
+from stages.evaluation.quality import Scoring, bleu_tokenizer, compare_systems, score_systems, two_sided
 
 SENTENCE = "turn the light on off in kitchen sensor value is not found at home { name } , 42"
 WORDS = SENTENCE.split()
@@ -56,19 +58,27 @@ def test_scores_are_those_of_the_command(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", [SEED, 7])
-def test_comparison_is_sacrebleus_paired_bootstrap(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+def test_comparison_is_of_sacrebleus_resamples(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     found = compare_systems(SYSTEMS, REFERENCES, [("student", "teacher")], Scoring("13a", 300, seed))
     monkeypatch.setenv("SACREBLEU_SEED", str(seed))
-    metrics = {"bleu": BLEU(), "chrf": CHRF()}
-    _, expected = PairedTest(list(SYSTEMS.items()), metrics, [REFERENCES], "bs", 300)()
     [row] = found
     assert (row["system"], row["against"]) == ("student", "teacher")
-    for key, name in (("bleu", "BLEU"), ("chrf", "chrF2")):
-        teacher, student = expected[name]
-        assert row[key]["p_value"] == pytest.approx(student.p_value)
-        assert row[key]["difference"] == pytest.approx(student.score - teacher.score)
-        low, high = row[key]["interval"]
-        assert low < row[key]["difference"] < high
+    for key, metric in (("bleu", BLEU()), ("chrf", CHRF())):
+        scores, resampled = [], []
+        for name in ("student", "teacher"):
+            scores.append(metric.corpus_score(SYSTEMS[name], [REFERENCES]).score)
+            stats = metric._extract_corpus_statistics(SYSTEMS[name], [REFERENCES])
+            resampled.append(np.array([each.score for each in _bootstrap_resample(stats, metric, 300)[1]]))
+        differences = resampled[0] - resampled[1]
+        assert row[key]["difference"] == pytest.approx(scores[0] - scores[1])
+        assert row[key]["interval"] == pytest.approx(np.percentile(differences, [2.5, 97.5]).tolist(), abs=1e-4)
+        assert row[key]["p_value"] == pytest.approx(2 * ((differences >= 0).sum() + 1) / 301)
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0, -1.96, 2.5])
+def test_p_is_that_of_a_normal_difference(shift: float) -> None:
+    differences = (np.random.default_rng(1).normal(size=200_000) + shift).tolist()
+    assert two_sided(differences) == pytest.approx(2 * NormalDist().cdf(-abs(shift)), abs=0.005)
 
 
 def test_interval_covers_the_true_difference_as_often_as_it_says() -> None:
