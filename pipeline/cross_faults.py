@@ -17,6 +17,7 @@ def _rules(configs: Mapping[str, BaseModel]) -> Sequence[Rule]:
     if not any(type(config).__module__.startswith("stages.") for config in configs.values()):
         return ()
     from pipeline.rules.checkpoint import checkpoint_faults
+    from pipeline.rules.datasets import dataset_faults
     from pipeline.rules.decoder_only import decoder_only_faults
     from pipeline.rules.fusion import fusion_faults
     from pipeline.rules.language import language_faults
@@ -31,6 +32,7 @@ def _rules(configs: Mapping[str, BaseModel]) -> Sequence[Rule]:
         start_faults,
         online_term_faults,
         soft_target_faults,
+        dataset_faults,
         decoder_only_faults,
         student_tokenizer_faults,
         fusion_faults,

@@ -17,7 +17,13 @@ def misplaced_sections(document: Mapping[str, Any], stages: Sequence[StageEntry]
     known = {"run", "tune", *(_first_key(entry.only_with or entry.section or entry.node) for entry in stages)}
     if "teacher" in known:
         known.add("teachers")
-    unknown = [f"{name}: unknown section{did_you_mean(name, known)}" for name in document if name not in known]
+    unknown = [
+        "fuse: one teacher alone scores, so there is nothing to fuse; leave [fuse] out"
+        if name == "fuse"
+        else f"{name}: unknown section{did_you_mean(name, known)}"
+        for name in document
+        if name not in known
+    ]
     no_tables = [
         f"{name}: expected a section [{name}]; found {content!r}"
         for name, content in document.items()

@@ -1,6 +1,6 @@
 """student: a small transformer trained on the distilled dataset, or, as the baseline, on the references alone."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,8 +15,8 @@ from stages.directions import COLUMNS as LANGUAGES
 from stages.student_languages import Languages, pair_switch
 from stages.tokenizer import Tokenizer, load_tokenizer
 from stages.training.config import ModelConfig, OptimiserConfig
-from stages.training.data_config import Data, kinds_of, shares_of, step_without_data
-from stages.training.further_config import DatasetConfig, file_faults, name_faults, with_further
+from stages.training.data_config import Data, kinds_of, shares_of, step_without_data, step_without_weight
+from stages.training.further_config import DatasetConfig, file_faults, name_faults, pairs_of, with_further
 from stages.training.languages_config import StudentLanguagesConfig
 from stages.training.nbest import NBestConfig
 from stages.training.objective_config import ObjectiveConfig
@@ -87,10 +87,8 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _every_step_has_data(self) -> Self:
-        course = self.course()
-        ends = [*(begin for begin, _, _ in course[1:]), self.optimiser.steps]
-        for (begin, data, _), end in zip(course, ends, strict=True):
-            if (step := step_without_data(data, begin + 1, end)) is not None:
+        for first, last, data, _ in self._spans():
+            if (step := step_without_data(data, first, last)) is not None:
                 raise ValueError(f"data: in step {step} every share is 0: there is nothing to train on")
         return self
 
@@ -104,20 +102,27 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _learns_something(self) -> Self:
-        courses = [(kinds_of(data), objective) for _, data, objective in self.course()]
-        for kinds, objective in courses:
-            for kind in kinds:
-                if objective.is_empty(soft_targets=kind == "hypothesis"):
+        for first, last, data, objective in self._spans():
+            for kind in kinds_of(data):
+                step = step_without_weight(data, kind, objective, first, last)
+                if step is not None:
                     raise ValueError(
-                        f"objective: every weight is 0 for data = {kind!r} in a phase: nothing is learned from it"
+                        f"objective: in step {step} every weight is 0 for data = {kind!r}: nothing is learned from it"
                     )
-        asked = {"soft_targets", "weight"} <= _set_names(self.objective)
-        if asked and self.objective.reads_soft_targets() and not any("hypothesis" in kinds for kinds, _ in courses):
-            raise ValueError(
-                "objective.soft_targets.weight: soft targets belong to the dataset's targets, and data = 'reference' "
-                "or 'nbest' reads none: set data = 'hypothesis', with select.metric = 'reference' for those of the "
-                "references"
-            )
+        return self
+
+    @model_validator(mode="after")
+    def _soft_targets_are_there(self) -> Self:
+        course = self.course()
+        for objective in {id(objective): objective for _, _, objective in course}.values():
+            kinds = {kind for _, data, held in course if held is objective for kind in kinds_of(data)}
+            asked = {"soft_targets", "weight"} <= _set_names(objective)
+            if asked and objective.reads_soft_targets() and "hypothesis" not in kinds:
+                raise ValueError(
+                    "objective.soft_targets.weight: soft targets belong to the dataset's targets, and data = "
+                    "'reference' or 'nbest' reads none: set data = 'hypothesis', with select.metric = 'reference' for "
+                    "those of the references"
+                )
         return self
 
     def course(self) -> list[tuple[int, Data, ObjectiveConfig]]:
@@ -127,6 +132,13 @@ class Config(BaseModel):
             _, data, objective = parts[-1]
             parts.append((phase.begin, phase.data or data, phase.objective or objective))
         return parts
+
+    def _spans(self) -> Iterator[tuple[int, int, Data, ObjectiveConfig]]:
+        """Of every phase its first and its last step, its data and its objective."""
+        course = self.course()
+        ends = [*(begin for begin, _, _ in course[1:]), self.optimiser.steps]
+        for (begin, data, objective), end in zip(course, ends, strict=True):
+            yield begin + 1, end, data, objective
 
     def distils(self) -> bool:
         """Whether some phase compares the student with the teacher, and does not learn from targets alone."""
@@ -149,7 +161,7 @@ def external_files(config: Config) -> list[Path]:
 
 def faults(config: Config) -> list[str]:
     """A line for each further dataset that is not there."""
-    return file_faults(config.datasets)
+    return [f"student.datasets[{number}].path: {fault}" for number, fault in file_faults(config.datasets).items()]
 
 
 def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtime: Runtime) -> dict[str, Any]:
@@ -164,7 +176,8 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
     teacher, own_tokens = inputs["teacher"].path(), "student_tokenizer" in inputs
     tokenizer = load_tokenizer(inputs["student_tokenizer" if own_tokens else "tokenizer"].path())
     tokens = read_vocabulary(teacher, "target")
-    languages = Languages.of(config.languages, inputs["corpus"]) if config.languages else None
+    further = pairs_of(config.datasets)
+    languages = Languages.of(config.languages, inputs["corpus"], also=further) if config.languages else None
     source, target = _vocabularies(tokenizer, teacher, languages, own_tokens=own_tokens)
     data = training_data(
         inputs,

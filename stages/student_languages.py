@@ -1,6 +1,6 @@
 """Several language pairs in one student: its tags, a stream a pair, and how good the teacher is at each."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from data.artifact import Artifact
 from data.errors import DataError
+from data.language_tags import Direction
 from data.model_folder import load_teacher_info
 from data.runtime import Runtime
 from data.teachers import FIRST, teacher_nodes
@@ -33,9 +34,12 @@ class Languages:
     tagging: Tagging
 
     @classmethod
-    def of(cls, config: LanguagesConfig, corpus: Artifact, pairs: Sequence[str] = ()) -> "Languages":
-        """Of the pairs in the train split, or of those of them that are named."""
+    def of(
+        cls, config: LanguagesConfig, corpus: Artifact, pairs: Sequence[str] = (), also: Iterable[Direction] = ()
+    ) -> "Languages":
+        """Of the pairs in the train split and of some `also`, or of those of them that are named."""
         found = {direction for table in corpus.tables("train-", COLUMNS) for direction in set(directions_of(table))}
+        found |= set(also)
         kept = [direction for direction in found if not pairs or str(direction) in pairs]
         return cls(config, Tagging.of(config, kept))
 

@@ -1,9 +1,13 @@
 """What a recipe of several language pairs lacks, or asks for in vain."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from pydantic import BaseModel
 
+from data.errors import ModelError
+from data.language_tags import is_tagged
+from data.model_folder import load_teacher_info
 from stages import corpus, student, teacher
 
 
@@ -11,7 +15,7 @@ def language_faults(configs: Mapping[str, BaseModel]) -> Iterator[str]:
     """A line for each."""
     texts, given, learner = (configs.get(name) for name in ("corpus", "teacher", "student"))
     if isinstance(texts, corpus.Config):
-        pairs = _pairs(texts)
+        pairs = pairs_of_corpus(texts)
         if len(pairs) > 1:
             yield from _untold(pairs, configs)
     if isinstance(learner, student.Config) and learner.languages and learner.languages.stop_distilling:
@@ -20,7 +24,7 @@ def language_faults(configs: Mapping[str, BaseModel]) -> Iterator[str]:
         yield from (f"student.languages.stop_distilling: {fault}" for fault in _in_vain(learner, known, valid))
 
 
-def _pairs(texts: corpus.Config) -> list[str]:
+def pairs_of_corpus(texts: corpus.Config) -> list[str]:
     """Language pairs that there is text for to train on."""
     return sorted(
         {
@@ -39,13 +43,31 @@ def _untold(pairs: list[str], configs: Mapping[str, BaseModel]) -> Iterator[str]
             "translate; add a section [student.languages], with tags = 'none' if it needs none"
         )
     for node, given in configs.items():
-        if not isinstance(given, teacher.Config) or given.kind != "train" or given.languages is not None:
+        if not isinstance(given, teacher.Config) or given.languages is not None:
             continue
-        if len(set(given.pairs) & set(pairs) if given.pairs else pairs) > 1:
+        if given.kind != "train" and not given.pairs and not _asked_for_a_language(given):
+            yield (
+                f"{node}.pairs: required, as {several}, and nothing in [{node}] tells the model which one is wanted; "
+                "name those that it is for, such as pairs = ['en-de'], or give it tags with {target} in them"
+            )
+        if given.kind == "train" and len(set(given.pairs) & set(pairs) if given.pairs else pairs) > 1:
             yield (
                 f"{node}.languages: required with kind = 'train', as {several}; add a section [{node}.languages], or "
                 f"set {node}.pairs to the one that this teacher is for"
             )
+
+
+def _asked_for_a_language(given: teacher.Config) -> bool:
+    """Whether it is told a row's languages; a folder of CTranslate2 may say so itself, as Potstill's do."""
+    if any(is_tagged(each or ()) for each in (given.source_prefix, given.source_suffix, given.target_prefix)):
+        return True
+    if given.kind != "ctranslate2" or given.path is None:
+        return False
+    try:
+        info = load_teacher_info(Path(given.path))
+    except ModelError:
+        return False
+    return bool(info.pairs) or info.is_tagged()
 
 
 def _in_vain(learner: student.Config, given: teacher.Config | None, valid_fraction: float) -> Iterator[str]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pydantic import BaseModel
 
 from stages import student, teacher
+from stages.training.languages_config import LanguagesConfig
 from stages.training.objective_config import ObjectiveConfig
 from stages.training.online.faults import online_faults
 from stages.training.online.layers import Shape
@@ -24,7 +25,8 @@ def online_term_faults(configs: Mapping[str, BaseModel]) -> Iterator[str]:
     """A line for each; of a teacher that is not trained here, the shape is known only when it is read."""
     given = configs.get("teacher")
     known = given if isinstance(given, teacher.Config) else None
-    shape = Shape.of(known.model) if known is not None and known.kind == "train" else None
+    trained = known is not None and known.kind == "train"
+    shape = Shape.of(known.model) if known is not None and trained else None
     for node in ("student", "baseline"):
         learner = configs.get(node)
         if not isinstance(learner, student.Config):
@@ -33,6 +35,8 @@ def online_term_faults(configs: Mapping[str, BaseModel]) -> Iterator[str]:
             if known is not None and not known.has_checkpoint:
                 yield from (f"{node}.{key}.{fault}" for fault in _no_pytorch_teacher(objective, known.kind))
             yield from (f"{node}.{key}.{fault}" for fault in online_faults(objective, Shape.of(learner.model), shape))
+        if known is not None and trained and any(each.needs_online_teacher() for _, each in _objectives(learner)):
+            yield from _other_tags(node, learner.languages, known.languages)
 
 
 def _objectives(learner: student.Config) -> Iterator[tuple[str, ObjectiveConfig]]:
@@ -40,6 +44,18 @@ def _objectives(learner: student.Config) -> Iterator[tuple[str, ObjectiveConfig]
     for number, phase in enumerate(learner.phases):
         if phase.objective is not None:
             yield f"phases[{number}].objective", phase.objective
+
+
+def _other_tags(node: str, ours: LanguagesConfig | None, theirs: LanguagesConfig | None) -> Iterator[str]:
+    """The teacher in memory reads the student's batches as they are, tags included."""
+    own, others = (each.tags if each else "none" for each in (ours, theirs))
+    if own != others:
+        where = f"{node}.languages.tags" if ours else f"{node}.languages"
+        yield (
+            f"{where}: the student's language tags are {own!r}, and {others!r} those of the teacher, which has to read "
+            f"the same batches for the objective; set teacher.languages.tags and {node}.languages.tags alike, or leave "
+            "out the terms that compare them in memory"
+        )
 
 
 def _no_pytorch_teacher(objective: ObjectiveConfig, kind: str) -> Iterator[str]:

@@ -19,18 +19,18 @@ def soft_target_faults(configs: Mapping[str, BaseModel]) -> Iterator[str]:
     if not isinstance(learner, student.Config):
         return
     if isinstance(stored, score.Config):
-        for key, term in _terms(learner):
-            faults = _of_sampled(term) if stored.mode == "sampled" else _of_topk(term, stored)
+        for key, term in soft_target_terms(learner):
+            faults = _of_sampled(term) if stored.mode == "sampled" else _of_topk(term, stored, "fuse" in configs)
             yield from (f"{key}.{fault}" for fault in faults)
     weighs_several = any("nbest" in kinds_of(data) for _, data, _ in learner.course())
     if weighs_several and isinstance(search, decode.Config) and search.num_hypotheses == 1:
         yield (
-            "student.data: 'nbest' weighs several hypotheses a source, and decode.num_hypotheses is 1: set it to more, "
-            "or data to 'hypothesis'"
+            "student.data: 'nbest' draws from several hypotheses a source, and decode.num_hypotheses is 1: set it to "
+            "more, or data to 'hypothesis'"
         )
 
 
-def _terms(learner: student.Config) -> Iterator[tuple[str, SoftTargetTerm]]:
+def soft_target_terms(learner: student.Config) -> Iterator[tuple[str, SoftTargetTerm]]:
     """The soft-target terms that hold where there are soft targets, once each, with their keys."""
     seen: list[SoftTargetTerm] = []
     for number, (_, data, objective) in enumerate(learner.course()):
@@ -56,11 +56,12 @@ def _of_sampled(term: SoftTargetTerm) -> Iterator[str]:
         )
 
 
-def _of_topk(term: SoftTargetTerm, stored: score.Config) -> Iterator[str]:
+def _of_topk(term: SoftTargetTerm, stored: score.Config, fused: bool) -> Iterator[str]:
     if missing := [each for each in term.exact_temperatures() if each not in stored.temperatures]:
-        wanted = sorted({*stored.temperatures, *missing})
+        wanted = ", ".join(f"{each:g}" for each in sorted({*stored.temperatures, *missing}))
+        # The tail of a mean of several teachers is not known at another temperature.
+        store = "set" if fused else f"set score.temperatures to [{wanted}], or"
         yield (
             f"temperature: {', '.join(f'{each:g}' for each in missing)} is exact only where score stores the mass of "
-            f"the rest at it: set score.temperatures to [{', '.join(f'{each:g}' for each in wanted)}], or "
-            "tempering to 'buckets', which tempers what was kept alone"
+            f"the rest at it: {store} tempering to 'buckets', which tempers what was kept alone"
         )

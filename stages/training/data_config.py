@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
-from stages.training.schedules import NonNegative, Schedule, Value, always_zero, value_at
+from stages.training.objective_config import ObjectiveConfig
+from stages.training.schedules import NonNegative, Value, always_zero, turns, value_at
 
 DataKind = Literal["hypothesis", "reference", "nbest"]
 Shares = dict[DataKind, NonNegative]
@@ -35,7 +36,17 @@ def kinds_of(data: Data) -> tuple[str, ...]:
 def step_without_data(data: Data, first: int, last: int) -> int | None:
     """A step from `first` to `last` in which every share is 0; None when there is none."""
     shares = list(shares_of(data).values())
-    # Each is 0 up to where it rises, or from where it has sunk: if all are in some step, then in one of these.
-    sunk = [share.until for share in shares if isinstance(share, Schedule)]
-    steps = sorted({first, *(step for step in sunk if first <= step <= last)})
-    return next((step for step in steps if not any(value_at(share, step) for share in shares)), None)
+    return next((step for step in turns(shares, first, last) if not any(value_at(each, step) for each in shares)), None)
+
+
+def step_without_weight(data: Data, kind: str, objective: ObjectiveConfig, first: int, last: int) -> int | None:
+    """A step from `first` to `last` in which this kind of data comes and no term weighs; None when there is none."""
+    share, weights = shares_of(data)[kind], objective.weights(soft_targets=kind == "hypothesis")
+    return next(
+        (
+            step
+            for step in turns([share, *weights], first, last)
+            if value_at(share, step) and not any(value_at(weight, step) for weight in weights)
+        ),
+        None,
+    )

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from data.artifact import MANIFEST
 from data.errors import DataError
+from data.language_tags import Direction
 from data.manifest import parse_manifest
 from stages.training.data_config import DataKind
 from stages.training.schedules import Value, scaled
@@ -52,13 +53,9 @@ def name_faults(datasets: Sequence[DatasetConfig]) -> str:
     return ""
 
 
-def file_faults(datasets: Sequence[DatasetConfig]) -> list[str]:
-    """A line for each folder that is not there or holds no dataset of Potstill's."""
-    return [
-        f"student.datasets[{number}].path: {fault}"
-        for number, one in enumerate(datasets)
-        if (fault := _file_fault(one))
-    ]
+def file_faults(datasets: Sequence[DatasetConfig]) -> dict[int, str]:
+    """What is wrong with each folder, by its number, that is not there or holds no dataset of Potstill's."""
+    return {number: fault for number, one in enumerate(datasets) if (fault := _file_fault(one))}
 
 
 def _file_fault(one: DatasetConfig) -> str:
@@ -69,6 +66,14 @@ def _file_fault(one: DatasetConfig) -> str:
     if manifest.stage != "dataset":
         return f"{one.path} was made by the stage {manifest.stage}; expected a folder of the stage dataset"
     return ""
+
+
+def pairs_of(datasets: Sequence[DatasetConfig]) -> set[Direction]:
+    """The language pairs of their rows; raises DataError for a folder that holds no dataset."""
+    manifests = [parse_manifest(one.manifest().read_bytes(), str(one.manifest())) for one in datasets]
+    return {
+        Direction(pair["source"], pair["target"]) for found in manifests for pair in found.metrics.get("languages", [])
+    }
 
 
 def with_further(shares: Mapping[str, Value], datasets: Sequence[DatasetConfig]) -> dict[str, Value]:

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stages.training.online.config import AttentionTerm, ContrastiveTerm, FeatureTerm, RelationTerm, SentenceTerm
 from stages.training.online.named import named_terms
-from stages.training.schedules import NonNegative, Positive, Schedule, always_zero, ends
+from stages.training.schedules import NonNegative, Positive, Schedule, Value, always_zero, ends
 
 
 class SoftTargetTerm(BaseModel):
@@ -66,10 +66,10 @@ class ObjectiveConfig(BaseModel):
     sentences: tuple[SentenceTerm, ...] = Field((), description="relations between sentences like the teacher's")
     contrastive: tuple[ContrastiveTerm, ...] = Field((), description="sentences to be told apart as by the teacher")
 
-    def is_empty(self, *, soft_targets: bool) -> bool:
-        """Whether nothing is left to learn from; `soft_targets` says whether the data has any."""
-        offline = not always_zero(self.cross_entropy) or (soft_targets and self.reads_soft_targets())
-        return not (offline or self.needs_online_teacher())
+    def weights(self, *, soft_targets: bool) -> list[Value]:
+        """Of all terms; `soft_targets` says whether the data has any."""
+        online = [named.term.weight for named in named_terms(self)]
+        return [self.cross_entropy, *([self.soft_targets.weight] if soft_targets else []), *online]
 
     def reads_soft_targets(self) -> bool:
         """Whether stored soft targets are needed in any step."""

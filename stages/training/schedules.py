@@ -1,6 +1,7 @@
 """Numbers of a recipe that may change while a model trains: weights, temperatures, shares of the data."""
 
 import math
+from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -55,6 +56,15 @@ def scaled(value: Value, factor: float) -> Value:
     if isinstance(value, Schedule):
         return value.model_copy(update={"start": value.start * factor, "end": value.end * factor})
     return value * factor
+
+
+def turns(values: Iterable[Value], first: int, last: int) -> list[int]:
+    """Steps from `first` to `last` of which one has every set of zeros that some step has.
+
+    A value is 0 up to where it rises, or from where it has sunk, or in all steps.
+    """
+    changes = [step for each in values if isinstance(each, Schedule) for step in (each.begin + 1, each.until)]
+    return sorted({first, *(step for step in changes if first <= step <= last)})
 
 
 def always_zero(value: Value) -> bool:

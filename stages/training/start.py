@@ -12,7 +12,7 @@ from stages.training.checkpoint import load_model
 from stages.training.config import ModelConfig
 from stages.training.model import Transformer
 from stages.training.start_config import SIDES, Side, StartConfig
-from stages.training.vocabulary import Vocabulary
+from stages.training.vocabulary import BEGIN, Vocabulary
 
 _EMBEDDING = "{side}.embeddings.make_embedding.emb_luts.0.weight"
 _STACKS: Mapping[Side, str] = {"encoder": "encoder.transformer", "decoder": "decoder.transformer_layers"}
@@ -45,7 +45,7 @@ def transfer(student: Transformer, teacher: Transformer, start: StartConfig) -> 
         )
     shapes = (_shape(student), _shape(teacher))
     maps = {side: start.layers(side, *shapes) for side in SIDES}
-    faults = start.faults(*shapes)
+    faults = [*start.faults(*shapes), *_other_begin(teacher)]
     if any(maps.values()):
         faults += _kind_faults(student, teacher)
     if faults:
@@ -67,6 +67,15 @@ def _shape(model: Transformer) -> ModelConfig:
         feed_forward=options.transformer_ff,
         tie_output=options.share_decoder_embeddings,
     )
+
+
+def _other_begin(teacher: Transformer) -> Iterator[str]:
+    begin = getattr(teacher.options, "decoder_start_token", BEGIN)
+    if begin != BEGIN:
+        yield (
+            f"the teacher's targets begin with {begin!r} and the student's with {BEGIN!r}, whose embedding the teacher "
+            "never learned; leave the start out"
+        )
 
 
 def _kind_faults(student: Transformer, teacher: Transformer) -> Iterator[str]:

@@ -210,6 +210,21 @@ def test_a_phase_changes_the_objective(tmp_path: Path, tiny_teacher: Path, vocab
     [
         ({"objective": {"soft_targets": {"weight": 0}, "cross_entropy": 0}}, "nothing is learned from it"),
         ({"data": "reference", "objective": {"cross_entropy": 0}}, "nothing is learned from it"),
+        (
+            {"data": "reference", "objective": {"cross_entropy": {"start": 1, "end": 0, "until": 4}}},
+            "in step 4 every weight is 0 for data = 'reference'",
+        ),
+        (
+            {
+                "objective": {"cross_entropy": {"start": 1, "end": 0, "until": 3}},
+                "phases": [{"begin": 3, "data": "reference"}],
+            },
+            "in step 4 every weight is 0 for data = 'reference'",
+        ),
+        (
+            {"phases": [{"begin": 3, "data": "reference", "objective": {"soft_targets": {"weight": 1}}}]},
+            "belong to the dataset",
+        ),
         ({"data": "reference", "objective": {"soft_targets": {"weight": 1}}}, "belong to the dataset"),
         (
             {"data": {"hypothesis": 1, "reference": 1}, "objective": {"cross_entropy": 0}},

@@ -1,5 +1,6 @@
 """A teacher in memory while its student trains: frozen, and run once a batch for all terms that need it."""
 
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,12 @@ import torch
 from torch import Tensor
 
 from data.errors import ModelError
-from data.language_tags import is_tagged
+from data.language_tags import SOURCE, TARGET, all_rendered, is_tagged
 from data.model_folder import CHECKPOINT_FILE, TeacherInfo, load_teacher_info, special_token
 from stages.training.checkpoint import load_model
 from stages.training.model import Transformer
 from stages.training.online.taps import Tap, Taps, shape_of, working
-from stages.training.vocabulary import BEGIN, Vocabulary
+from stages.training.vocabulary import BEGIN, UNKNOWN_ID, Vocabulary
 
 
 class OnlineTeacher:
@@ -28,16 +29,18 @@ class OnlineTeacher:
         bfloat16: bool,
         start: str = BEGIN,
         pairs: Collection[str] = (),
+        unused: Collection[str] = (),
     ) -> None:
         """`source`, `target`: the student's vocabularies. `start`: the token that the teacher's targets begin with.
 
-        `pairs`: the language pairs that it is for, such as en-de; all where none is named. Raises
-        ModelError when the teacher lacks a token of the student's or is no plain transformer.
+        `pairs`: the language pairs that it is for, such as en-de; all where none is named. `unused`: tokens of the
+        student's that no batch of these has. Raises ModelError when the teacher lacks another token of the student's
+        or is no plain transformer.
         """
         self._module = model.module.eval().requires_grad_(False)
         self._device = next(model.module.parameters()).device
-        self._source_ids = teacher_ids(source, model.source_vocabulary, "source", start).to(self._device)
-        self._target_ids = teacher_ids(target, model.target_vocabulary, "target", start).to(self._device)
+        self._source_ids = teacher_ids(source, model.source_vocabulary, "source", start, unused).to(self._device)
+        self._target_ids = teacher_ids(target, model.target_vocabulary, "target", start, unused).to(self._device)
         self._bfloat16, self._pairs = bfloat16, frozenset(pairs)
         self.shape = shape_of(self._module)
         _compute_maps(self._module)
@@ -69,7 +72,8 @@ class OnlineTeacher:
             )
         model = load_model(folder / CHECKPOINT_FILE, device)
         start = special_token(folder, "decoder_start_token")
-        return cls(model, source, target, bfloat16=bfloat16, start=start, pairs=info.pairs)
+        unused = _tags_of_others(info, templates, source) if info.pairs else ()
+        return cls(model, source, target, bfloat16=bfloat16, start=start, pairs=info.pairs, unused=unused)
 
     def is_for(self, pair: str) -> bool:
         """Whether it translates a language pair; without a name it is the recipe's only one."""
@@ -106,16 +110,28 @@ def _check_tags(folder: Path, info: TeacherInfo, templates: Sequence[str]) -> No
         )
 
 
+def _tags_of_others(info: TeacherInfo, templates: Sequence[str], student: Vocabulary) -> list[str]:
+    """The student's tags of languages that the teacher does not have, and is never shown."""
+    known = set(all_rendered(templates, info.language_names))
+    patterns = [re.escape(one).replace(re.escape(SOURCE), ".+").replace(re.escape(TARGET), ".+") for one in templates]
+    return [
+        token for token in student.tokens if token not in known and any(re.fullmatch(one, token) for one in patterns)
+    ]
+
+
 def _told(tags: Sequence[str]) -> str:
     return " ".join(tags) or "no tag"
 
 
-def teacher_ids(student: Vocabulary, teacher: Vocabulary, side: str, start: str = BEGIN) -> Tensor:
+def teacher_ids(
+    student: Vocabulary, teacher: Vocabulary, side: str, start: str = BEGIN, unused: Collection[str] = ()
+) -> Tensor:
     """Teacher's id of every id of the student's, [V], by token; `<s>` is the teacher's `start`.
 
-    Raises ModelError when the teacher lacks a token.
+    `unused`: tokens that no batch has which it is shown; it need not know them. Raises ModelError when the teacher
+    lacks another token.
     """
-    places = {token: number for number, token in enumerate(teacher.tokens)}
+    places = dict.fromkeys(unused, UNKNOWN_ID) | {token: number for number, token in enumerate(teacher.tokens)}
     wanted = [start if token == BEGIN else token for token in student.tokens]
     missing = [token for token in wanted if token not in places]
     if missing:

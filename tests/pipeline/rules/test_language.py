@@ -1,9 +1,12 @@
 """What is wrong with a recipe of several language pairs is told when it is read."""
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from data.model_folder import load_teacher_info, save_teacher_info
 from pipeline.cross_faults import cross_faults
 from stages import corpus, student, teacher
 
@@ -55,3 +58,29 @@ def test_a_switch_that_cannot_work_is_a_fault(learner: dict[str, Any], given: di
 
 def test_a_switch_that_can_work_is_none() -> None:
     assert faults("de", "sv", learner=STOP, languages={}) == []
+
+
+FOLDER = {"kind": "ctranslate2", "path": "recipes/teachers/en-de"}
+
+
+def test_a_teacher_of_one_pair_is_not_taken_for_all() -> None:
+    several = {"targets": ("de", "sv"), "learner": {"languages": {}}}
+
+    def found(**given: Any) -> list[str]:
+        return cross_faults(configs(*several["targets"], learner=several["learner"], **given))  # type: ignore[arg-type]
+
+    for given in (FOLDER, {"kind": "opennmt", "path": "a.pt", "target_prefix": ["<de>"]}):
+        (fault,) = found(**given)
+        assert fault.startswith("teacher.pairs: required, as the corpus has the language pairs en-de, en-sv")
+    assert found(**FOLDER, pairs=["en-de"]) == []
+    assert found(kind="opennmt", path="a.pt", target_prefix=["{target}"]) == []
+    assert cross_faults(configs("de", **FOLDER)) == []
+
+
+def test_a_folder_that_says_which_pairs_it_is_for_need_not_be_asked(tmp_path: Path, tiny_teacher: Path) -> None:
+    folder = shutil.copytree(tiny_teacher, tmp_path / "own")
+    given = {"kind": "ctranslate2", "path": str(folder)}
+    learner = {"languages": {}}
+    assert len(cross_faults(configs("de", "sv", learner=learner, **given))) == 1
+    save_teacher_info(folder, load_teacher_info(folder).model_copy(update={"pairs": ("en-de", "en-sv")}))
+    assert cross_faults(configs("de", "sv", learner=learner, **given)) == []

@@ -65,3 +65,21 @@ def test_layers_are_compared_with_the_models_that_the_recipe_describes(kind: str
         "student.objective.features[1].layers: the teacher's encoder has 3 layers, and layer 4 is asked for",
     ]
     assert faults == told[:count]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "fault"),
+    [
+        (None, None, ""),
+        ({}, {}, ""),
+        (None, {"tags": "none"}, ""),
+        (None, {}, "student.languages.tags: the student's language tags are 'target', and 'none' those of the teacher"),
+        ({"tags": "both"}, {}, "student.languages.tags: the student's language tags are 'target', and 'both'"),
+        ({}, None, "student.languages: the student's language tags are 'none', and 'target'"),
+    ],
+)
+def test_a_teacher_in_memory_reads_the_students_tags(theirs: Any, ours: Any, fault: str) -> None:
+    options = {"languages": ours, "teacher": {"languages": theirs}}
+    found = cross_faults(recipe("train", objective={"features": [{}]}, **options))
+    assert [line[: len(fault)] for line in found] == ([fault] if fault else [])
+    assert cross_faults(recipe("train", languages=ours, teacher={"languages": theirs})) == []

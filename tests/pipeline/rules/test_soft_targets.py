@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipeline.cross_faults import cross_faults
-from stages import decode, score, student
+from stages import decode, fuse, score, student
 
 SAMPLED = {"mode": "sampled"}
 
@@ -78,3 +78,13 @@ def test_an_nbest_of_one_is_a_fault(data: Any, count: int) -> None:
 def test_soft_targets_of_an_nbest_are_a_fault() -> None:
     with pytest.raises(ValueError, match="data = 'reference' or 'nbest' reads none"):
         student.Config.model_validate({"data": "nbest", "objective": {"soft_targets": {"weight": 0.5}}})
+
+
+def test_where_teachers_are_fused_no_other_tail_is_asked_for() -> None:
+    configs = {
+        "student": student.Config.model_validate({"objective": {"soft_targets": {"temperature": 2}}}),
+        "score": score.Config(),
+        "fuse": fuse.Config(teachers=("teacher", "small")),
+    }
+    (fault,) = cross_faults(configs)
+    assert "score.temperatures" not in fault and "set tempering to 'buckets'" in fault

@@ -200,3 +200,10 @@ def test_it_reads_the_teachers_checkpoint(tmp_path: Path) -> None:
     assert torch.equal(logits(student), logits(teacher))
     with pytest.raises(ModelError, match="cannot be read"):
         starting_from(tmp_path / "nothing.pt", StartConfig())(student)
+
+
+def test_a_teacher_whose_targets_begin_otherwise_is_refused() -> None:
+    teacher = model(1)
+    teacher.options.decoder_start_token = "</s>"  # noqa: S105
+    with pytest.raises(ModelError, match="begin with '</s>' and the student's with '<s>'"):
+        transfer(model(2), teacher, StartConfig())

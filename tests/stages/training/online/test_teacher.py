@@ -60,6 +60,21 @@ def test_ids_are_the_students_whatever_their_order() -> None:
         assert torch.equal(found[tap], value), tap
 
 
+def test_tags_of_languages_that_it_is_not_for_are_no_fault(tmp_path: Path) -> None:
+    folder = write_tiny_teacher(tmp_path / "teacher")
+    vocabulary = read_vocabulary(folder, "source")
+    tagged = Vocabulary.from_tokens([*vocabulary, "<2de>", "<2sv>"])
+    info = load_teacher_info(folder).model_copy(
+        update={"source_prefix": ("<2{target}>",), "language_names": {"en": "en", "de": "de"}, "pairs": ("en-de",)}
+    )
+    save_teacher_info(folder, info)
+    with pytest.raises(ModelError, match=r"1 of .* first is '<2de>'"):
+        OnlineTeacher.load(folder, tagged, tagged, "cpu", bfloat16=False, templates=("<2{target}>",))
+    without = Vocabulary.from_tokens([*vocabulary, "<2sv>"])
+    loaded = OnlineTeacher.load(folder, without, without, "cpu", bfloat16=False, templates=("<2{target}>",))
+    assert (loaded.is_for("en-de"), loaded.is_for("en-sv")) == (True, False)
+
+
 def test_a_larger_vocabulary_than_the_students_is_no_fault() -> None:
     larger = Vocabulary.from_tokens(["more", *WORDS])
     network = model(LARGE, vocabulary=larger)
