@@ -251,8 +251,7 @@ def _online(
         return None
     from stages.training.online.terms import build_online_terms
 
-    precision = config.optimiser.precision
-    return partial(build_online_terms, folder=teacher, objectives=objectives, precision=precision, templates=templates)
+    return partial(build_online_terms, folder=teacher, objectives=objectives, templates=templates)
 
 
 def _set_names(objective: ObjectiveConfig) -> set[str]:

@@ -109,15 +109,14 @@ def build_online_terms(
     *,
     folder: Path,
     objectives: Sequence[ObjectiveConfig],
-    precision: str,
     templates: Sequence[str] = (),
 ) -> OnlineTerms:
-    """The terms of a student's objectives with the teacher in `folder`, in the precision that the student asks for.
+    """The terms of a student's objectives with the teacher in `folder`, in bfloat16 where the machine multiplies it.
 
     `templates`: of the tags before the student's sources. Raises ModelError when the teacher cannot be used in
     memory or a term does not fit the models.
     """
     vocabularies = (network.source_vocabulary, network.target_vocabulary)
-    bfloat16 = use_bfloat16(precision, device)
+    bfloat16 = use_bfloat16("auto", device)
     teacher = OnlineTeacher.load(folder, *vocabularies, device, bfloat16=bfloat16, templates=templates)
     return OnlineTerms(network, teacher, objectives)

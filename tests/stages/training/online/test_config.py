@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from stages.training.config import ModelConfig
+from stages.training.data_config import step_without_weight
 from stages.training.objective_config import ObjectiveConfig
 from stages.training.online.faults import online_faults
 from stages.training.online.layers import Shape, layer_pairs
@@ -104,5 +105,5 @@ def test_a_teacher_is_needed_where_a_term_weighs_something_in_some_step() -> Non
 
 def test_online_terms_are_something_to_learn_from() -> None:
     nothing = {"cross_entropy": 0, "soft_targets": {"weight": 0}}
-    assert objective(**nothing).is_empty(soft_targets=True)
-    assert not objective(**nothing, contrastive=[{}]).is_empty(soft_targets=True)
+    assert step_without_weight("hypothesis", "hypothesis", objective(**nothing), 1, 9) == 1
+    assert step_without_weight("hypothesis", "hypothesis", objective(**nothing, contrastive=[{}]), 1, 9) is None

@@ -10,8 +10,10 @@ from data.errors import ModelError
 from data.model_folder import load_teacher_info, read_vocabulary, save_teacher_info
 from stages.training.checkpoint import load_model
 from stages.training.model import Transformer
+from stages.training.objective_config import ObjectiveConfig
 from stages.training.online.taps import Tap, Taps
 from stages.training.online.teacher import OnlineTeacher
+from stages.training.online.terms import build_online_terms
 from stages.training.vocabulary import Vocabulary
 from tests.fixtures.tiny_teacher import write_tiny_teacher
 from tests.stages.training.online.models import LARGE, VOCABULARY, batch_of, forward, model
@@ -96,6 +98,39 @@ def test_it_is_frozen_and_never_trains() -> None:
     one, other = (teacher.collect(batch_of(), WANTED) for _ in range(2))
     assert all(torch.equal(one[tap], other[tap]) for tap in WANTED)
     assert not any(parameter.requires_grad for parameter in network.module.parameters())
+
+
+def test_it_keeps_no_graph() -> None:
+    network, modes = model(LARGE), []
+    network.module.encoder.register_forward_hook(lambda *_: modes.append(torch.is_inference_mode_enabled()))
+    OnlineTeacher(network, VOCABULARY, VOCABULARY, bfloat16=False).collect(batch_of(), WANTED)
+    assert modes == [True]
+
+
+def test_its_targets_begin_with_its_own_token() -> None:
+    begin = WORDS[5]
+    teacher = OnlineTeacher(model(LARGE), VOCABULARY, VOCABULARY, bfloat16=False, start=begin)
+    batch = batch_of()
+    batch["tgt"] = torch.where(batch["tgt"] == 2, VOCABULARY.tokens.index(begin), batch["tgt"])
+    wanted = plain(model(LARGE), batch, WANTED)
+    found = teacher.collect(batch_of(), WANTED)
+    assert all(torch.equal(found[tap], wanted[tap]) for tap in WANTED)
+
+
+@pytest.mark.parametrize("multiplied", [True, False])
+def test_it_runs_in_bfloat16_where_that_is_multiplied(
+    multiplied: bool, tiny_teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "stages.training.online.terms.use_bfloat16", lambda precision, device: precision == "auto" and multiplied
+    )
+    vocabulary = Vocabulary.from_tokens(read_vocabulary(tiny_teacher, "target"))
+    asked = ObjectiveConfig.model_validate({"features": [{}]})
+    terms = build_online_terms(model(vocabulary=vocabulary), "cpu", folder=tiny_teacher, objectives=[asked])
+    kinds = {
+        part.weight.dtype for part in terms._teacher._module.encoder.modules() if isinstance(part, torch.nn.Linear)
+    }
+    assert kinds == {torch.bfloat16 if multiplied else torch.float32}
 
 
 def test_only_the_encoder_runs_where_no_more_is_needed() -> None:

@@ -10,6 +10,7 @@ from data.errors import ModelError
 from stages.training.model import Transformer
 from stages.training.objective_config import ObjectiveConfig
 from stages.training.online.relations import relation_loss
+from stages.training.online.sentences import distance_loss
 from stages.training.online.taps import Tap, Taps
 from stages.training.online.teacher import OnlineTeacher
 from stages.training.online.terms import OnlineTerms
@@ -109,22 +110,37 @@ def test_features_of_chosen_layers_with_a_projection(stack: str) -> None:
     assert float(found.detach()) == pytest.approx(0.3 * float(sum(wanted)) / 2, rel=1e-5)
 
 
-def test_contrast_is_between_projected_means_of_sentences() -> None:
-    asked = objective(contrastive=[{"stack": "decoder", "temperature": 0.5}])
+def means_of_sentences(stack: str) -> tuple[Tensor, Tensor]:
+    """Of student and teacher over the positions of each row that are none of padding, [4, width]."""
+    last = LARGE.encoder_layers if stack == "encoder" else LARGE.decoder_layers
+    both = states(model(), Tap("states", stack, 2)), states(model(LARGE, seed=1), Tap("states", stack, last))
+    lengths = ROW_LENGTHS[stack]
+    first, second = (torch.stack([held[row, :n].mean(0) for row, n in enumerate(lengths)]) for held in both)
+    return first, second
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_contrast_is_between_projected_means_of_sentences(stack: str) -> None:
+    asked = objective(contrastive=[{"stack": stack, "temperature": 0.5}])
     network = model()
     online = OnlineTerms(network, teacher(model(LARGE, seed=1)), [asked])
     (found,) = terms_of(online, network, asked, batch_of()).values()
     (weight,) = online.parameters()
-    means = []
-    for values in (
-        states(model(), Tap("states", "decoder", 2)),
-        states(model(LARGE, seed=1), Tap("states", "decoder", 3)),
-    ):
-        means.append([values[row, :length].mean(0) for row, length in enumerate(ROW_LENGTHS["decoder"])])
+    means = means_of_sentences(stack)
     ours = [weight.detach().double() @ each for each in means[0]]
     cosines = [[a @ b / (a.norm() * b.norm()) / 0.5 for b in means[1]] for a in ours]
     wanted = sum(torch.stack(row).logsumexp(0) - row[own] for own, row in enumerate(cosines)) / 4
     assert float(found.detach()) == pytest.approx(float(wanted), rel=1e-5)
+
+
+@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("most", [3, 99])
+def test_distances_are_between_means_of_sentences_as_many_as_are_asked_for(stack: str, most: int) -> None:
+    term = {"stack": stack, "relation": "distance", "most_sentences": most}
+    (found,) = compared(objective(sentences=[term])).values()
+    chosen = list(range(min(most, 4)))
+    ours, theirs = (means[chosen] for means in means_of_sentences(stack))
+    assert float(found.detach()) == pytest.approx(float(distance_loss(ours, theirs)), rel=1e-5)
 
 
 def test_relation_heads_follow_the_recipe() -> None:

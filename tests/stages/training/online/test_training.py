@@ -9,13 +9,16 @@ from torch import Tensor
 
 from stages.training import checkpoint
 from stages.training.api import Extras
+from stages.training.config import OptimiserConfig
+from stages.training.loop import Training
 from stages.training.objective_config import ObjectiveConfig
 from stages.training.online.taps import Tap
 from stages.training.online.teacher import OnlineTeacher
 from stages.training.online.terms import OnlineTerms
-from stages.training.phases import Phase
-from tests.stages.training.online.models import LARGE, VOCABULARY, model
+from stages.training.phases import Course, Phase
+from tests.stages.training.online.models import LARGE, SMALL, VOCABULARY, batch_of, forward, model
 from tests.stages.training.test_api import StopError, assert_same_model, lines, stop_at, without_clock
+from tests.stages.training.test_loop import Silent
 from tests.stages.training.toy import MODEL, OPTIMISER, train
 
 # Both need something learned: the teacher is wider and has more heads.
@@ -40,6 +43,28 @@ def train_beside(folder: Path, teacher: OnlineTeacher | None = None, **changes: 
     phases = [Phase(0, OBJECTIVE, {"reference": 1.0})]
     extras = Extras(online=lambda network, device: OnlineTerms(network, teacher or beside(), [OBJECTIVE]))
     return train(folder, **({"phases": phases, "extras": extras} | changes))
+
+
+def test_the_gradient_of_a_step_is_that_of_the_mean_over_the_positions_of_all_its_batches() -> None:
+    asked = ObjectiveConfig.model_validate(
+        {"soft_targets": {"weight": 0}, "features": [{"stack": "decoder", "weight": 0.3}]}
+    )
+    network, together = model(), batch_of()
+    online = OnlineTerms(network, OnlineTeacher(model(seed=1), VOCABULARY, VOCABULARY, bfloat16=False), [asked])
+    parameters = list(network.module.parameters())
+    online.begin(asked, 1)
+    network.module.train()
+    hidden = forward(network, together).reshape(-1, SMALL.width)[together["places"]]
+    cross_entropy = torch.nn.functional.cross_entropy(network.module.generator(hidden), together["targets"])
+    (features,) = online.terms(together, asked, 1).values()
+    wanted = torch.autograd.grad(cross_entropy + features, parameters)
+
+    optimiser = OptimiserConfig(steps=1, accumulate=2, precision="float32", validate_every=0)
+    course = Course([Phase(0, asked, {"reference": 1.0})])
+    training = Training(network, optimiser, course, "cpu", Silent(), online)
+    training.train(iter([batch_of(1), batch_of(0, 2, 3)]), None)
+    for parameter, expected in zip(parameters, wanted, strict=True):
+        torch.testing.assert_close(parameter.grad, expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.fixture(scope="module")
