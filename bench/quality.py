@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Lock
 
 from bench.methods import BY_NAME, Method
 from bench.quality_results import TEACHER, TestSet, keep_result, read_results
@@ -28,6 +29,7 @@ from pipeline.recipe import read_recipe
 ROOT = Path(__file__).parents[1]
 TEACHER_RECIPE = ROOT / "recipes" / "demo-teacher.toml"
 TEACHER_BEAM = 5
+_TEACHER_IS_KEPT_ONCE = Lock()
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     methods = [BY_NAME[name] for name in (options.methods.split(",") if options.methods else BY_NAME)]
     seeds = [int(seed) for seed in options.seeds.split(",")]
-    done = {(result.method, result.seed) for result in read_results()}
-    missing = [Training(each, seed) for seed in seeds for each in methods if (each.name, seed) not in done]
+    done = {(result.method, result.seed): result.facts.changes for result in read_results()}
+    missing = [
+        Training(each, seed) for seed in seeds for each in methods if done.get((each.name, seed)) != each.changes
+    ]
     if missing:
         _prepare_teacher()
         train_all(missing, options.lanes)
@@ -116,12 +120,13 @@ def train(training: Training, lane: int) -> None:
 
 def _keep_teacher(teacher: Artifact, tokenizer: Artifact, test: TestSet) -> None:
     """The teacher's own translations, and the test set: both once. Raises DataError when the test set is another."""
-    if any(result.method == TEACHER for result in read_results()):
-        test.check()
-    else:
-        test.save()
-        lines = test.translate(teacher.path(), tokenizer.path(), TEACHER_BEAM)
-        keep_result(Method(TEACHER, ""), 0, teacher.manifest(), lines)
+    with _TEACHER_IS_KEPT_ONCE:
+        if any(result.method == TEACHER for result in read_results()):
+            test.check()
+        else:
+            test.save()
+            lines = test.translate(teacher.path(), tokenizer.path(), TEACHER_BEAM)
+            keep_result(Method(TEACHER, ""), 0, teacher.manifest(), lines)
 
 
 def _artifacts(path: Path, overrides: Sequence[str]) -> dict[str, Artifact]:

@@ -16,6 +16,7 @@ from bench.methods import Method
 from bench.records import RESULTS, hardware
 from data.artifact import Artifact
 from data.errors import DataError
+from data.local import write_atomically
 from data.manifest import Manifest
 from stages.tokenizer import load_tokenizer
 from stages.translate import load_translator
@@ -107,9 +108,7 @@ def keep_result(method: Method, seed: int, manifest: Manifest, lines: Sequence[s
     )
     folder.mkdir(parents=True, exist_ok=True)
     _write_lines(folder / f"{method.name}.{seed}.txt", lines)
-    (folder / f"{method.name}.{seed}.json").write_text(
-        json.dumps(facts.model_dump(), indent=1) + "\n", encoding="utf-8"
-    )
+    write_atomically(folder / f"{method.name}.{seed}.json", f"{json.dumps(facts.model_dump(), indent=1)}\n".encode())
 
 
 def read_results(folder: Path = FOLDER) -> list[Result]:
@@ -129,4 +128,4 @@ def read_lines(path: Path) -> list[str]:
 
 
 def _write_lines(path: Path, lines: Sequence[Any]) -> None:
-    path.write_text("".join(f"{' '.join(line.split())}\n" for line in lines), encoding="utf-8")
+    write_atomically(path, "".join(f"{' '.join(line.split())}\n" for line in lines).encode())

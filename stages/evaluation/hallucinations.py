@@ -34,7 +34,7 @@ class Config(BaseModel):
         0.1, ge=0, le=1, description="a smaller probability of the target language; from 20 letters on"
     )
     other_languages: tuple[str, ...] = Field(
-        (), description="tags of languages that the target is told apart from, beside the source's"
+        (), description="tags of languages that the target is told apart from, beside those of the test set"
     )
 
     @field_validator("other_languages")
@@ -62,7 +62,8 @@ class Row(NamedTuple):
 
 def find_flags(rows: Sequence[Row], lines: Sequence[str], config: Config) -> tuple[list[list[Flag]], dict[str, int]]:
     """Each translation's flags, and of how many the two measures that are not always known were: copy, language."""
-    identifier = LanguageIdentifier(config.other_languages)
+    present = {language for row in rows for language in (row.source_language, row.target_language)}
+    identifier = LanguageIdentifier(sorted({*present, *config.other_languages}))
     flags, known = [], {"copy": 0, "language": 0}
     for row, line in zip(rows, lines, strict=True):
         measures = _measure(row, line, identifier)

@@ -23,7 +23,13 @@ def result(method: str, seed: int, wrong: int) -> Result:
     """Translations of which every so many are wrong."""
     lines = ["Das ist falsch" if number % wrong == 0 else text for number, text in enumerate(REFERENCES)]
     facts = Facts(
-        method=method, seed=seed, changes=(), training={"cpu_seconds": 60.0 * wrong}, hardware="", libraries={}, date=""
+        method=method,
+        seed=seed,
+        changes=BY_NAME[method].changes if method in BY_NAME else (),
+        training={"cpu_seconds": 60.0 * wrong},
+        hardware="",
+        libraries={},
+        date="",
     )
     return Result(facts, lines)
 
@@ -102,6 +108,10 @@ def test_only_what_has_no_result_is_trained(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(quality, name, function)
     quality.main(["--methods", "references,interpolation", "--seeds", "1,2"])
     assert [(each.method.name, each.seed) for each in asked] == [("references", 2)]
+    asked.clear()
+    monkeypatch.setitem(quality.BY_NAME, "interpolation", Method("interpolation", "", ("select.metric=bleu",)))
+    quality.main(["--methods", "references,interpolation", "--seeds", "1"])
+    assert [(each.method.name, each.seed) for each in asked] == [("interpolation", 1)], "trained by other changes"
 
 
 def test_a_test_set_translates_nothing_twice_over(tmp_path: Path) -> None:

@@ -42,6 +42,14 @@ def test_another_language_is_told_apart_when_it_is_named() -> None:
         Config(other_languages=("xx",))
 
 
+def test_languages_of_other_rows_are_told_apart() -> None:
+    swedish = "Anslutningen till enheten kunde inte upprättas"
+    rows = [ROW, Row(ENGLISH, "en", "sv")]
+    flags, _ = find_flags(rows, [swedish, swedish], CONFIG)
+    assert [[flag.name for flag in row] for row in flags] == [["language"], []]
+    assert find_flags([ROW], [swedish], CONFIG)[0] == [[]]
+
+
 def test_thresholds_hold_at_their_value() -> None:
     row = Row("abcdefghij", "en", "de")
     assert names("ab", row) == []  # 0.2 of the characters
