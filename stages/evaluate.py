@@ -235,7 +235,8 @@ def _pair_by_pair(
         output.write_shard(OTHER_PAIRS, kept.combine_chunks())
     together = {role: [*translated[role], *others[role]] for role in models}
     by_language = config.bleu_tokenizer == "auto"
-    return score_pairs(pa.concat_tables([rows, apart]), together, models, scoring, tokenizer_by_language=by_language)
+    everything, wrong = pa.concat_tables([rows, apart]), config.hallucinations
+    return score_pairs(everything, together, models, scoring, wrong, tokenizer_by_language=by_language)
 
 
 def _timed_sources(rows: pa.Table, config: Config) -> Sentences:

@@ -9,6 +9,8 @@ import pyarrow as pa
 from data.language_tags import Direction
 from data.model_folder import TeacherInfo
 from stages.directions import directions_of, grouped
+from stages.evaluation.hallucinations import Config as Hallucinations
+from stages.evaluation.hallucinations import Row, count_flags, find_flags
 from stages.evaluation.quality import Scoring, bleu_tokenizer, score_systems
 
 Standing = Literal["learned", "zero-shot"]
@@ -62,15 +64,19 @@ def score_pairs(
     translated: Mapping[str, Lines],
     systems: Mapping[str, Sequence[Candidate]],
     scoring: Scoring,
+    wrong: Hallucinations,
     *,
     tokenizer_by_language: bool,
 ) -> list[dict[str, Any]]:
     """Of each pair of the rows, those that the student learned first: {"pair", "sentences", "zero_shot", "systems"}.
 
-    `systems`: {name: chrF, BLEU and TER with intervals and signatures, "zero_shot"} of those that can be asked for it;
-    `zero_shot` says that the student, or the system, was never trained on the pair. `tokenizer_by_language`: BLEU's
+    `systems`: {name: chrF, BLEU and TER with intervals and signatures, "zero_shot", "wrong_language"} of those that can
+    be asked for it; `zero_shot` says that the student, or the system, was never trained on the pair, `wrong_language`
+    counts translations that are not in its target language, by the bound of `wrong`. `tokenizer_by_language`: BLEU's
     tokenisation is that of the pair's target language, and not the one of `scoring`.
     """
+    wrong = wrong.model_copy(update={"other_languages": (*wrong.other_languages, *_languages(rows))})
+    sources = rows["source"].to_pylist()
     references = rows["reference"].to_pylist()
     found = []
     for direction, places in grouped(directions_of(rows)):
@@ -78,6 +84,7 @@ def score_pairs(
         lines = {name: [str(translated[name][place]) for place in places] for name in how}
         own = replace(scoring, tokenizer=bleu_tokenizer(direction.target)) if tokenizer_by_language else scoring
         scores = score_systems(lines, [references[place] for place in places], own)
+        asked = [Row(sources[place], *direction) for place in places]
         found.append(
             {
                 "pair": str(direction),
@@ -85,7 +92,18 @@ def score_pairs(
                 "target_language": direction.target,
                 "sentences": len(places),
                 "zero_shot": how.get("student") != "learned",
-                "systems": {name: {**scores[name], "zero_shot": how[name] == "zero-shot"} for name in how},
+                "systems": {
+                    name: {
+                        **scores[name],
+                        "zero_shot": how[name] == "zero-shot",
+                        "wrong_language": count_flags(*find_flags(asked, lines[name], wrong))["language"],
+                    }
+                    for name in how
+                },
             }
         )
     return sorted(found, key=lambda one: (one["zero_shot"], one["pair"]))
+
+
+def _languages(rows: pa.Table) -> list[str]:
+    return sorted({language for direction in directions_of(rows) for language in direction})

@@ -20,7 +20,8 @@ def pairs_section(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "pairs": _group(learned, roles, ""),
         "pairs_apart": _group([pair for pair in found if pair["zero_shot"]], roles, "zero-shot"),
         "pairs_roles": [role.capitalize() for role in roles],
-        "pairs_note": "chrF, and below it its 95% interval and BLEU. Zero-shot are directions of which the student saw "
+        "pairs_note": "chrF, and below it its 95% interval, BLEU, and how many translations are in another language than "
+        "was asked for. Zero-shot are directions of which the student saw "
         "no sentence in training; what it can do there it transferred from the others. A dash: not asked for this "
         "direction.",
     }
@@ -42,4 +43,6 @@ def _cell(scores: Mapping[str, Any] | None, mark: str) -> tuple[str, str]:
     if scores is None:
         return "–", ""
     own = "zero-shot; " if scores["zero_shot"] and not mark else ""
-    return f"{scores['chrf']:.1f}", f"{own}{text.interval(scores['chrf_interval'])}, BLEU {scores['bleu']:.1f}"
+    wrong = scores["wrong_language"]["count"]
+    other = f", {text.count(wrong)} in another language" if wrong else ""
+    return f"{scores['chrf']:.1f}", f"{own}{text.interval(scores['chrf_interval'])}, BLEU {scores['bleu']:.1f}{other}"

@@ -8,6 +8,7 @@ import sacrebleu
 
 from data.language_tags import Direction
 from data.model_folder import TeacherInfo
+from stages.evaluation.hallucinations import Config as Hallucinations
 from stages.evaluation.pairs import Candidate, chosen, score_pairs, standing, told_apart, translate_apart
 from stages.evaluation.quality import Scoring
 
@@ -79,7 +80,7 @@ def test_each_pair_has_its_own_scores_and_those_never_learned_come_last() -> Non
     table = rows(order)
     systems = {"teacher": [candidate(ONE, "teacher")], "student": [candidate(MANY, "student")]}
     translated = translate_apart(table, systems)
-    found = score_pairs(table, translated, systems, Scoring(samples=100), tokenizer_by_language=True)
+    found = score_pairs(table, translated, systems, Scoring(samples=100), Hallucinations(), tokenizer_by_language=True)
     assert [(pair["pair"], pair["sentences"], pair["zero_shot"]) for pair in found] == [
         ("en-de", 2, False),
         ("en-sv", 2, False),
@@ -93,3 +94,14 @@ def test_each_pair_has_its_own_scores_and_those_never_learned_come_last() -> Non
     expected = sacrebleu.corpus_chrf(lines, [references]).score
     assert found[2]["systems"]["student"]["chrf"] == pytest.approx(expected)
     assert found[0]["systems"]["student"]["chrf"] == pytest.approx(100)
+
+
+def test_translations_into_another_pairs_language_are_counted() -> None:
+    german = "Die Verbindung zum Gerät konnte nicht hergestellt werden"
+    swedish = "Anslutningen till enheten kunde inte upprättas"
+    table = rows([EN_DE, EN_SV, EN_SV])
+    systems = {"student": [candidate(MANY, "student")]}
+    lines = {"student": [german, german, swedish]}
+    found = score_pairs(table, lines, systems, Scoring(samples=100), Hallucinations(), tokenizer_by_language=True)
+    wrong = {pair["pair"]: pair["systems"]["student"]["wrong_language"] for pair in found}
+    assert wrong == {"en-de": {"count": 0, "of": 1}, "en-sv": {"count": 1, "of": 2}}
