@@ -20,10 +20,9 @@ def pairs_section(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "pairs": _group(learned, roles, ""),
         "pairs_apart": _group([pair for pair in found if pair["zero_shot"]], roles, "zero-shot"),
         "pairs_roles": [role.capitalize() for role in roles],
-        "pairs_note": "chrF, and below it its 95% interval, BLEU, and how many translations are in another language than "
-        "was asked for. Zero-shot are directions of which the student saw "
-        "no sentence in training; what it can do there it transferred from the others. A dash: not asked for this "
-        "direction.",
+        "pairs_note": "chrF, and below it its 95% interval, BLEU, and how many translations are in another language "
+        "than was asked for. Zero-shot are directions of which the student saw no sentence in training; what it can do "
+        "there it transferred from the others. A dash: not asked for this direction.",
     }
 
 
