@@ -54,10 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Trains what is missing, then writes the figures and the page."""
     options = _parser().parse_args(arguments)
     methods = [BY_NAME[name] for name in (options.methods.split(",") if options.methods else BY_NAME)]
-    seeds = [int(seed) for seed in options.seeds.split(",")]
+    asked = [int(seed) for seed in options.seeds.split(",")] if options.seeds else []
+    wanted = sorted((seed, place) for place, each in enumerate(methods) for seed in asked or each.seeds)
     done = {(result.method, result.seed): result.facts.changes for result in read_results()}
     missing = [
-        Training(each, seed) for seed in seeds for each in methods if done.get((each.name, seed)) != each.changes
+        Training(methods[place], seed)
+        for seed, place in wanted
+        if done.get((methods[place].name, seed)) != methods[place].changes
     ]
     if missing:
         _prepare_teacher()
@@ -154,7 +157,7 @@ def _prepare_teacher() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.quality", description=__doc__)
     parser.add_argument("--methods", default="", help="names in bench/methods.py, with commas; all by default")
-    parser.add_argument("--seeds", default="1", help="seeds of the student, with commas")
+    parser.add_argument("--seeds", default="", help="seeds of the student, with commas; by default each method's own")
     parser.add_argument("--lanes", type=int, default=2, help="trainings at a time, one on a core")
     return parser
 
