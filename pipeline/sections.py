@@ -1,7 +1,7 @@
 """From a recipe's sections to configs: each stage's own model checks its keys, then looks for its files."""
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -17,19 +17,19 @@ def misplaced_sections(document: Mapping[str, Any], stages: Sequence[StageEntry]
     known = {"run", "tune", *(_first_key(entry.only_with or entry.section or entry.node) for entry in stages)}
     if "teacher" in known:
         known.add("teachers")
-    unknown = [
-        "fuse: one teacher alone scores, so there is nothing to fuse; leave [fuse] out"
-        if name == "fuse"
-        else f"{name}: unknown section{did_you_mean(name, known)}"
-        for name in document
-        if name not in known
-    ]
+    unknown = [f"{name}: {_unknown(name, known)}" for name in document if name not in known]
     no_tables = [
         f"{name}: expected a section [{name}]; found {content!r}"
         for name, content in document.items()
         if name in known and not isinstance(content, dict)
     ]
     return unknown + no_tables
+
+
+def _unknown(name: str, known: Iterable[str]) -> str:
+    if name == "fuse":
+        return "puts the soft targets of several teachers together; leave it out, or name another one that scores"
+    return f"unknown section{did_you_mean(name, known)}"
 
 
 def check_stages(document: Mapping[str, Any], stages: Sequence[StageEntry]) -> tuple[dict[str, BaseModel], list[str]]:

@@ -98,6 +98,8 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
     threads = config.threads or runtime.threads
     everything, without_reference = _test_rows(inputs["corpus"])
     rows, apart = _told_apart(everything, inputs)
+    languages = {language for direction in directions_of(everything) for language in direction}
+    config = config.model_copy(update={"hallucinations": config.hallucinations.among(languages)})
     systems = _load_systems(
         inputs, config, threads, runtime.device, {str(direction) for direction in directions_of(rows)}
     )

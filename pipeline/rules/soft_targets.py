@@ -22,8 +22,8 @@ def soft_target_faults(configs: Mapping[str, BaseModel]) -> Iterator[str]:
         for key, term in soft_target_terms(learner):
             faults = _of_sampled(term) if stored.mode == "sampled" else _of_topk(term, stored, "fuse" in configs)
             yield from (f"{key}.{fault}" for fault in faults)
-    weighs_several = any("nbest" in kinds_of(data) for _, data, _ in learner.course())
-    if weighs_several and isinstance(search, decode.Config) and search.num_hypotheses == 1:
+    draws = any("nbest" in kinds_of(data) for _, data, _ in learner.course())
+    if draws and isinstance(search, decode.Config) and search.num_hypotheses == 1:
         yield (
             "student.data: 'nbest' draws from several hypotheses a source, and decode.num_hypotheses is 1: set it to "
             "more, or data to 'hypothesis'"

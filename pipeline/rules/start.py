@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import BaseModel
 
-from stages import student, teacher
+from stages import student, teacher, tokenizer
 
 
 def start_faults(configs: Mapping[str, BaseModel]) -> Iterator[str]:
@@ -20,6 +20,19 @@ def start_faults(configs: Mapping[str, BaseModel]) -> Iterator[str]:
             continue
         shape = known.model if known is not None and known.kind == "train" else None
         yield from (f"{node}.{fault}" for fault in learner.start.faults(learner.model, shape))
+        if shape is not None and learner.model.share_embeddings and not shape.share_embeddings and _joint(configs):
+            yield (
+                f"{node}.model.share_embeddings: the teacher's source and target embeddings are two, and one matrix "
+                "cannot start as both; set it to false"
+            )
+
+
+def _joint(configs: Mapping[str, BaseModel]) -> bool:
+    """Whether both languages have one vocabulary; else no embedding is shared, whatever the keys say."""
+    given = configs.get("tokenizer")
+    return isinstance(given, tokenizer.Config) and (
+        given.kind == "train" or (given.kind == "file" and given.target_model is None)
+    )
 
 
 def _refused(given: teacher.Config) -> str:

@@ -5,7 +5,7 @@ they can be seen without a model; the same measures as in the stage filter. The 
 wrong with them by these rules says how often the rules are wrong.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -44,6 +44,10 @@ class Config(BaseModel):
             raise ValueError(f"lingua does not know {', '.join(unknown)}; leave out what it cannot tell apart")
         return tags
 
+    def among(self, languages: Iterable[str]) -> "Config":
+        """The same, with these languages told apart as well."""
+        return self.model_copy(update={"other_languages": tuple(sorted({*self.other_languages, *languages}))})
+
 
 class Flag(NamedTuple):
     """What is wrong with one translation: the measure and its value."""
@@ -62,8 +66,7 @@ class Row(NamedTuple):
 
 def find_flags(rows: Sequence[Row], lines: Sequence[str], config: Config) -> tuple[list[list[Flag]], dict[str, int]]:
     """Each translation's flags, and of how many the two measures that are not always known were: copy, language."""
-    present = {language for row in rows for language in (row.source_language, row.target_language)}
-    identifier = LanguageIdentifier(sorted({*present, *config.other_languages}))
+    identifier = LanguageIdentifier(config.other_languages)
     flags, known = [], {"copy": 0, "language": 0}
     for row, line in zip(rows, lines, strict=True):
         measures = _measure(row, line, identifier)

@@ -72,10 +72,9 @@ def score_pairs(
 
     `systems`: {name: chrF, BLEU and TER with intervals and signatures, "zero_shot", "wrong_language"} of those that can
     be asked for it; `zero_shot` says that the student, or the system, was never trained on the pair, `wrong_language`
-    counts translations that are not in its target language, by the bound of `wrong`. `tokenizer_by_language`: BLEU's
-    tokenisation is that of the pair's target language, and not the one of `scoring`.
+    counts translations that are not in its target language, by `wrong`, where that is enabled.
+    `tokenizer_by_language`: BLEU's tokenisation is that of the pair's target language, and not the one of `scoring`.
     """
-    wrong = wrong.model_copy(update={"other_languages": (*wrong.other_languages, *_languages(rows))})
     sources = rows["source"].to_pylist()
     references = rows["reference"].to_pylist()
     found = []
@@ -96,7 +95,7 @@ def score_pairs(
                     name: {
                         **scores[name],
                         "zero_shot": how[name] == "zero-shot",
-                        "wrong_language": count_flags(*find_flags(asked, lines[name], wrong))["language"],
+                        **_wrong_language(asked, lines[name], wrong),
                     }
                     for name in how
                 },
@@ -105,5 +104,5 @@ def score_pairs(
     return sorted(found, key=lambda one: (one["zero_shot"], one["pair"]))
 
 
-def _languages(rows: pa.Table) -> list[str]:
-    return sorted({language for direction in directions_of(rows) for language in direction})
+def _wrong_language(rows: Sequence[Row], lines: Sequence[str], wrong: Hallucinations) -> dict[str, Any]:
+    return {"wrong_language": count_flags(*find_flags(rows, lines, wrong))["language"]} if wrong.enabled else {}

@@ -126,9 +126,9 @@ def _compare(
 
 
 def two_sided(differences: Sequence[float]) -> float:
-    """How easily chance turns the sign: below 0.05 where the 95% interval leaves 0 out.
+    """Twice the share of resamples in which the sign is the other one: about 0.05 where the 95% interval ends at 0.
 
-    sacrebleu's paired test counts resamples on one side alone, so that its p is about half of this.
+    sacrebleu's own paired test gives about half of it where the difference is clear.
     """
     fewer = min(sum(each <= 0 for each in differences), sum(each >= 0 for each in differences))
     return min(2 * (fewer + 1) / (len(differences) + 1), 1.0)

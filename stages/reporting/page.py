@@ -101,7 +101,7 @@ def _systems(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "quality_chart": _quality_chart(systems, names),
         "quality_keys": [(role, role.capitalize()) for role in _MAIN if role in systems],
         "comparisons": [_comparison_row(row) for row in metrics["comparisons"]],
-        "comparisons_note": "Paired bootstrap resampling by sacrebleu: p is the chance of a difference this large if "
+        "comparisons_note": "Paired bootstrap resampling: p is the chance of a difference this large if "
         "there were none. Below each difference its 95% interval.",
     }
 

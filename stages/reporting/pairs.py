@@ -42,6 +42,6 @@ def _cell(scores: Mapping[str, Any] | None, mark: str) -> tuple[str, str]:
     if scores is None:
         return "–", ""
     own = "zero-shot; " if scores["zero_shot"] and not mark else ""
-    wrong = scores["wrong_language"]["count"]
+    wrong = scores.get("wrong_language", {"count": 0})["count"]
     other = f", {text.count(wrong)} in another language" if wrong else ""
     return f"{scores['chrf']:.1f}", f"{own}{text.interval(scores['chrf_interval'])}, BLEU {scores['bleu']:.1f}{other}"

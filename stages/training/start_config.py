@@ -65,11 +65,6 @@ class StartConfig(BaseModel):
                 yield f"start.{side}_layers: names layer {highest}, but the teacher's {side} has {depth}"
 
     def _faults(self, student: ModelConfig, teacher: ModelConfig) -> Iterator[str]:
-        if student.share_embeddings and not teacher.share_embeddings:
-            yield (
-                "model.share_embeddings: the teacher's source and target embeddings are two, and one matrix cannot "
-                "start as both; set it to false"
-            )
         if student.tie_output and not teacher.tie_output:
             yield (
                 "model.tie_output: the teacher's output layer is not its target embedding, and one matrix cannot "

@@ -40,11 +40,13 @@ class PairSwitch:
         }
 
     def told(self) -> dict[str, float]:
-        """For the journal: each pair's cross-entropy, and of pairs with a teacher's whether they are distilled."""
-        stopped = self.stopped()
+        """For the journal: each pair's cross-entropy, and of those that a teacher taught whether they are distilled."""
+        stopped, untaught = self.stopped(), {pair_of(stream) for stream in self._untaught}
         found = {f"valid_cross_entropy_{pair}": value for pair, value in self._student.items()}
         return found | {
-            f"distils_{pair}": float(pair not in stopped) for pair in self._student if pair in self._teacher
+            f"distils_{pair}": float(pair not in stopped)
+            for pair in self._student
+            if pair in self._teacher and pair not in untaught
         }
 
     def state(self) -> dict[str, Any]:

@@ -58,6 +58,12 @@ def test_rows_hold_sacrebleu_s_scores_of_every_seed() -> None:
     assert interpolation.minutes == pytest.approx(5.5)
 
 
+def test_what_was_trained_by_other_keys_has_no_row() -> None:
+    old = result("mbr", 1, 4)
+    old = Result(old.facts.model_copy(update={"changes": ("select.metric=bleu",)}), old.translations)
+    assert [row.method.name for row in rows_of([*RESULTS, old], REFERENCES)] == ["references", "interpolation"]
+
+
 def test_the_table_has_a_line_a_method_beneath_the_teacher_s() -> None:
     lines = table(RESULTS, REFERENCES, "quality").splitlines()
     assert len(lines) == 5

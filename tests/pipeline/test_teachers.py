@@ -150,9 +150,8 @@ def test_what_is_no_further_teacher_is_a_fault(tmp_path: Path, content: str) -> 
 
 
 def test_what_teachers_make_together_needs_several(tmp_path: Path) -> None:
-    assert any(
-        fault.startswith("fuse: one teacher alone scores") for fault in faults(tmp_path, ONE + "[fuse]\nk = 3\n")
-    )
+    found = faults(tmp_path, ONE + "[fuse]\nk = 3\n")
+    assert any(fault.startswith("fuse: puts the soft targets of several teachers together") for fault in found)
 
 
 @pytest.mark.parametrize("stage", [pool, fuse])

@@ -70,9 +70,9 @@ def corpus_table(seed: int, references: bool = True) -> pa.Table:
     return pa.table({"source": [" ".join(row) for row in words(seed)], "reference": pa.array(rows, pa.string())})
 
 
-def to_german(table: pa.Table) -> pa.Table:
+def out_of_english(table: pa.Table, target: str = "de") -> pa.Table:
     """The same, with the columns of languages."""
-    for name, language in (("source_language", "en"), ("target_language", "de")):
+    for name, language in (("source_language", "en"), ("target_language", target)):
         table = table.append_column(name, pa.array([language] * len(table)))
     return table
 
@@ -263,8 +263,8 @@ def test_pairs_that_no_teacher_scored_learn_from_targets_alone(
     tmp_path: Path, tiny_teacher: Path, vocabulary: list[str]
 ) -> None:
     made = dataset_table(vocabulary, target_format={"pairs": ("en-fr",)})
-    corpus = {"train-00000": to_german(corpus_table(1)), "valid-00000": to_german(corpus_table(5))}
-    inputs = artifacts(tmp_path, tiny_teacher, to_german(made), corpus=corpus)
+    corpus = {"train-00000": out_of_english(corpus_table(1)), "valid-00000": out_of_english(corpus_table(5))}
+    inputs = artifacts(tmp_path, tiny_teacher, out_of_english(made), corpus=corpus)
     languages = {"languages": {"tags": "none"}}
     unscored, _ = run(tmp_path / "unscored", inputs, objective={"cross_entropy": 0.3}, **languages)
     plain, _ = run(tmp_path / "plain", inputs, objective={"soft_targets": {"weight": 0.0}}, **languages)

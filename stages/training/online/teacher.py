@@ -112,7 +112,7 @@ def _check_tags(folder: Path, info: TeacherInfo, templates: Sequence[str]) -> No
 
 def _tags_of_others(info: TeacherInfo, templates: Sequence[str], student: Vocabulary) -> list[str]:
     """The student's tags of languages that the teacher does not have, and is never shown."""
-    known = set(all_rendered(templates, info.language_names))
+    known = set(all_rendered(templates, {language: language for language in info.language_names}))
     patterns = [re.escape(one).replace(re.escape(SOURCE), ".+").replace(re.escape(TARGET), ".+") for one in templates]
     return [
         token for token in student.tokens if token not in known and any(re.fullmatch(one, token) for one in patterns)

@@ -84,3 +84,12 @@ def test_the_shape_of_a_given_checkpoint_is_not_known_yet(tmp_path: Path) -> Non
     assert read(tmp_path, "student.model.heads=8", teacher=given)
     [fault] = faults(tmp_path, "student.start.encoder_layers=[9]", teacher=given)
     assert "names 1 layers for the 3" in fault
+
+
+def test_embeddings_that_are_two_cannot_become_one(tmp_path: Path) -> None:
+    apart = TRAINED.replace(" }", ", share_embeddings = false }")
+    (fault,) = faults(tmp_path, teacher=apart)
+    assert fault.startswith("student.model.share_embeddings: the teacher's source and target embeddings are two")
+    read(tmp_path, "student.model.share_embeddings=false", teacher=apart)
+    # Of two vocabularies nothing is shared, whatever the keys say.
+    read(tmp_path, "tokenizer.kind=none", teacher=apart)

@@ -44,10 +44,9 @@ def test_another_language_is_told_apart_when_it_is_named() -> None:
 
 def test_languages_of_other_rows_are_told_apart() -> None:
     swedish = "Anslutningen till enheten kunde inte upprättas"
-    rows = [ROW, Row(ENGLISH, "en", "sv")]
-    flags, _ = find_flags(rows, [swedish, swedish], CONFIG)
-    assert [[flag.name for flag in row] for row in flags] == [["language"], []]
-    assert find_flags([ROW], [swedish], CONFIG)[0] == [[]]
+    assert names(swedish) == []
+    assert names(swedish, config=CONFIG.among(["en", "de", "sv"])) == ["language"]
+    assert Config(other_languages=("fr",)).among(["sv", "de"]).other_languages == ("de", "fr", "sv")
 
 
 def test_thresholds_hold_at_their_value() -> None:

@@ -102,6 +102,10 @@ def test_translations_into_another_pairs_language_are_counted() -> None:
     table = rows([EN_DE, EN_SV, EN_SV])
     systems = {"student": [candidate(MANY, "student")]}
     lines = {"student": [german, german, swedish]}
-    found = score_pairs(table, lines, systems, Scoring(samples=100), Hallucinations(), tokenizer_by_language=True)
+    among = Hallucinations(other_languages=("de", "en", "sv"))
+    found = score_pairs(table, lines, systems, Scoring(samples=100), among, tokenizer_by_language=True)
     wrong = {pair["pair"]: pair["systems"]["student"]["wrong_language"] for pair in found}
     assert wrong == {"en-de": {"count": 0, "of": 1}, "en-sv": {"count": 1, "of": 2}}
+    silent = Hallucinations(enabled=False)
+    [first, _] = score_pairs(table, lines, systems, Scoring(samples=100), silent, tokenizer_by_language=True)
+    assert "wrong_language" not in first["systems"]["student"]

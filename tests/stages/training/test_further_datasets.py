@@ -18,7 +18,7 @@ from stages.training.schedules import Schedule
 from tests.fixtures.artifacts import artifact_of_folder, artifact_of_tables, closed, new_artifact
 from tests.fixtures.distilled import made_up_inputs
 from tests.fixtures.tiny_student import write_tiny_tokenizer
-from tests.stages.test_student import SMALL, corpus_table, dataset_table
+from tests.stages.test_student import SMALL, corpus_table, dataset_table, out_of_english
 
 HYPOTHESES = {"objective": {"soft_targets": {"weight": 0.0}}}
 
@@ -113,3 +113,23 @@ def test_names_are_their_own_and_datasets_are_used(options: dict[str, Any]) -> N
 def test_its_manifest_is_in_the_fingerprint(published: Path) -> None:
     given = {"datasets": [{"name": "other", "path": str(published)}]}
     assert student.external_files(student.Config.model_validate(given)) == [published / "manifest.json"]
+
+
+def test_its_languages_get_tags_and_streams_of_their_own(tmp_path: Path, tiny_teacher: Path) -> None:
+    tokens = read_vocabulary(tiny_teacher, "target")
+    made = new_artifact(tmp_path / "other", "dataset")
+    made.write_shard("train-00000", out_of_english(dataset_table(tokens), "sv"))
+    (made.work_path() / "vocabulary.json").write_text(json.dumps({"source": tokens, "target": tokens}))
+    swedish = closed(made, metrics={"languages": [{"source": "en", "target": "sv", "rows": 30}]})
+    own = {"dataset": dataset_table(tokens), "corpus": corpus_table(1)}
+    inputs = {
+        name: artifact_of_tables(tmp_path, name, {"train-00000": out_of_english(each)}) for name, each in own.items()
+    } | {
+        "tokenizer": artifact_of_folder(tmp_path, "tokenizer", write_tiny_tokenizer(tmp_path / "spaces", kind="none")),
+        "teacher": artifact_of_folder(tmp_path, "teacher", tiny_teacher),
+    }
+    options = {"datasets": [{"name": "other", "path": str(swedish.url)}], "languages": {}}
+    config = student.Config.model_validate(SMALL | options)
+    metrics = student.run(inputs, config, new_artifact(tmp_path, "student"), Runtime())
+    assert metrics["languages"]["pairs"] == {"en-de": 30, "en-sv": 30}
+    assert set(metrics["languages"]["language_names"]) == {"en", "de", "sv"}

@@ -46,6 +46,8 @@ def test_a_stream_without_soft_targets_is_never_distilled() -> None:
     switch = PairSwitch(TEACHER, untaught=["hypothesis/en-sv"])
     assert (switch.distils("hypothesis/en-de"), switch.distils("hypothesis/en-sv")) == (True, False)
     assert switch.distils("reference/en-sv"), "another stream of the pair is none of its business"
+    switch.validated({"valid/en-de": 2.5, "valid/en-sv": 3.5})
+    assert [key for key in switch.told() if key.startswith("distils")] == ["distils_en-de"]
 
 
 def test_its_state_is_all_there_is() -> None:

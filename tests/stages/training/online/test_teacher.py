@@ -73,6 +73,11 @@ def test_tags_of_languages_that_it_is_not_for_are_no_fault(tmp_path: Path) -> No
     with pytest.raises(ModelError, match=r"1 of .* first is '<2de>'"):
         OnlineTeacher.load(folder, tagged, tagged, "cpu", bfloat16=False, templates=("<2{target}>",))
     without = Vocabulary.from_tokens([*vocabulary, "<2sv>"])
+    # One that calls its languages otherwise has other tags: those of its own languages are missing.
+    save_teacher_info(folder, info.model_copy(update={"language_names": {"en": "eng", "sv": "swe"}}))
+    with pytest.raises(ModelError, match=r"1 of .* first is '<2sv>'"):
+        OnlineTeacher.load(folder, without, without, "cpu", bfloat16=False, templates=("<2{target}>",))
+    save_teacher_info(folder, info)
     loaded = OnlineTeacher.load(folder, without, without, "cpu", bfloat16=False, templates=("<2{target}>",))
     assert (loaded.is_for("en-de"), loaded.is_for("en-sv")) == (True, False)
 
