@@ -22,6 +22,8 @@ class Method:
     recipe: str = "quality"
     # Differences of a chrF between rows are told by several; the long rows are far apart, and take hours each.
     seeds: tuple[int, ...] = (1, 2, 3)
+    # Whether the student also translates with the teacher's beam, beside greedily.
+    searches: bool = False
 
 
 def _soft(missing_mass: str, k: int) -> Method:
@@ -120,7 +122,7 @@ _IN_MEMORY = (
 
 
 def _long(name: str, title: str, *changes: str) -> Method:
-    return Method(name, title, (*changes, *_LONG), recipe="demo", seeds=(1,))
+    return Method(name, title, (*changes, *_LONG), recipe="demo", seeds=(1,), searches=True)
 
 
 LONG: tuple[Method, ...] = (

@@ -118,7 +118,8 @@ def train(training: Training, lane: int) -> None:
     _keep_teacher(found["teacher"], found["tokenizer"], test)
     exported = found["export"].path()
     lines = test.translate(exported, exported, beam_size=1)
-    keep_result(training.method, training.seed, found["student"].manifest(), lines)
+    searched = test.translate(exported, exported, TEACHER_BEAM) if training.method.searches else None
+    keep_result(training.method, training.seed, found["student"].manifest(), lines, searched)
 
 
 def _keep_teacher(teacher: Artifact, tokenizer: Artifact, test: TestSet) -> None:

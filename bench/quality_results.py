@@ -23,6 +23,7 @@ from stages.translate import load_translator
 
 FOLDER = RESULTS / "quality"
 TEACHER = "teacher"
+SEARCHED = "beam"
 _FIGURES = ("steps", "tokens", "seconds", "cpu_seconds", "threads", "parameters", "rows")
 _VALID = ("valid_cross_entropy", "valid_accuracy")
 
@@ -48,6 +49,7 @@ class Result:
 
     facts: Facts
     translations: Sequence[str]
+    searched: Sequence[str] | None = None  # the same with the teacher's beam, where the method asks for it
 
     @property
     def method(self) -> str:
@@ -94,7 +96,14 @@ class TestSet:
         return [found.text for found in translator.translate(self.sources, beam_size=beam_size)]
 
 
-def keep_result(method: Method, seed: int, manifest: Manifest, lines: Sequence[str], folder: Path = FOLDER) -> None:
+def keep_result(
+    method: Method,
+    seed: int,
+    manifest: Manifest,
+    lines: Sequence[str],
+    searched: Sequence[str] | None = None,
+    folder: Path = FOLDER,
+) -> None:
     """Writes the translations, then the facts: a result without facts is none."""
     facts = Facts(
         method=method.name,
@@ -108,13 +117,21 @@ def keep_result(method: Method, seed: int, manifest: Manifest, lines: Sequence[s
     )
     folder.mkdir(parents=True, exist_ok=True)
     _write_lines(folder / f"{method.name}.{seed}.txt", lines)
+    if searched is not None:
+        _write_lines(folder / f"{method.name}.{seed}.{SEARCHED}.txt", searched)
     write_atomically(folder / f"{method.name}.{seed}.json", f"{json.dumps(facts.model_dump(), indent=1)}\n".encode())
 
 
 def read_results(folder: Path = FOLDER) -> list[Result]:
     """All there are, by name and seed."""
     found = [Facts.model_validate_json(path.read_bytes()) for path in sorted(folder.glob("*.json"))]
-    return [Result(facts, read_lines(folder / f"{facts.method}.{facts.seed}.txt")) for facts in found]
+    return [_result(facts, folder) for facts in found]
+
+
+def _result(facts: Facts, folder: Path) -> Result:
+    name = f"{facts.method}.{facts.seed}"
+    searched = folder / f"{name}.{SEARCHED}.txt"
+    return Result(facts, read_lines(folder / f"{name}.txt"), read_lines(searched) if searched.is_file() else None)
 
 
 def read_references(folder: Path = FOLDER) -> list[str]:

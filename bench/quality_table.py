@@ -25,6 +25,7 @@ class Row:
     seeds: tuple[int, ...]
     chrf: tuple[float, ...]
     bleu: tuple[float, ...]
+    searched: tuple[float, ...]  # chrF with the teacher's beam, of the seeds that were asked for it
     minutes: float  # that a training computed, median
     difference: Mapping[str, Any] | None  # chrF, as compare_systems gives it
 
@@ -54,6 +55,9 @@ def records_of(results: Sequence[Result]) -> list[Record]:
         return found
     best = max(rows, key=lambda row: row.mean)
     found.append(_record("best_chrf_retention", best.mean / teacher, "ratio", "the teacher's chrF", _detail(best)))
+    if best.searched:
+        value = statistics.mean(best.searched) / teacher
+        found.append(_record("best_chrf_retention_same_beam", value, "ratio", "the teacher's chrF", _detail(best)))
     plain = next((row for row in rows if row.method.name == REFERENCES[best.method.recipe]), None)
     if plain is not None:
         gain = best.mean - plain.mean
@@ -67,12 +71,15 @@ def table(results: Sequence[Result], references: Sequence[str], recipe: str) -> 
     """Of the methods of a recipe, in Markdown."""
     teacher = _teacher_chrf(results, references)
     rows = [row for row in rows_of(results, references) if row.method.recipe == recipe]
+    beam = any(row.searched for row in rows)
+    more = [" chrF, beam 5 | of the teacher |", "--:|--:|", f" {teacher:.1f} | 100% |"] if beam else [""] * 3
     lines = [
-        "| method | seeds | chrF | of the teacher | BLEU | against | chrF difference, 95% interval | p | CPU minutes |",
-        "|---|--:|--:|--:|--:|---|--:|--:|--:|",
-        f"| teacher, beam 5 | | {teacher:.1f} | 100% | {_teacher_bleu(results, references):.1f} | | | | |",
+        f"| method | seeds | chrF | of the teacher |{more[0]} BLEU | against | chrF difference, 95% interval | p "
+        "| CPU minutes |",
+        f"|---|--:|--:|--:|{more[1]}--:|---|--:|--:|--:|",
+        f"| teacher, beam 5 | | {teacher:.1f} | 100% |{more[2]} {_teacher_bleu(results, references):.1f} | | | | |",
     ]
-    return "\n".join([*lines, *(_line(row, teacher) for row in rows)])
+    return "\n".join([*lines, *(_line(row, teacher, beam) for row in rows)])
 
 
 def write_page(results: Sequence[Result]) -> None:
@@ -101,6 +108,7 @@ def _row(method: Method, by_method: Mapping[str, Sequence[Result]], references: 
         seeds=tuple(result.seed for result in results),
         chrf=tuple(chrf for chrf, _ in scores),
         bleu=tuple(bleu for _, bleu in scores),
+        searched=tuple(_chrf(each.searched, references) for each in results if each.searched is not None),
         minutes=statistics.median(result.facts.training["cpu_seconds"] / 60 for result in results),
         difference=difference,
     )
@@ -108,10 +116,16 @@ def _row(method: Method, by_method: Mapping[str, Sequence[Result]], references: 
 
 def _scores(result: Result, references: Sequence[str]) -> tuple[float, float]:
     """chrF and BLEU of the test set."""
-    from sacrebleu.metrics import BLEU, CHRF
+    from sacrebleu.metrics import BLEU
 
-    translations, stream = list(result.translations), [list(references)]
-    return CHRF().corpus_score(translations, stream).score, BLEU().corpus_score(translations, stream).score
+    bleu = BLEU().corpus_score(list(result.translations), [list(references)]).score
+    return _chrf(result.translations, references), bleu
+
+
+def _chrf(translations: Sequence[str], references: Sequence[str]) -> float:
+    from sacrebleu.metrics import CHRF
+
+    return float(CHRF().corpus_score(list(translations), [list(references)]).score)
 
 
 def _teacher_chrf(results: Sequence[Result], references: Sequence[str]) -> float:
@@ -126,13 +140,17 @@ def _teacher_scores(results: Sequence[Result], references: Sequence[str]) -> tup
     return _scores(next(result for result in results if result.method == TEACHER), references)
 
 
-def _line(row: Row, teacher: float) -> str:
+def _line(row: Row, teacher: float, beam: bool) -> str:
+    """`beam`: with the columns of the teacher's beam."""
+    searched = statistics.mean(row.searched) if row.searched else None
+    of_beam = ["", ""] if searched is None else [f"{searched:.1f}", f"{searched / teacher:.1%}"]
     spread = f" ± {statistics.stdev(row.chrf):.1f}" if len(row.chrf) > 1 else ""
     cells = [
         row.method.title,
         str(len(row.seeds)),
         f"{row.mean:.1f}{spread}",
         f"{row.mean / teacher:.1%}",
+        *(of_beam if beam else []),
         f"{statistics.mean(row.bleu):.1f}",
         "" if row.difference is None else BY_NAME[row.method.against or REFERENCES[row.method.recipe]].title,
         *_difference_cells(row.difference),
@@ -159,6 +177,7 @@ def _detail(row: Row) -> dict[str, Any]:
         "seeds": list(row.seeds),
         "chrf": [round(value, 3) for value in row.chrf],
         "bleu": [round(value, 3) for value in row.bleu],
+        "chrf_same_beam": [round(value, 3) for value in row.searched],
         "training_minutes": round(row.minutes, 1),
         "difference_of_first_seeds": row.difference,
     }

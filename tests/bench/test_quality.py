@@ -1,17 +1,18 @@
 """The comparison's machinery on made-up translations: scores against sacrebleu, and no training twice."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sacrebleu.metrics import BLEU, CHRF
 
-from bench import quality
+from bench import quality, quality_table
 from bench.methods import BY_NAME, Method
 from bench.quality import Training
 from bench.quality_results import Facts, Result, TestSet, keep_result, read_results
-from bench.quality_table import rows_of, table
+from bench.quality_table import records_of, rows_of, table
 from data.errors import DataError
 from data.manifest import Manifest
 from pipeline.recipe import read_recipe
@@ -42,6 +43,10 @@ RESULTS = [
 ]
 
 
+# Of the long rows, how many translations are right between two that are wrong.
+LONG = {"references": 6, "together": 19}
+
+
 def scores(made: Result) -> tuple[float, float]:
     lines = list(made.translations)
     return CHRF().corpus_score(lines, [REFERENCES]).score, BLEU().corpus_score(lines, [REFERENCES]).score
@@ -56,6 +61,26 @@ def test_rows_hold_sacrebleu_s_scores_of_every_seed() -> None:
     wanted = scores(RESULTS[2])[0] - scores(RESULTS[1])[0]
     assert interpolation.difference["difference"] == pytest.approx(wanted, abs=1e-6)
     assert interpolation.minutes == pytest.approx(5.5)
+
+
+def test_a_student_that_searches_has_columns_of_its_own() -> None:
+    long = [replace(result(f"{name}-long", 1, wrong), searched=REFERENCES) for name, wrong in LONG.items()]
+    lines = table([RESULTS[0], *long], REFERENCES, "demo").splitlines()
+    assert {line.count("|") for line in lines} == {12}
+    teacher, together = scores(RESULTS[0])[0], scores(long[1])[0]
+    assert f"| {together:.1f} | {together / teacher:.1%} | 100.0 | {100 / teacher:.1%} |" in lines[-1]
+
+
+def test_the_two_figures_are_of_the_best_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quality_table, "read_references", lambda: REFERENCES)
+    long = [replace(result(f"{name}-long", 1, wrong), searched=REFERENCES) for name, wrong in LONG.items()]
+    found = {one["name"]: one["value"] for one in (each.model_dump() for each in records_of([*RESULTS, *long]))}
+    teacher, plain, best = (scores(each)[0] for each in (RESULTS[0], *long))
+    assert found["chrf_teacher"] == pytest.approx(teacher)
+    assert found["best_chrf_retention"] == pytest.approx(best / teacher, rel=1e-4)
+    assert found["best_chrf_retention_same_beam"] == pytest.approx(100 / teacher, rel=1e-4)
+    assert found["best_gain_over_reference_chrf"] == pytest.approx(best - plain, rel=1e-4)
+    assert found["chrf_interpolation"] == pytest.approx((scores(RESULTS[2])[0] + scores(RESULTS[3])[0]) / 2, rel=1e-4)
 
 
 def test_what_was_trained_by_other_keys_has_no_row() -> None:
@@ -95,8 +120,11 @@ def test_a_result_is_read_back_as_it_was_kept(tmp_path: Path) -> None:
         files=[], counters={}, metrics={"seconds": 3.0, "steps": 5, "streams": {}}, created="", seconds=4.0,
     )  # fmt: skip
     method = Method("mbr", "MBR", ("select.metric=mbr-chrf",))
-    keep_result(method, 2, manifest, ["eins", "", "drei\u2028vier"], tmp_path)
+    keep_result(method, 2, manifest, ["eins", "", "drei\u2028vier"], folder=tmp_path)
+    assert read_results(tmp_path)[0].searched is None
+    keep_result(method, 2, manifest, ["eins", "", "drei\u2028vier"], ["ein", "", "vier"], tmp_path)
     (found,) = read_results(tmp_path)
+    assert list(found.searched or []) == ["ein", "", "vier"]
     assert (found.method, found.seed, found.facts.training) == ("mbr", 2, {"seconds": 3.0, "steps": 5})
     assert list(found.translations) == ["eins", "", "drei vier"]
     assert (found.facts.recipe, found.facts.changes) == ("quality", ("select.metric=mbr-chrf",))
