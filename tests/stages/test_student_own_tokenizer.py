@@ -11,6 +11,8 @@ from data.model_folder import read_vocabulary
 from data.runtime import Runtime
 from stages import export, student
 from stages.tokenizer import load_tokenizer
+from stages.training.nbest import COLUMNS as NBEST_COLUMNS
+from stages.training.nbest import TARGET, NBestConfig, drawn
 from tests.fixtures.artifacts import artifact_of_folder, artifact_of_tables, closed, new_artifact, words_tokenizer
 from tests.fixtures.tiny_student import SENTENCES, corpus_artifact, tokenizer_pieces, write_tiny_tokenizer
 
@@ -67,11 +69,19 @@ def test_its_vocabulary_is_its_own_and_texts_are_tokenised_anew(
     _, metrics = run(tmp_path, inputs, data=data)
     assert metrics["target_vocabulary"] == metrics["source_vocabulary"] == 4 + len(pieces)
     tokenizer = load_tokenizer(inputs["student_tokenizer"].path())
-    texts = {"hypothesis": SENTENCES[:3], "nbest": [*SENTENCES[:3], *[SENTENCES[3]] * 3], "reference": SENTENCES[2:3]}
-    # One batch holds all rows, so every step sees the tokens of all of them, and an end for each.
+    [table] = inputs["dataset"].tables("", NBEST_COLUMNS)
+    texts = {
+        "hypothesis": 4 * SENTENCES[:3],
+        "nbest": [
+            text for epoch in range(4) for text in drawn(table, epoch, NBestConfig(), "text")[TARGET].to_pylist()
+        ],
+        "reference": 4 * SENTENCES[2:3],
+    }
+    # One batch holds all rows, so each of four steps sees the tokens of all of them, and an end for each.
     longer = dict(SMALL["optimiser"], batch_tokens=4000)
     _, whole = run(tmp_path / "whole", inputs, data=data, optimiser=longer)
-    assert whole["tokens"] == 4 * sum(len(row) + 1 for row in tokenizer.encode_target(list(texts[data])))
+    assert whole["tokens"] == sum(len(row) + 1 for row in tokenizer.encode_target(list(texts[data])))
+    assert set(texts["nbest"]) <= set(SENTENCES)
 
 
 def test_it_is_exported_with_its_own_tokenizer(tmp_path: Path, inputs: dict[str, Artifact]) -> None:

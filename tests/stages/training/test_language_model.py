@@ -21,7 +21,7 @@ def batch(rows: list[tuple[list[int], list[int]]]) -> Batch:
         src[number, : len(source)] = source
         tgt[number, : len(target) + 2] = [2, *target, END_ID]
     lengths = np.array([len(source) for source, _ in rows])
-    return Batch("one", src, tgt, lengths, {}, None, sum(len(target) + 1 for _, target in rows), Position())
+    return Batch("one", src, tgt, lengths, {}, sum(len(target) + 1 for _, target in rows), Position())
 
 
 def test_rows_written_out_by_hand() -> None:
