@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pipeline.estimating.training import is_training
 from pipeline.graph import Graph
+from pipeline.stopping import undisturbed
 from pipeline.tuning.config import Settings, TuneConfig, direction_of
 from pipeline.tuning.space import Drawn, draw, grid
 
@@ -91,6 +92,7 @@ class Study:
         """How many more may be begun until there are `trials`; what failed in an earlier call is tried again."""
         return (min(trials, len(self._grid)) if self._grid else trials) - self._used
 
+    @undisturbed()
     def begin(self) -> tuple["Trial", Settings]:
         """The next trial and what it sets: one that a kill cut short, or a new one."""
         import optuna
@@ -109,12 +111,14 @@ class Study:
         trial.set_user_attr(_SETTINGS, settings)
         return trial, settings
 
+    @undisturbed()
     def report(self, trial: "Trial", step: int, figure: float) -> bool:
         """Takes the watched figure after a step of the trial's training; returns whether the pruner would end it."""
         if step not in self._frozen(trial).intermediate_values:
             trial.report(self._sign * figure, step)
         return bool(trial.should_prune())
 
+    @undisturbed()
     def finish(self, trial: "Trial", value: float, figures: Mapping[str, float], seconds: float) -> None:
         """Ends a trial whose stages are done; one whose value is no number counts as pruned."""
         trial.set_user_attr(_FIGURES, dict(figures))
@@ -124,6 +128,7 @@ class Study:
         trial.set_user_attr(_SECONDS, seconds)
         self._study.tell(trial, value)
 
+    @undisturbed()
     def prune(self, trial: "Trial", reason: str, seconds: float) -> None:
         """Ends a trial that is not worth going on with."""
         from optuna.trial import TrialState
@@ -132,6 +137,7 @@ class Study:
         trial.set_user_attr(_SECONDS, seconds)
         self._study.tell(trial, state=TrialState.PRUNED)
 
+    @undisturbed()
     def fail(self, trial: "Trial", reason: str, seconds: float) -> None:
         """Ends a trial whose stages failed; another call tries it again."""
         from optuna.trial import TrialState

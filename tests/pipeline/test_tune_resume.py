@@ -88,6 +88,6 @@ def test_a_signal_stops_it_cleanly_and_says_how_to_go_on(folders: tuple[Path, Pa
         wait_for_step(broken, 1, 1)
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=30)
-    assert process.returncode == 128 + signal.SIGTERM
+    assert process.returncode == 128 + signal.SIGTERM, errors
     assert errors == "stopped; what was finished is kept: the same command goes on from there\n"
     wait_for_end(process.pid)
