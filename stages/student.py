@@ -161,7 +161,7 @@ def external_files(config: Config) -> list[Path]:
 
 def faults(config: Config) -> list[str]:
     """A line for each further dataset that is not there."""
-    return [f"student.datasets[{number}].path: {fault}" for number, fault in file_faults(config.datasets).items()]
+    return file_faults(config.datasets)
 
 
 def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtime: Runtime) -> dict[str, Any]:

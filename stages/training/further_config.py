@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from data.artifact import MANIFEST
 from data.errors import DataError
 from data.language_tags import Direction
-from data.manifest import parse_manifest
+from data.manifest import Manifest, parse_manifest
 from stages.training.data_config import DataKind
 from stages.training.schedules import Value, scaled
 
@@ -44,6 +44,11 @@ class DatasetConfig(BaseModel):
             raise DataError(f"{self.path} may mean {folders}; name one of them")
         return found[0]
 
+    def content(self) -> Manifest:
+        """What the manifest says; raises DataError when there is no one folder, or it cannot be read."""
+        path = self.manifest()
+        return parse_manifest(path.read_bytes(), str(path))
+
 
 def name_faults(datasets: Sequence[DatasetConfig]) -> str:
     """What is wrong with their names; empty when nothing is."""
@@ -53,14 +58,18 @@ def name_faults(datasets: Sequence[DatasetConfig]) -> str:
     return ""
 
 
-def file_faults(datasets: Sequence[DatasetConfig]) -> dict[int, str]:
-    """What is wrong with each folder, by its number, that is not there or holds no dataset of Potstill's."""
-    return {number: fault for number, one in enumerate(datasets) if (fault := _file_fault(one))}
+def file_faults(datasets: Sequence[DatasetConfig]) -> list[str]:
+    """A line for each folder that is not there or holds no dataset of Potstill's."""
+    return [
+        f"student.datasets[{number}].path: {fault}"
+        for number, one in enumerate(datasets)
+        if (fault := _file_fault(one))
+    ]
 
 
 def _file_fault(one: DatasetConfig) -> str:
     try:
-        manifest = parse_manifest(one.manifest().read_bytes(), str(one.manifest()))
+        manifest = one.content()
     except (DataError, OSError) as error:
         return f"{error}; run the recipe that makes it first, with --until dataset"
     if manifest.stage != "dataset":
@@ -70,10 +79,8 @@ def _file_fault(one: DatasetConfig) -> str:
 
 def pairs_of(datasets: Sequence[DatasetConfig]) -> set[Direction]:
     """The language pairs of their rows; raises DataError for a folder that holds no dataset."""
-    manifests = [parse_manifest(one.manifest().read_bytes(), str(one.manifest())) for one in datasets]
-    return {
-        Direction(pair["source"], pair["target"]) for found in manifests for pair in found.metrics.get("languages", [])
-    }
+    told = [pair for one in datasets for pair in one.content().metrics.get("languages", [])]
+    return {Direction(pair["source"], pair["target"]) for pair in told}
 
 
 def with_further(shares: Mapping[str, Value], datasets: Sequence[DatasetConfig]) -> dict[str, Value]:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from data.artifact import Artifact
 from data.errors import DataError, ModelError
-from data.manifest import parse_manifest
 from data.model_folder import vocabulary_digest
 from stages.publishing.text_export import VOCABULARY
 from stages.training.batches import Stream
@@ -57,9 +56,8 @@ def _stream(
 
 def open_dataset(one: DatasetConfig) -> Artifact:
     """The artefact in a dataset's folder, whatever the folder is called; raises DataError when it is none."""
-    path = one.manifest()
-    manifest = parse_manifest(path.read_bytes(), str(path))
-    return Artifact(str(path.parent), manifest.stage, manifest.fingerprint)
+    manifest = one.content()
+    return Artifact(str(one.manifest().parent), manifest.stage, manifest.fingerprint)
 
 
 def _vocabulary(artifact: Artifact) -> str:
