@@ -7,7 +7,7 @@ import threading
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -151,6 +151,7 @@ def _local(workers: int, dashboard: bool) -> Iterator["Client"]:
     from distributed.system import MEMORY_LIMIT
 
     with (
+        ExitStack() as ending,
         # The dashboard then takes another port, and the address that is shown has it.
         _silenced("Port .* is already in use"),
         dask.config.set(_local_settings()),
@@ -170,8 +171,11 @@ def _local(workers: int, dashboard: bool) -> Iterator["Client"]:
         ) as cluster,
         Client(cluster) as client,
     ):
-        _add_model_workers(cluster, client, workers)
-        yield client
+        try:
+            _add_model_workers(cluster, client, workers)
+            yield client
+        finally:
+            ending.enter_context(_unheard("distributed.scheduler"))
 
 
 def _add_model_workers(cluster: Any, client: "Client", threads: int) -> None:
@@ -198,6 +202,17 @@ def _silenced(message: str) -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=message)
         yield
+
+
+@contextmanager
+def _unheard(name: str) -> Iterator[None]:
+    """Without a logger: what a worker still reports while its client leaves is no news for a terminal."""
+    log = logging.getLogger(name)
+    log.disabled = True
+    try:
+        yield
+    finally:
+        log.disabled = False
 
 
 def _local_settings() -> dict[str, Any]:

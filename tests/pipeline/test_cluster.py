@@ -1,5 +1,7 @@
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -44,6 +46,36 @@ def test_local_workers_are_fit_for_a_training_and_ignore_ctrl_c(cluster: Cluster
     for found, ignored in environment:
         assert settings.items() <= found.items()
         assert ignored & 1 << (signal.SIGINT - 1)
+
+
+ROOT = Path(__file__).parents[2]
+# Workers that report all the time while their client leaves.
+CHATTER = """
+import time
+from distributed import get_worker
+from pipeline.cluster import connect
+
+def chatter():
+    while True:
+        get_worker().log_event("potstill", "x")
+        time.sleep(0.001)
+
+if __name__ == "__main__":
+    with connect(None, 2, (), dashboard=False) as cluster:
+        cluster.client.subscribe_topic("potstill", print)
+        endless = [cluster.client.submit(chatter, pure=False) for _ in range(2)]
+        time.sleep(1)
+"""
+
+
+@pytest.mark.slow
+def test_what_is_reported_while_a_client_leaves_is_not_told(tmp_path: Path) -> None:
+    script = tmp_path / "chatter.py"
+    script.write_text(CHATTER)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("'x'") > 10
 
 
 def test_idle_local_workers_leave_the_cores_alone(cluster: Cluster) -> None:
