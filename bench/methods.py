@@ -50,6 +50,7 @@ _ATTENTION = (
 )
 _RELATIONS = 'student.objective.relations=[{stack = "encoder", weight = 0.5}, {stack = "decoder", weight = 0.5}]'
 _TRANSFER = 'student.start.embeddings="svd"'
+_MIXED = "student.data={hypothesis = 0.6, reference = 0.4}"
 # What helped, each by itself.
 _TOGETHER = (
     "student.objective.soft_targets.missing_mass=ghost",
@@ -104,6 +105,7 @@ METHODS: tuple[Method, ...] = (
         'student.phases=[{begin = 500, data = "hypothesis", '
         'objective = {soft_targets = {weight = 1.0, missing_mass = "renormalise"}}}]',
     ),
+    _added("mixed", "two batches of references to three of hypotheses", _MIXED),
     Method(
         "together",
         "everything that helped: ghost, the hardest half, features, attention, relations, the teacher's embeddings",
@@ -128,6 +130,13 @@ def _long(name: str, title: str, *changes: str) -> Method:
 LONG: tuple[Method, ...] = (
     _long("references-long", "references, no teacher", "student.data=reference", *_HARD),
     _long("demo-long", "as the demo distils"),
+    _long(
+        "mixed-long",
+        "two batches of references to three of hypotheses, ghost",
+        _MIXED,
+        "student.objective.soft_targets.missing_mass=ghost",
+        *_IN_MEMORY,
+    ),
     _long("together-long", "everything that helped", *_TOGETHER, *_IN_MEMORY),
 )
 # Of each recipe the method without a teacher.
