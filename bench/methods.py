@@ -105,7 +105,7 @@ METHODS: tuple[Method, ...] = (
         'student.phases=[{begin = 500, data = "hypothesis", '
         'objective = {soft_targets = {weight = 1.0, missing_mass = "renormalise"}}}]',
     ),
-    _added("mixed", "two batches of references to three of hypotheses", _MIXED),
+    _added("mixed", "three batches of it to two of references", _MIXED),
     Method(
         "together",
         "everything that helped: ghost, the hardest half, features, attention, relations, the teacher's embeddings",
@@ -129,15 +129,16 @@ def _long(name: str, title: str, *changes: str) -> Method:
 
 LONG: tuple[Method, ...] = (
     _long("references-long", "references, no teacher", "student.data=reference", *_HARD),
-    _long("demo-long", "as the demo distils"),
     _long(
         "mixed-long",
-        "two batches of references to three of hypotheses, ghost",
+        "as the demo distils: three batches of hypotheses to two of references",
         _MIXED,
         "student.objective.soft_targets.missing_mass=ghost",
         *_IN_MEMORY,
     ),
-    _long("together-long", "everything that helped", *_TOGETHER, *_IN_MEMORY),
+    _long(
+        "together-long", "everything that helped, on hypotheses", "student.data=hypothesis", *_TOGETHER, *_IN_MEMORY
+    ),
 )
 # Of each recipe the method without a teacher.
 REFERENCES = {"quality": "references", "demo": "references-long"}

@@ -14,7 +14,7 @@ class SoftTargetTerm(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    weight: NonNegative = Field(0.5, description="weight of the divergence; 0 leaves the soft targets unread")
+    weight: NonNegative = Field(1.0, description="weight of the divergence; 0 leaves the soft targets unread")
     temperature: Positive = Field(1.0, description="divides both sides' log-probabilities before the divergence")
     missing_mass: Literal["ghost", "renormalise", "gold"] = Field(
         "ghost",
