@@ -136,9 +136,7 @@ LONG: tuple[Method, ...] = (
         "student.objective.soft_targets.missing_mass=ghost",
         *_IN_MEMORY,
     ),
-    _long(
-        "together-long", "everything that helped, on hypotheses", "student.data=hypothesis", *_TOGETHER, *_IN_MEMORY
-    ),
+    _long("together-long", "everything that helped, on hypotheses", "student.data=hypothesis", *_TOGETHER, *_IN_MEMORY),
 )
 # Of each recipe the method without a teacher.
 REFERENCES = {"quality": "references", "demo": "references-long"}
