@@ -22,6 +22,8 @@ _COLOURS = {
     "paper": "#070707",
 }
 _MAX_POINTS = 300
+# Of a dot's label, as a ratio of speeds.
+_LABEL_WIDTH = 2.0
 
 
 @dataclass(frozen=True)
@@ -149,9 +151,9 @@ def _draw_dot(axes: "Axes", dot: Dot) -> None:
 
 
 def _label_dots(axes: "Axes", dots: Sequence[Dot], narrow: bool) -> None:
-    """Above the interval of teacher and student, below all others', which lie near one of them."""
+    """Above a dot's interval; below it where a better one is about as fast, whose label is there."""
     for dot in dots:
-        above = dot.filled and dot.role != "baseline"
+        above = not any(other.quality > dot.quality and _near(other, dot) for other in dots)
         axes.annotate(
             dot.short_label if narrow else dot.label,
             (dot.speed, dot.interval[1] if above else dot.interval[0]),
@@ -161,6 +163,11 @@ def _label_dots(axes: "Axes", dots: Sequence[Dot], narrow: bool) -> None:
             verticalalignment="bottom" if above else "top",
             color=_COLOURS[dot.role],
         )
+
+
+def _near(one: Dot, other: Dot) -> bool:
+    """Whether labels of both would touch if they stood at one height."""
+    return max(one.speed, other.speed) < _LABEL_WIDTH * min(one.speed, other.speed)
 
 
 def level_chart(levels: Sequence[Level], quantity: str, description: str) -> Chart:

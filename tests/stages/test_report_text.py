@@ -1,5 +1,6 @@
 """Differences, numbers and charts of the report, one by one."""
 
+import itertools
 import re
 from typing import Any
 
@@ -130,6 +131,30 @@ def test_systems_stand_where_quality_and_speed_put_them() -> None:
     assert found["teacher"][1] < found["student"][1]
     assert "Teacher, beam 5" in chart.wide
     assert "Teacher, beam 5" not in chart.narrow
+
+
+def test_labels_of_systems_that_are_about_as_fast_do_not_meet() -> None:
+    """Quality and speed of a demo whose student overtook its teacher at the other's beam."""
+    dots = [
+        Dot("teacher", "Teacher, beam 5", "beam 5", 564, 60.5, (58.3, 62.8)),
+        Dot("student", "Student, greedy", "greedy", 5087, 59.1, (56.8, 61.4)),
+        Dot("baseline", "Baseline, greedy", "greedy", 5032, 56.5, (54.2, 58.7)),
+        Dot("teacher", "Teacher, greedy", "greedy", 1774, 59.5, (57.5, 61.4), filled=False),
+        Dot("student", "Student, beam 5", "beam 5", 1592, 59.9, (57.4, 61.5), filled=False),
+    ]
+    chart = quality_speed_chart(dots, "chrF", "About it")
+    for drawing, width in ((chart.wide, 95), (chart.narrow, 45)):
+        places = _labels(drawing)
+        assert len(places) == len(dots)
+        for (x, y), (other_x, other_y) in itertools.combinations(places, 2):
+            assert abs(x - other_x) > width or abs(y - other_y) > 12
+
+
+def _labels(drawing: str) -> list[tuple[float, float]]:
+    found = re.findall(
+        r'<text [^>]*?x="([\d.]+)" y="([\d.]+)"[^>]*>(?:[A-Z][a-z]+, )?(?:greedy|beam 5)</text>', drawing
+    )
+    return [(float(x), float(y)) for x, y in found]
 
 
 def _markers(drawing: str) -> list[tuple[str, str, str]]:
