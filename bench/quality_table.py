@@ -9,7 +9,8 @@ from typing import Any
 from bench.methods import BY_NAME, REFERENCES, Method
 from bench.quality_results import TEACHER, Result, read_references
 from bench.records import Record, record
-from stages.evaluation.quality import Scoring, compare_systems
+from bench.seeded import chrf_difference
+from stages.evaluation.quality import Scoring
 
 PAGE = Path(__file__).parents[1] / "docs" / "quality.md"
 BEGIN, END = "<!-- table of recipes/{}.toml, by `make bench-quality` -->", "<!-- end of the table -->"
@@ -19,7 +20,7 @@ _SCORING = Scoring()
 
 @dataclass(frozen=True)
 class Row:
-    """A method: its scores, a seed each, and how its first seed stands against another method's."""
+    """A method: its scores, a seed each, and how it stands against another method."""
 
     method: Method
     seeds: tuple[int, ...]
@@ -27,7 +28,7 @@ class Row:
     bleu: tuple[float, ...]
     searched: tuple[float, ...]  # chrF with the teacher's beam, of the seeds that were asked for it
     minutes: float  # that a training computed, median
-    difference: Mapping[str, Any] | None  # chrF, as compare_systems gives it
+    difference: Mapping[str, Any] | None  # as chrf_difference gives it
 
     @property
     def mean(self) -> float:
@@ -99,9 +100,8 @@ def _row(method: Method, by_method: Mapping[str, Sequence[Result]], references: 
     against = by_method.get(method.against or plain)
     difference = None
     if against and method.name != plain:
-        first = min(against, key=lambda result: result.seed)
-        systems = {"system": results[0].translations, "against": first.translations}
-        difference = compare_systems(systems, references, [("system", "against")], _SCORING)[0]["chrf"]
+        sides = [[each.translations for each in side] for side in (results, against)]
+        difference = chrf_difference(*sides, references, _SCORING)
     scores = [_scores(result, references) for result in results]
     return Row(
         method=method,
@@ -179,5 +179,5 @@ def _detail(row: Row) -> dict[str, Any]:
         "bleu": [round(value, 3) for value in row.bleu],
         "chrf_same_beam": [round(value, 3) for value in row.searched],
         "training_minutes": round(row.minutes, 1),
-        "difference_of_first_seeds": row.difference,
+        "difference": row.difference,
     }
