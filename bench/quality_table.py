@@ -100,8 +100,8 @@ def _row(method: Method, by_method: Mapping[str, Sequence[Result]], references: 
     against = by_method.get(method.against or plain)
     difference = None
     if against and method.name != plain:
-        sides = [[each.translations for each in side] for side in (results, against)]
-        difference = chrf_difference(*sides, references, _SCORING)
+        mine, theirs = ([each.translations for each in side] for side in (results, against))
+        difference = chrf_difference(mine, theirs, references, _SCORING)
     scores = [_scores(result, references) for result in results]
     return Row(
         method=method,

@@ -19,27 +19,28 @@ def chrf_difference(
     The bootstrap draws sentences, the same for all, and trainings of each side: the interval holds what a training owes
     to its seed as well as what it owes to the test set. Of one training a side it is the paired bootstrap.
     """
-    from sacrebleu.metrics import CHRF
-
-    metric = CHRF()
-    sides = [
-        np.array([metric._extract_corpus_statistics(list(lines), [list(references)]) for lines in side], "float64")
-        for side in (trainings, against)
-    ]
+    whole = np.ones((1, len(references)))
     random = np.random.default_rng(scoring.seed)
-    rows = random.choice(len(references), size=(scoring.samples, len(references)), replace=True)
-    resampled = []
-    for drawn in rows:
-        first, second = (_mean(metric, side[random.integers(len(side), size=len(side))][:, drawn]) for side in sides)
-        resampled.append(first - second)
-    first, second = (_mean(metric, side) for side in sides)
+    size = (scoring.samples, len(references))
+    drawn = random.choice(len(references), size=size, replace=True)
+    often = np.stack([np.bincount(rows, minlength=len(references)) for rows in drawn])
+    differences, resampled = 0.0, np.zeros(scoring.samples)
+    for sign, side in ((1, trainings), (-1, against)):
+        differences += sign * float(_chrf(side, references, whole).mean())
+        scores = _chrf(side, references, often)
+        taken = random.integers(len(side), size=scores.shape)
+        resampled += sign * np.take_along_axis(scores, taken, axis=0).mean(0)
     return {
-        "difference": first - second,
+        "difference": differences,
         "interval": [float(bound) for bound in np.percentile(resampled, [2.5, 97.5])],
-        "p_value": two_sided(resampled),
+        "p_value": two_sided(resampled.tolist()),
     }
 
 
-def _mean(metric: Any, statistics: npt.NDArray[np.float64]) -> float:
-    """Of the scores of several trainings; statistics are [trainings, sentences, counts]."""
-    return float(np.mean([metric._compute_score_from_stats(each.sum(0)).score for each in statistics]))
+def _chrf(side: Sequence[Translations], references: Sequence[str], often: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """chrF [trainings, samples] of test sets that hold each sentence as `often` [samples, sentences]."""
+    from sacrebleu.metrics import CHRF
+
+    metric = CHRF()
+    counts = [np.array(metric._extract_corpus_statistics(list(lines), [list(references)]), float) for lines in side]
+    return np.array([[metric._compute_score_from_stats(row).score for row in often @ each] for each in counts])
