@@ -1,6 +1,7 @@
 """How two ways of training differ that were each trained with several seeds."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -42,5 +43,13 @@ def _chrf(side: Sequence[Translations], references: Sequence[str], often: npt.ND
     from sacrebleu.metrics import CHRF
 
     metric = CHRF()
-    counts = [np.array(metric._extract_corpus_statistics(list(lines), [list(references)]), float) for lines in side]
+    counts = [_counts(tuple(lines), tuple(references)) for lines in side]
     return np.array([[metric._compute_score_from_stats(row).score for row in often @ each] for each in counts])
+
+
+@cache
+def _counts(translations: tuple[str, ...], references: tuple[str, ...]) -> npt.NDArray[np.float64]:
+    """What chrF counts in each sentence; a training is held against several others."""
+    from sacrebleu.metrics import CHRF
+
+    return np.array(CHRF()._extract_corpus_statistics(list(translations), [list(references)]), float)
