@@ -18,7 +18,8 @@ from queue import SimpleQueue
 from threading import Lock
 
 from bench.methods import BY_NAME, Method
-from bench.quality_results import TEACHER, TestSet, keep_result, read_results
+from bench.quality_results import TEACHER, TestSet, keep_result, read_references, read_results
+from bench.quality_rows import compare
 from bench.quality_table import records_of, write_page
 from bench.records import save, show
 from data.model_folder import CHECKPOINT_FILE
@@ -65,11 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if missing:
         _prepare_teacher()
         train_all(missing, options.lanes)
-    results = read_results()
-    records = records_of(results)
+    comparison = compare(read_results(), read_references())
+    records = records_of(comparison)
     show(records)
     save("quality", records)
-    write_page(results)
+    write_page(comparison)
 
 
 def train_all(trainings: Sequence[Training], lanes: int) -> None:

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from sacrebleu.metrics import BLEU, CHRF
 
-from bench import quality, quality_table
+from bench import quality
 from bench.methods import BY_NAME, Method
 from bench.quality import Training
 from bench.quality_results import Facts, Result, TestSet, keep_result, read_results
-from bench.quality_table import records_of, rows_of, table
+from bench.quality_rows import compare
+from bench.quality_table import records_of, table
 from data.errors import DataError
 from data.manifest import Manifest
 from pipeline.recipe import read_recipe
@@ -53,7 +54,7 @@ def scores(made: Result) -> tuple[float, float]:
 
 
 def test_rows_hold_sacrebleu_s_scores_of_every_seed() -> None:
-    plain, interpolation = rows_of(RESULTS, REFERENCES)
+    plain, interpolation = compare(RESULTS, REFERENCES).rows
     assert (plain.method.name, plain.seeds, interpolation.seeds) == ("references", (1,), (1, 2))
     assert [*zip(interpolation.chrf, interpolation.bleu, strict=True)] == [scores(RESULTS[2]), scores(RESULTS[3])]
     assert plain.difference is None
@@ -65,16 +66,16 @@ def test_rows_hold_sacrebleu_s_scores_of_every_seed() -> None:
 
 def test_a_student_that_searches_has_columns_of_its_own() -> None:
     long = [replace(result(f"{name}-long", 1, wrong), searched=REFERENCES) for name, wrong in LONG.items()]
-    lines = table([RESULTS[0], *long], REFERENCES, "demo").splitlines()
+    lines = table(compare([RESULTS[0], *long], REFERENCES), "demo").splitlines()
     assert {line.count("|") for line in lines} == {12}
     teacher, together = scores(RESULTS[0])[0], scores(long[1])[0]
     assert f"| {together:.1f} | {together / teacher:.1%} | 100.0 | {100 / teacher:.1%} |" in lines[-1]
 
 
-def test_the_two_figures_are_of_the_best_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quality_table, "read_references", lambda: REFERENCES)
+def test_the_two_figures_are_of_the_best_row() -> None:
     long = [replace(result(f"{name}-long", 1, wrong), searched=REFERENCES) for name, wrong in LONG.items()]
-    found = {one["name"]: one["value"] for one in (each.model_dump() for each in records_of([*RESULTS, *long]))}
+    records = [each.model_dump() for each in records_of(compare([*RESULTS, *long], REFERENCES))]
+    found = {each["name"]: each["value"] for each in records}
     teacher, plain, best = (scores(each)[0] for each in (RESULTS[0], *long))
     assert found["chrf_teacher"] == pytest.approx(teacher)
     assert found["best_chrf_retention"] == pytest.approx(best / teacher, rel=1e-4)
@@ -86,11 +87,11 @@ def test_the_two_figures_are_of_the_best_row(monkeypatch: pytest.MonkeyPatch) ->
 def test_what_was_trained_by_other_keys_has_no_row() -> None:
     old = result("mbr", 1, 4)
     old = Result(old.facts.model_copy(update={"changes": ("select.metric=bleu",)}), old.translations)
-    assert [row.method.name for row in rows_of([*RESULTS, old], REFERENCES)] == ["references", "interpolation"]
+    assert [row.method.name for row in compare([*RESULTS, old], REFERENCES).rows] == ["references", "interpolation"]
 
 
 def test_the_table_has_a_line_a_method_beneath_the_teacher_s() -> None:
-    lines = table(RESULTS, REFERENCES, "quality").splitlines()
+    lines = table(compare(RESULTS, REFERENCES), "quality").splitlines()
     assert len(lines) == 5
     assert {line.count("|") for line in lines} == {10}
     assert lines[2].startswith(f"| teacher, beam 5 | | {scores(RESULTS[0])[0]:.1f} | 100% |")
@@ -137,7 +138,8 @@ def test_only_what_has_no_result_is_trained(monkeypatch: pytest.MonkeyPatch) -> 
         asked.extend(trainings)
 
     nothing: dict[str, Any] = {"_prepare_teacher": lambda: None, "train_all": train_all}
-    nothing |= {"records_of": lambda results: [], "save": lambda *given: None, "write_page": lambda results: None}
+    nothing |= {"records_of": lambda compared: [], "save": lambda *given: None, "write_page": lambda compared: None}
+    nothing |= {"compare": lambda results, references: None}
     for name, function in (nothing | {"read_results": lambda: RESULTS}).items():
         monkeypatch.setattr(quality, name, function)
     quality.main(["--methods", "references,interpolation", "--seeds", "1,2"])
