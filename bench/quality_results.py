@@ -42,6 +42,11 @@ class Facts(BaseModel):
     libraries: dict[str, str]
     date: str
 
+    @property
+    def parameters(self) -> float:
+        """Weights of the model."""
+        return self.training["parameters"]
+
 
 @dataclass(frozen=True)
 class Result:

@@ -31,6 +31,7 @@ class Row:
     bleu: tuple[float, ...]
     searched: tuple[float, ...]  # chrF with the teacher's beam, of the seeds that were asked for it
     minutes: float  # that a training computed, median
+    size: float  # its parameters over the teacher's
     difference: Mapping[str, Any] | None  # as chrf_difference gives it
 
     @property
@@ -58,11 +59,11 @@ def compare(results: Sequence[Result], references: Sequence[str]) -> Comparison:
     for result in results:
         if result.method in BY_NAME and result.facts.changes == BY_NAME[result.method].changes:
             by_method.setdefault(result.method, []).append(result)
-    rows = [_row(method, by_method, references) for method in BY_NAME.values() if method.name in by_method]
+    rows = [_row(method, by_method, teacher, references) for method in BY_NAME.values() if method.name in by_method]
     return Comparison(_scores(teacher.translations, references), rows)
 
 
-def _row(method: Method, by_method: Mapping[str, Sequence[Result]], references: Sequence[str]) -> Row:
+def _row(method: Method, by_method: Mapping[str, Sequence[Result]], teacher: Result, references: Sequence[str]) -> Row:
     results = sorted(by_method[method.name], key=lambda result: result.seed)
     plain = REFERENCES[method.recipe]
     against = by_method.get(method.against or plain)
@@ -78,6 +79,7 @@ def _row(method: Method, by_method: Mapping[str, Sequence[Result]], references: 
         bleu=tuple(each.bleu for each in scores),
         searched=tuple(_scores(each.searched, references).chrf for each in results if each.searched is not None),
         minutes=statistics.median(result.facts.training["cpu_seconds"] / 60 for result in results),
+        size=max(result.facts.parameters for result in results) / teacher.facts.parameters,
         difference=difference,
     )
 

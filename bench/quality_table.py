@@ -11,6 +11,8 @@ from bench.records import Record, record
 
 PAGE = Path(__file__).parents[1] / "docs" / "quality.md"
 BEGIN, END = "<!-- table of recipes/{}.toml, by `make bench-quality` -->", "<!-- end of the table -->"
+# A student that may be called the best has so many of the teacher's parameters at most.
+MOST_PARAMETERS = 0.2
 PACKAGES = ("OpenNMT-py", "torch", "ctranslate2", "sacrebleu")
 
 
@@ -19,9 +21,10 @@ def records_of(comparison: Comparison) -> list[Record]:
     rows, teacher = comparison.rows, comparison.teacher.chrf
     found = [_record("chrf_teacher", teacher, "chrF", "", {"beam": 5})]
     found += [_record(f"chrf_{row.method.name}", row.mean, "chrF", "", _detail(row)) for row in rows]
-    if not rows:
+    small = [row for row in rows if row.size <= MOST_PARAMETERS]
+    if not small:
         return found
-    best = max(rows, key=lambda row: row.mean)
+    best = max(small, key=lambda row: row.mean)
     found.append(_record("best_chrf_retention", best.mean / teacher, "ratio", "the teacher's chrF", _detail(best)))
     if best.searched:
         value = statistics.mean(best.searched) / teacher
@@ -98,6 +101,7 @@ def _detail(row: Row) -> dict[str, Any]:
         "chrf": [round(value, 3) for value in row.chrf],
         "bleu": [round(value, 3) for value in row.bleu],
         "chrf_same_beam": [round(value, 3) for value in row.searched],
+        "parameters_vs_teacher": round(row.size, 4),
         "training_minutes": round(row.minutes, 1),
         "difference": row.difference,
     }

@@ -21,14 +21,14 @@ from pipeline.recipe import read_recipe
 REFERENCES = [f"Schalte das Licht {number} im Flur ein" for number in range(40)]
 
 
-def result(method: str, seed: int, wrong: int) -> Result:
-    """Translations of which every so many are wrong."""
+def result(method: str, seed: int, wrong: int, parameters: float = 19.0) -> Result:
+    """Translations of which every so many are wrong; the teacher has 100 parameters."""
     lines = ["Das ist falsch" if number % wrong == 0 else text for number, text in enumerate(REFERENCES)]
     facts = Facts(
         method=method,
         seed=seed,
         changes=BY_NAME[method].changes if method in BY_NAME else (),
-        training={"cpu_seconds": 60.0 * wrong},
+        training={"cpu_seconds": 60.0 * wrong, "parameters": 100.0 if method == "teacher" else parameters},
         hardware="",
         libraries={},
         date="",
@@ -82,6 +82,14 @@ def test_the_two_figures_are_of_the_best_row() -> None:
     assert found["best_chrf_retention_same_beam"] == pytest.approx(100 / teacher, rel=1e-4)
     assert found["best_gain_over_reference_chrf"] == pytest.approx(best - plain, rel=1e-4)
     assert found["chrf_interpolation"] == pytest.approx((scores(RESULTS[2])[0] + scores(RESULTS[3])[0]) / 2, rel=1e-4)
+
+
+def test_a_student_that_is_too_large_is_not_the_best() -> None:
+    compared = compare([*RESULTS, result("mbr", 1, 30, parameters=20.5)], REFERENCES)
+    assert compared.rows[-1].size == pytest.approx(0.205)
+    found = {each.name: each.detail for each in records_of(compared)}
+    assert found["chrf_mbr"]["parameters_vs_teacher"] == 0.205
+    assert found["best_chrf_retention"]["method"] == "interpolation"
 
 
 def test_what_was_trained_by_other_keys_has_no_row() -> None:
