@@ -1,5 +1,7 @@
 """What holds in which step, against values by hand."""
 
+from typing import Any
+
 import pytest
 
 from stages.training.objective import Objective
@@ -33,3 +35,15 @@ def test_a_phase_holds_after_the_step_it_begins_with() -> None:
 )
 def test_schedules_are_filled_in(step: int, expected: Objective) -> None:
     assert COURSE.objective(step) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"missing_mass": "gold", "tempering": "buckets", "hardest": 0.5}, ("gold", "buckets", 0.5)),
+        ({"missing_mass": "renormalise"}, ("renormalise", "exact", 1.0)),
+    ],
+)
+def test_what_is_no_schedule_is_handed_over(options: dict[str, Any], expected: tuple[str, str, float]) -> None:
+    config = ObjectiveConfig(soft_targets=SoftTargetTerm.model_validate(options | {"weight": 0.7, "temperature": 2.0}))
+    assert Course([Phase(0, config, {})]).objective(1) == Objective(0.0, 1.0, 0.7, 2.0, *expected)
