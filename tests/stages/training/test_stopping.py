@@ -57,7 +57,7 @@ def test_its_state_is_all_there_is() -> None:
     assert (second.stopped(), second.told()) == (first.stopped(), first.told())
 
 
-def losses(stopped: bool, cross_entropy: float) -> tuple[torch.Tensor, torch.Tensor]:
+def losses(stopped: bool, cross_entropy: float, online: Any = None) -> tuple[torch.Tensor, torch.Tensor]:
     """The loss of a batch under an output layer of 6 words, and the cross-entropy by the book."""
     torch.manual_seed(1)
     output = torch.randn(2, 3, 4, dtype=torch.float64)
@@ -66,7 +66,8 @@ def losses(stopped: bool, cross_entropy: float) -> tuple[torch.Tensor, torch.Ten
     switch.validated({"valid/en-de": 1.0 if stopped else 3.0})
     objective = ObjectiveConfig(cross_entropy=cross_entropy, soft_targets=SoftTargetTerm(weight=0.7))
     course = Course([Phase(0, objective, {STREAM: 1.0})])
-    loss, _ = DistillationLoss(layer, course, torch.float64, None, switch)(to_torch(batch(), None, "cpu"), output, None)
+    distillation = DistillationLoss(layer, course, torch.float64, online, switch)
+    loss, _ = distillation(to_torch(batch(), None, "cpu"), output, None)
     targets = torch.tensor([4, 5, 3, 4, 3])
     rows = torch.tensor([0, 1, 2, 3, 4])
     logits = layer(output.reshape(-1, 4)[rows])
@@ -96,6 +97,23 @@ def test_a_stopped_pair_learns_by_cross_entropy_alone_at_least_in_full(weight: f
 def test_a_pair_that_goes_on_has_both_terms() -> None:
     loss, cross_entropy = losses(stopped=False, cross_entropy=0.3)
     assert abs(float(loss.detach()) - 0.3 * float(cross_entropy.detach())) > 0.1
+
+
+class Beside:
+    """Online terms of which one is 10 a position, whatever is compared."""
+
+    def begin(self, objective: ObjectiveConfig, step: int) -> None: ...
+
+    def terms(self, batch: Any, objective: ObjectiveConfig, step: int) -> dict[str, torch.Tensor]:
+        return {"features_encoder": torch.tensor(10.0, dtype=torch.float64)}
+
+
+def test_a_stopped_pair_has_no_online_terms() -> None:
+    loss, cross_entropy = losses(stopped=True, cross_entropy=0.3, online=Beside())
+    torch.testing.assert_close(loss, cross_entropy)
+    without, _ = losses(stopped=False, cross_entropy=0.3)
+    with_them, _ = losses(stopped=False, cross_entropy=0.3, online=Beside())
+    torch.testing.assert_close(with_them - without, torch.tensor(10.0 * 5, dtype=torch.float64))
 
 
 class StopError(Exception):
