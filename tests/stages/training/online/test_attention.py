@@ -96,6 +96,36 @@ def test_a_mixture_of_heads_starts_as_their_mean_and_stays_a_distribution() -> N
     torch.testing.assert_close(mixed[:, 1], wanted)
 
 
+def plain_mixture(logits: Tensor, student: Tensor) -> Tensor:
+    """Each head of the teacher's as a weighted sum of the student's, weights exp(logit) over their sum."""
+    mixed = []
+    for head in logits:
+        whole = sum(each.exp() for each in head)
+        mixed.append(sum(each.exp() / whole * student[:, number] for number, each in enumerate(head)))
+    return torch.stack(mixed, 1)
+
+
+def through_a_mixture(logits: Tensor, student: Tensor, teacher: Tensor, divergence: str) -> Tensor:
+    mixed = torch.func.functional_call(HeadMixture(HEADS, 3).double(), {"logits": logits}, (student,))
+    return attention_loss(mixed, teacher, mask(), divergence)
+
+
+@pytest.mark.parametrize(("divergence", "formula"), FORMULAS)
+def test_a_mixture_of_heads_and_what_is_before_it_learn_by_the_formula(divergence: str, formula: object) -> None:
+    teacher = maps(draw(3, 3, LONGEST, max(KEYS), seed=4))
+    weights = draw(3, HEADS, seed=5)
+    assert_same(
+        lambda logits: through_a_mixture(weights, maps(logits), teacher, divergence),
+        lambda logits: divergences(plain_mixture(weights, maps(logits)), teacher, formula),
+        LOGITS,
+    )
+    assert_same(
+        lambda logits: through_a_mixture(logits, maps(LOGITS), teacher, divergence),
+        lambda logits: divergences(plain_mixture(logits, maps(LOGITS)), teacher, formula),
+        weights,
+    )
+
+
 def test_a_mixture_of_heads_learns_which_head_is_which() -> None:
     """A teacher whose heads are the student's in another order is matched by a mixture, and by no mean."""
     student, teacher = maps(3 * LOGITS), maps(3 * LOGITS)[:, [1, 0, 1]]

@@ -1,5 +1,6 @@
 """Terms on real models: the right tensors, positions and weights, and no more work than was asked for."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,12 +11,13 @@ from data.errors import ModelError
 from stages.training.model import Transformer
 from stages.training.objective_config import ObjectiveConfig
 from stages.training.online.relations import relation_loss
-from stages.training.online.sentences import distance_loss
 from stages.training.online.taps import Tap, Taps
 from stages.training.online.teacher import OnlineTeacher
 from stages.training.online.terms import OnlineTerms
 from tests.stages.training.online.models import LARGE, SMALL, VOCABULARY, batch_of, forward, model
+from tests.stages.training.online.test_sentences import plain_angle, plain_distance
 
+Formula = Callable[[Tensor, Tensor], Tensor]
 STACKS = ("encoder", "decoder")
 KINDS = ("encoder_self", "decoder_self", "cross")
 ROW_LENGTHS = {"encoder": (4, 1, 2, 3), "decoder": (2, 5, 3, 4)}
@@ -94,9 +96,18 @@ def test_another_teacher_costs_something_whatever_is_compared() -> None:
     assert all(float(value.detach()) > 1e-6 for value in found.values())
 
 
+def squares(ours: Tensor, theirs: Tensor) -> Tensor:
+    return (ours - theirs).square().mean(1)
+
+
+def turned_away(ours: Tensor, theirs: Tensor) -> Tensor:
+    return 1 - (ours * theirs).sum(1) / (ours.norm(dim=1) * theirs.norm(dim=1))
+
+
 @pytest.mark.parametrize("stack", STACKS)
-def test_features_of_chosen_layers_with_a_projection(stack: str) -> None:
-    asked = objective(features=[{"stack": stack, "layers": [[1, 2], [2, 3]], "weight": 0.3}])
+@pytest.mark.parametrize(("distance", "formula"), [("mse", squares), ("cosine", turned_away)])
+def test_features_of_chosen_layers_with_a_projection(stack: str, distance: str, formula: Formula) -> None:
+    asked = objective(features=[{"stack": stack, "layers": [[1, 2], [2, 3]], "weight": 0.3, "distance": distance}])
     network = model()
     online = OnlineTerms(network, teacher(model(LARGE, seed=1)), [asked])
     (found,) = terms_of(online, network, asked, batch_of()).values()
@@ -106,7 +117,7 @@ def test_features_of_chosen_layers_with_a_projection(stack: str) -> None:
         (weight,) = [value.detach().double() for name, value in maps.items() if f"_{ours}_{theirs}." in name]
         projected = rows(states(model(), Tap("states", stack, ours)), stack) @ weight.t()
         goal = rows(states(model(LARGE, seed=1), Tap("states", stack, theirs)), stack)
-        wanted.append((projected - goal).square().mean())
+        wanted.append(formula(projected, goal).mean())
     assert float(found.detach()) == pytest.approx(0.3 * float(sum(wanted)) / 2, rel=1e-5)
 
 
@@ -135,12 +146,15 @@ def test_contrast_is_between_projected_means_of_sentences(stack: str) -> None:
 
 @pytest.mark.parametrize("stack", STACKS)
 @pytest.mark.parametrize("most", [3, 99])
-def test_distances_are_between_means_of_sentences_as_many_as_are_asked_for(stack: str, most: int) -> None:
-    term = {"stack": stack, "relation": "distance", "most_sentences": most}
+@pytest.mark.parametrize(("relation", "formula"), [("distance", plain_distance), ("angle", plain_angle)])
+def test_relations_are_between_means_of_sentences_as_many_as_are_asked_for(
+    stack: str, most: int, relation: str, formula: Formula
+) -> None:
+    term = {"stack": stack, "relation": relation, "most_sentences": most}
     (found,) = compared(objective(sentences=[term])).values()
     chosen = list(range(min(most, 4)))
     ours, theirs = (means[chosen] for means in means_of_sentences(stack))
-    assert float(found.detach()) == pytest.approx(float(distance_loss(ours, theirs)), rel=1e-5)
+    assert float(found.detach()) == pytest.approx(float(formula(ours, theirs)), rel=1e-5)
 
 
 def test_relation_heads_follow_the_recipe() -> None:
@@ -162,9 +176,38 @@ def test_relations_look_ahead_in_the_encoder_alone(stack: str) -> None:
     assert float(found.detach()) == pytest.approx(float(wanted), rel=1e-4)
 
 
+def information_gap(ours: Tensor, theirs: Tensor) -> Tensor:
+    ratios = theirs.clamp_min(1e-300) / ours.clamp_min(1e-300)
+    return torch.where(theirs > 0, theirs * ratios.log(), 0.0).sum(3)
+
+
+def squared_gap(ours: Tensor, theirs: Tensor) -> Tensor:
+    return (ours - theirs).square().sum(3)
+
+
+GAPS = [("kl", information_gap), ("mse", squared_gap)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("divergence", "formula"), GAPS)
+def test_attention_is_compared_head_by_head_where_their_numbers_are_equal(
+    kind: str, divergence: str, formula: Formula
+) -> None:
+    large = LARGE.model_copy(update={"heads": 2})
+    asked = objective(attention=[{"kind": kind, "divergence": divergence, "layers": [[1, 3]]}])
+    (found,) = compared(asked, large=large).values()
+    what, stack = "cross_attention" if kind == "cross" else "attention", kind.removesuffix("_self")
+    stack = stack.replace("cross", "decoder")
+    ours, theirs = states(model(), Tap(what, stack, 1)), states(model(large, seed=1), Tap(what, stack, 3))
+    wanted = rows(formula(ours, theirs).mean(1), stack).mean()
+    assert float(found.detach()) == pytest.approx(float(wanted), rel=1e-5)
+
+
 @pytest.mark.parametrize("unequal_heads", ["mean", "learned"])
-def test_heads_that_differ_are_averaged_or_mixed(unequal_heads: str) -> None:
-    asked = objective(attention=[{"kind": "cross", "unequal_heads": unequal_heads, "layers": "last"}])
+@pytest.mark.parametrize(("divergence", "formula"), GAPS)
+def test_heads_that_differ_are_averaged_or_mixed(unequal_heads: str, divergence: str, formula: Formula) -> None:
+    term = {"kind": "cross", "unequal_heads": unequal_heads, "layers": "last", "divergence": divergence}
+    asked = objective(attention=[term])
     network = model()
     online = OnlineTerms(network, teacher(model(LARGE, seed=1)), [asked])
     (found,) = terms_of(online, network, asked, batch_of()).values()
@@ -173,10 +216,30 @@ def test_heads_that_differ_are_averaged_or_mixed(unequal_heads: str) -> None:
     theirs = states(model(LARGE, seed=1), Tap("cross_attention", "decoder", 3))
     theirs = theirs if unequal_heads == "learned" else theirs.mean(1, keepdim=True)
     # A mixture begins as the mean, so each head of the teacher is compared with that.
-    gaps = (
-        torch.where(theirs > 0, theirs * (theirs.clamp_min(1e-300) / ours.clamp_min(1e-300)).log(), 0.0).sum(3).mean(1)
-    )
+    gaps = formula(ours, theirs).mean(1)
     assert float(found.detach()) == pytest.approx(float(rows(gaps, "decoder").mean()), rel=1e-5)
+
+
+def test_a_learned_mixture_of_heads_is_compared_and_learns_by_the_formula() -> None:
+    asked = objective(attention=[{"kind": "cross", "unequal_heads": "learned", "layers": "last"}])
+    network = model()
+    online = OnlineTerms(network, teacher(model(LARGE, seed=1)), [asked])
+    (logits,) = online.parameters()
+    with torch.no_grad():
+        logits.copy_(torch.tensor([[0.5, -1.0], [2.0, 0.3], [-0.4, 0.1]]))
+    (found,) = terms_of(online, network, asked, batch_of()).values()
+    (gradient,) = torch.autograd.grad(found, logits)
+
+    ours = states(model(), Tap("cross_attention", "decoder", 2))
+    theirs = states(model(LARGE, seed=1), Tap("cross_attention", "decoder", 3))
+    plain = logits.detach().double().requires_grad_()
+    powers = plain.exp()
+    parts = [powers[:, head] / (powers[:, 0] + powers[:, 1]) for head in range(2)]
+    mixed = [torch.stack([part[head] * ours[:, own] for own, part in enumerate(parts)]).sum(0) for head in range(3)]
+    wanted = rows(information_gap(torch.stack(mixed, 1), theirs).mean(1), "decoder").mean()
+    (wanted_gradient,) = torch.autograd.grad(wanted, plain)
+    assert float(found.detach()) == pytest.approx(float(wanted.detach()), rel=1e-5)
+    torch.testing.assert_close(gradient.double(), wanted_gradient, rtol=1e-4, atol=1e-7)
 
 
 def test_more_padding_changes_no_term() -> None:
