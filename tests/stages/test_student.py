@@ -115,6 +115,34 @@ def run(
     return output.work_path(), metrics
 
 
+def told_to_train(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Filled with what the stage tells the trainer, which does not train, when it runs."""
+    told: dict[str, Any] = {}
+
+    def taken(**arguments: Any) -> dict[str, Any]:
+        told.update(arguments)
+        return {}
+
+    monkeypatch.setattr("stages.training.api.train_transformer", taken)
+    return told
+
+
+def batches_learned(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
+    """Filled with the stream of every training batch, and whether it has soft targets, when the stage runs."""
+    from stages.training.loop import DistillationLoss
+
+    learned: list[tuple[str, bool]] = []
+    forward = DistillationLoss.forward
+
+    def noted(loss: DistillationLoss, batch: dict[str, Any], *arguments: Any) -> Any:
+        if not batch["stream"].startswith("valid"):
+            learned.append((batch["stream"], "kd_ids" in batch))
+        return forward(loss, batch, *arguments)
+
+    monkeypatch.setattr(DistillationLoss, "forward", noted)
+    return learned
+
+
 def curve(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / "training.jsonl").read_text().splitlines()]
 

@@ -16,7 +16,7 @@ from stages.student import Config
 from stages.training.nbest import NBestConfig
 from stages.training.streams import training_data
 from stages.training.vocabulary import Vocabulary
-from tests.stages.test_student import ROWS, artifacts, curve, dataset_table, run
+from tests.stages.test_student import ROWS, SMALL, artifacts, batches_learned, curve, dataset_table, run, told_to_train
 
 
 @pytest.fixture
@@ -121,6 +121,32 @@ def test_it_learns_from_several_hypotheses_a_source(
     assert all(line["divergence"] == 0 for line in curve(folder) if "divergence" in line)
 
 
+@pytest.mark.parametrize(
+    ("options", "other"),
+    [
+        ({"weights": "score", "temperature": 1e-3}, False),
+        ({"weights": "utility", "temperature": 1e-3}, True),
+        ({"weights": "utility", "temperature": 1e6, "count": 1}, True),
+    ],
+)
+def test_the_recipe_says_which_hypotheses_are_drawn(
+    tmp_path: Path,
+    tiny_teacher: Path,
+    vocabulary: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+    other: bool,
+) -> None:
+    """The first of two has the higher score, the second, a1, the higher utility."""
+    table = nbest_dataset(vocabulary)
+    told = told_to_train(monkeypatch)
+    run(tmp_path, artifacts(tmp_path, tiny_teacher, table), data="nbest", nbest=options)
+    [stream] = told["data"].streams
+    wanted = [hypotheses[int(other)]["tokens"] for hypotheses in table["hypotheses"].to_pylist()]
+    for epoch in range(3):
+        assert stream.read(0, epoch)["target_tokens"].to_pylist() == wanted
+
+
 def test_every_epoch_draws_anew_from_an_nbest(tmp_path: Path, tiny_teacher: Path, vocabulary: list[str]) -> None:
     inputs = artifacts(tmp_path, tiny_teacher, nbest_dataset(vocabulary))
     course = Config.model_validate({"data": "nbest"}).course()
@@ -137,7 +163,14 @@ def test_every_epoch_draws_anew_from_an_nbest(tmp_path: Path, tiny_teacher: Path
         assert 0.2 * ROWS < sum(taken) < 0.8 * ROWS
 
 
-def test_an_nbest_mixes_with_soft_targets(tmp_path: Path, tiny_teacher: Path, vocabulary: list[str]) -> None:
+def test_an_nbest_mixes_with_soft_targets(
+    tmp_path: Path, tiny_teacher: Path, vocabulary: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     inputs = artifacts(tmp_path, tiny_teacher, nbest_dataset(vocabulary))
-    _, metrics = run(tmp_path, inputs, data={"nbest": 1, "hypothesis": 1})
+    learned = batches_learned(monkeypatch)
+    optimiser = {"optimiser": SMALL["optimiser"] | {"report_every": 1}}
+    folder, metrics = run(tmp_path, inputs, data={"nbest": 1, "hypothesis": 1}, **optimiser)
     assert {name: each["rows"] for name, each in metrics["streams"].items()} == {"nbest": ROWS, "hypothesis": ROWS}
+    assert set(learned) == {("nbest", False), ("hypothesis", True)}
+    diverged = [line["divergence"] > 0 for line in curve(folder) if "divergence" in line]
+    assert diverged == [soft for _, soft in learned]
