@@ -18,7 +18,14 @@ from stages.training.schedules import Schedule
 from tests.fixtures.artifacts import artifact_of_folder, artifact_of_tables, closed, new_artifact
 from tests.fixtures.distilled import made_up_inputs
 from tests.fixtures.tiny_student import write_tiny_tokenizer
-from tests.stages.test_student import SMALL, corpus_table, dataset_table, out_of_english
+from tests.stages.test_student import (
+    SMALL,
+    batches_learned,
+    corpus_table,
+    dataset_table,
+    out_of_english,
+    told_to_train,
+)
 
 HYPOTHESES = {"objective": {"soft_targets": {"weight": 0.0}}}
 
@@ -41,7 +48,7 @@ def of_vocabulary(folder: Path, tokens: list[str]) -> Path:
     return Path(closed(made).url)
 
 
-def trained(root: Path, teacher: Path, path: Path, **options: Any) -> dict[str, Any]:
+def trained(root: Path, teacher: Path, path: Path, *, ratio: float = 2.0, **options: Any) -> dict[str, Any]:
     tokens = read_vocabulary(teacher, "target")
     inputs = {
         "dataset": artifact_of_tables(root, "dataset", {"train-00000": dataset_table(tokens)}),
@@ -49,17 +56,37 @@ def trained(root: Path, teacher: Path, path: Path, **options: Any) -> dict[str, 
         "tokenizer": artifact_of_folder(root, "tokenizer", write_tiny_tokenizer(root / "spaces", kind="none")),
         "teacher": artifact_of_folder(root, "teacher", teacher),
     }
-    further = {"name": "other", "path": str(path), "ratio": 2.0}
+    further = {"name": "other", "path": str(path), "ratio": ratio}
     config = student.Config.model_validate(SMALL | {"datasets": [further]} | options)
     return student.run(inputs, config, new_artifact(root, "student"), Runtime())
 
 
-def test_its_batches_come_in_their_ratio_beside_the_recipes_own(tmp_path: Path, tiny_teacher: Path) -> None:
+def test_its_batches_come_in_their_ratio_beside_the_recipes_own(
+    tmp_path: Path, tiny_teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = of_vocabulary(tmp_path / "other", read_vocabulary(tiny_teacher, "target"))
-    steps = {"optimiser": SMALL["optimiser"] | {"steps": 40}}
-    metrics = trained(tmp_path / "own", tiny_teacher, other, **steps)
+    steps = {"optimiser": SMALL["optimiser"] | {"steps": 60}}
+    learned = batches_learned(monkeypatch)
+    metrics = trained(tmp_path / "own", tiny_teacher, other, ratio=8.0, **steps)
     assert metrics["streams"]["other"]["rows"] == 60
     assert metrics["divergence"] > 0
+    assert set(learned) == {("hypothesis", True), ("other", True)}
+    # Eight of nine batches, within three standard deviations of as many draws.
+    deviation = (60 * 8 / 9 * 1 / 9) ** 0.5
+    assert [name for name, _ in learned].count("other") == pytest.approx(60 * 8 / 9, abs=3 * deviation)
+
+
+def test_the_ratio_is_to_the_hypotheses_of_a_mixture(
+    tmp_path: Path, tiny_teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = of_vocabulary(tmp_path / "other", read_vocabulary(tiny_teacher, "target"))
+    told = told_to_train(monkeypatch)
+    later = [{"begin": 3, "data": "hypothesis"}]
+    trained(tmp_path, tiny_teacher, other, ratio=2.5, data={"hypothesis": 0.6, "reference": 0.4}, phases=later)
+    assert [phase.shares for phase in told["phases"]] == [
+        {"hypothesis": 0.6, "reference": 0.4, "other": 1.5},
+        {"hypothesis": 1.0, "other": 2.5},
+    ]
 
 
 def test_targets_of_another_vocabulary_are_read_as_texts(tmp_path: Path, tiny_teacher: Path, published: Path) -> None:
