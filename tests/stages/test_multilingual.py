@@ -11,20 +11,25 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from data import schema
 from data.artifact import Artifact
 from data.errors import ModelError
 from data.language_tags import Direction
 from data.model_folder import load_teacher_info, read_vocabulary, save_teacher_info
 from data.runtime import Runtime
 from data.soft_targets import unpack
-from stages import decode, export, score, student
+from stages import dataset, decode, export, score, select, student
+from stages.engine import TranslatorEngine
+from stages.publishing.text_export import TEXTS
 from stages.reference_cross_entropy import cross_entropy
 from stages.student import Config
 from stages.tokenizer import load_tokenizer
 from stages.translate import direction_of, load_translator, translate_lines
-from tests.fixtures.artifacts import artifact_of_folder, artifact_of_tables, new_artifact, words_tokenizer
+from tests.fixtures.artifacts import artifact_of_folder, artifact_of_tables, closed, new_artifact, words_tokenizer
+from tests.fixtures.distilled import artifact, corpus_metrics, made_up_inputs
 from tests.fixtures.oracle import forced_log_probs
-from tests.fixtures.tiny_teacher import TinyShape
+from tests.fixtures.tiny_student import PiecesShape
+from tests.fixtures.tiny_teacher import TinyShape, write_tiny_teacher
 
 VOCABULARY = TinyShape().vocabulary()
 # Words of the tiny teacher that stand for its language tags.
@@ -202,9 +207,70 @@ def test_its_folder_says_which_tag_a_direction_needs(trained: dict[str, Any]) ->
     assert found == [" ".join(result.hypotheses[0])]
 
 
-def test_no_stored_text_has_a_tag(trained: dict[str, Any]) -> None:
-    table = trained["table"]
-    assert not any("<" in text for name in ("source", "reference") for text in table[name].to_pylist())
+def made_by(teacher: Artifact, table: pa.Table, store: Path) -> dict[str, Artifact]:
+    """What the stages from decode to dataset make of a corpus; of no row a measure or a verdict is missing."""
+    rows = [row | {"origin": "site", "location": "", "split": "train"} for row in table.to_pylist()]
+    measures = {field.name: 1 for field in schema.MEASURES}
+    tables = {
+        "corpus": pa.Table.from_pylist(rows, schema.PAIRS),
+        "measure": pa.Table.from_pylist([measures | {"id": row["id"]} for row in rows], schema.MEASURES),
+        "filter": pa.Table.from_pylist(
+            [{"id": row["id"], "accepted": True, "reasons": []} for row in rows], schema.VERDICTS
+        ),
+    }
+    made = {"teacher": teacher, "tokenizer": made_up_inputs(store / "others")["tokenizer"]}
+    searched = decode.Config(beam_size=2, num_hypotheses=2, max_decoding_length=12, max_batch_tokens=64)
+    tables["decode"] = decode.run(tables["corpus"], searched, decode.load(searched, made, Runtime()))
+    nbest = tables["corpus"].append_column("hypotheses", tables["decode"]["hypotheses"])
+    tables["select"] = select.run(nbest, select.Config(), select.load(select.Config(), made, Runtime()))
+    selected = tables["corpus"]
+    for name in score.READS["select"]:
+        selected = selected.append_column(name, tables["select"][name])
+    kept = score.Config(k=4, backend="ctranslate2")
+    tables["score"] = score.run(selected, kept, score.load(kept, made, Runtime()))
+    metrics = {
+        "corpus": corpus_metrics({"train-00000": rows}),
+        "filter": {"rows": len(rows), "accepted": len(rows), "waterfall": []},
+    }
+    folder = store / "run"
+    for name, each in tables.items():
+        told = {key: value for key, value in (each.schema.metadata or {}).items() if key != schema.NOTES_KEY}
+        shard = each.replace_schema_metadata(told)
+        made[name] = artifact(folder, name, {"train-00000": shard}, metrics.get(name))
+    output = new_artifact(folder, "dataset")
+    dataset.run(made, dataset.Config(), output, Runtime())
+    return made | {"dataset": closed(output)}
+
+
+def test_no_stored_text_has_a_tag(trained: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a teacher that wants one before the source and one before the target, and says none itself."""
+    tags = tuple(f"<{kind}{language}>" for kind in ("2", "from:") for language in NAMES)
+    shape = PiecesShape(pieces=(*VOCABULARY[4:], *tags), unsaid=len(tags))
+    folder = write_tiny_teacher(tmp_path / "model", shape=shape)
+    wanted = {
+        "source_prefix": ("<2{target}>",),
+        "target_prefix": ("<from:{source}>",),
+        "language_names": {name: name for name in NAMES},
+    }
+    save_teacher_info(folder, load_teacher_info(folder).model_copy(update=wanted))
+    asked: set[tuple[str, ...]] = set()
+    start = TranslatorEngine.start
+
+    def noted(engine: TranslatorEngine, sources: Sequence[Sequence[str]], options: Any) -> Any:
+        asked.update((source[0], *engine.target_prefix) for source in sources)
+        return start(engine, sources, options)
+
+    monkeypatch.setattr(TranslatorEngine, "start", noted)
+    made = made_by(artifact_of_folder(tmp_path, "teacher", folder), trained["table"], tmp_path)
+    assert asked == {("<2de>", "<from:en>"), ("<2sv>", "<from:en>"), ("<2en>", "<from:de>")}
+
+    dataset.export_text(made["dataset"], tmp_path / "text")
+    texts = [line for name in TEXTS for line in (tmp_path / "text" / name).read_text().splitlines()]
+    for node in ("decode", "select", "score", "dataset"):
+        rows = made[node].read_shard("train-00000").to_pylist()
+        assert len(rows) == trained["table"].num_rows
+        texts += [str(row) for row in rows]
+    assert [text for text in texts if any(tag in text for tag in tags)] == []
 
 
 def test_the_valid_loss_of_a_pair_is_that_of_its_rows_under_its_tags(trained: dict[str, Any]) -> None:
