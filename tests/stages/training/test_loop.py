@@ -136,10 +136,32 @@ def test_schedules(schedule: str, expected: object) -> None:
         optimiser.step()
 
 
-def test_precision() -> None:
-    assert use_bfloat16("bfloat16", "cpu")
-    assert not use_bfloat16("float32", "cpu")
-    assert isinstance(use_bfloat16("auto", "cpu"), bool)
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        ({"avx512_bf16": True, "amx_bf16": False}, True),
+        ({"avx512_bf16": False, "amx_bf16": True}, True),
+        ({"bf16": True}, True),
+        ({"avx512_bf16": False, "avx512_f": True}, False),
+        ({}, False),
+    ],
+)
+def test_precision_follows_the_hardware_unless_it_is_named(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], expected: bool
+) -> None:
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: capabilities)
+    assert use_bfloat16("auto", "cpu") is expected
+    assert use_bfloat16("bfloat16", "cpu") is True
+    assert use_bfloat16("float32", "cpu") is False
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_gpu_that_only_emulates_bfloat16_is_not_asked_for_it(monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
+    def supported(including_emulation: bool = True) -> bool:
+        return including_emulation or native
+
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", supported)
+    assert use_bfloat16("auto", "cuda") is native
 
 
 def test_bfloat16_is_close_to_float32() -> None:
