@@ -33,11 +33,16 @@ def test_a_seed_gives_the_same_interval_and_equal_values_have_none() -> None:
     assert mean_interval([7.0] * 9, 100, seed=0) == [7.0, 7.0]
 
 
-def test_what_is_drawn_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("at_once", [1, 100, 130, 1 << 20])
+def test_what_is_drawn_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    """One resample after the other, sorted; a bound between two of them is where the line between them says."""
     values = [float(number) for number in range(40)]
-    whole = mean_interval(values, 200, seed=6)
-    monkeypatch.setattr("stages.evaluation.resampling._AT_ONCE", 100)
-    assert mean_interval(values, 200, seed=6) == pytest.approx(whole, abs=2.0)
+    random = np.random.default_rng(6)
+    means = sorted(sum(values[row] for row in random.integers(40, size=40)) / 40 for _ in range(200))
+    places = [0.025 * 199, 0.975 * 199]
+    wanted = [means[int(place)] + (place % 1) * (means[int(place) + 1] - means[int(place)]) for place in places]
+    monkeypatch.setattr("stages.evaluation.resampling._AT_ONCE", at_once)
+    assert mean_interval(values, 200, seed=6) == pytest.approx(wanted, abs=1e-9)
 
 
 def test_nothing_to_draw_from_gives_no_interval_and_unequal_lengths_are_a_fault() -> None:
