@@ -32,6 +32,12 @@ def dataset_faults(configs: Mapping[str, BaseModel]) -> Iterator[str]:
                 f"{', '.join(pairs_of_corpus(texts))}: without tags the student cannot know into which language to "
                 "translate; add a section [student.languages], with tags = 'none' if it needs none"
             )
+        if learner.languages and learner.languages.stop_distilling and not _of_references(one):
+            yield (
+                f"student.languages.stop_distilling: the targets of {name} are hypotheses, which a pair in which the "
+                "student is better than the teacher would go on learning, all the more; leave it out, or make that "
+                "dataset with select.metric = 'reference'"
+            )
         if kept is not None:
             yield from (f"{key}.temperature: {_lacks(term, kept, name)}" for key, term in _beyond(learner, kept))
 
@@ -40,6 +46,13 @@ def _format(one: DatasetConfig) -> SoftTargetFormat | None:
     artifact = open_dataset(one)
     names = artifact.shard_names()
     return SoftTargetFormat.of(artifact.read_shard(names[0], ["id"]).schema) if names else None
+
+
+def _of_references(one: DatasetConfig) -> bool:
+    """Whether targets are references where there are any; as the first shard, a random sample, has it."""
+    artifact = open_dataset(one)
+    shown = [artifact.read_shard(name, ["metric"]) for name in artifact.shard_names()[:1]]
+    return all("reference" in table["metric"].to_pylist() for table in shown)
 
 
 def _beyond(learner: student.Config, kept: SoftTargetFormat) -> Iterator[tuple[str, SoftTargetTerm]]:

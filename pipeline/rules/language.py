@@ -8,12 +8,13 @@ from pydantic import BaseModel
 from data.errors import ModelError
 from data.language_tags import is_tagged
 from data.model_folder import load_teacher_info
-from stages import corpus, student, teacher
+from stages import corpus, select, student, teacher
+from stages.training.data_config import kinds_of
 
 
 def language_faults(configs: Mapping[str, BaseModel]) -> Iterator[str]:
     """A line for each."""
-    texts, given, learner = (configs.get(name) for name in ("corpus", "teacher", "student"))
+    texts, given, chosen, learner = (configs.get(name) for name in ("corpus", "teacher", "select", "student"))
     if isinstance(texts, corpus.Config):
         pairs = pairs_of_corpus(texts)
         if len(pairs) > 1:
@@ -21,7 +22,10 @@ def language_faults(configs: Mapping[str, BaseModel]) -> Iterator[str]:
     if isinstance(learner, student.Config) and learner.languages and learner.languages.stop_distilling:
         valid = texts.valid_fraction if isinstance(texts, corpus.Config) else 1.0
         known = given if isinstance(given, teacher.Config) else None
-        yield from (f"student.languages.stop_distilling: {fault}" for fault in _in_vain(learner, known, valid))
+        found = [*_in_vain(learner, known, valid)]
+        if isinstance(chosen, select.Config):
+            found += _taught_on(learner, chosen.metric)
+        yield from (f"student.languages.stop_distilling: {fault}" for fault in found)
 
 
 def pairs_of_corpus(texts: corpus.Config) -> list[str]:
@@ -79,3 +83,16 @@ def _in_vain(learner: student.Config, given: teacher.Config | None, valid_fracti
         yield "it is judged on the valid split; set corpus.valid_fraction above 0"
     if given is not None and (given.architecture == "decoder-only" or given.prompt is not None):
         yield "the cross-entropy of a decoder-only teacher is not computed; leave it out"
+
+
+def _taught_on(learner: student.Config, metric: select.Metric) -> Iterator[str]:
+    """A pair that is stopped learns from its targets alone, which must then not be the teacher's own words."""
+    kinds = {kind for _, data, _ in learner.course() for kind in kinds_of(data)}
+    stopped = "a pair in which the student is better than the teacher would go on learning the teacher's hypotheses"
+    if "nbest" in kinds:
+        yield f"{stopped}, all the more, from data = 'nbest'; set student.data to 'hypothesis', or leave it out"
+    if "hypothesis" in kinds and metric != "reference":
+        yield (
+            f"{stopped}, all the more, from data = 'hypothesis' with select.metric = {metric!r}; set select.metric to "
+            "'reference', which makes soft targets along the references, or leave it out"
+        )

@@ -43,5 +43,6 @@ class StudentLanguagesConfig(LanguagesConfig):
     stop_distilling: StopConfig | None = Field(
         None,
         description="a pair in which the student is better than the teacher learns from its targets alone, without "
-        "soft targets and online terms, until it falls behind again; judged at each validation",
+        "soft targets and online terms, until it falls behind again; judged at each validation. Targets must be "
+        "references: select.metric = 'reference', or data = 'reference'",
     )

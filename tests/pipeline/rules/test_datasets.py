@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from pipeline.cross_faults import cross_faults
@@ -60,6 +61,20 @@ def test_rows_of_another_language_pair_need_tags(tmp_path: Path) -> None:
     (fault,) = faults(path)
     assert fault.startswith("student.datasets[0]: has rows of en-de, en-sv, and the corpus of en-de")
     assert faults(path, languages={}) == []
+
+
+@pytest.mark.parametrize(("metrics", "count"), [(("chrf", "mbr-chrf"), 1), (("mbr-chrf", "reference"), 0)])
+def test_a_pair_that_is_distilled_no_more_learns_no_hypotheses(
+    tmp_path: Path, metrics: tuple[str, str], count: int
+) -> None:
+    table = dataset_table([*SPECIALS, *WORDS])
+    chosen = pa.array([metrics[row % 2] for row in range(len(table))])
+    path = folder(tmp_path, table.append_column("metric", chosen))
+    found = faults(path, languages={"stop_distilling": {}})
+    assert len(found) == count
+    assert all(
+        line.startswith("student.languages.stop_distilling: the targets of student.datasets[0] ") for line in found
+    )
 
 
 def test_a_folder_that_is_not_there_is_told_of_elsewhere(tmp_path: Path) -> None:

@@ -8,10 +8,12 @@ import pytest
 
 from data.model_folder import load_teacher_info, save_teacher_info
 from pipeline.cross_faults import cross_faults
-from stages import corpus, student, teacher
+from stages import corpus, select, student, teacher
 
 
-def configs(*targets: str, learner: dict[str, Any] | None = None, **given: Any) -> dict[str, Any]:
+def configs(
+    *targets: str, learner: dict[str, Any] | None = None, metric: str = "reference", **given: Any
+) -> dict[str, Any]:
     sources = [
         {"kind": "text", "name": target, "source_file": "a", "target_file": "b", "target_language": target}
         for target in targets
@@ -20,12 +22,13 @@ def configs(*targets: str, learner: dict[str, Any] | None = None, **given: Any) 
     return {
         "corpus": corpus.Config.model_validate(texts),
         "teacher": teacher.Config.model_validate({"kind": "train"} | given),
+        "select": select.Config.model_validate({"metric": metric}),
         "student": student.Config.model_validate(learner or {}),
     }
 
 
-def faults(*targets: str, learner: dict[str, Any] | None = None, **given: Any) -> list[str]:
-    return [line for line in cross_faults(configs(*targets, learner=learner, **given)) if "languages" in line]
+def faults(*targets: str, **given: Any) -> list[str]:
+    return [line for line in cross_faults(configs(*targets, **given)) if "languages" in line]
 
 
 def test_one_pair_needs_nothing() -> None:
@@ -41,6 +44,9 @@ def test_several_pairs_must_be_told_of() -> None:
 
 
 STOP = {"languages": {"stop_distilling": {"margin": 0.1}}}
+LIKE = {"objective": {"features": [{}]}}
+MIXED = {"data": {"hypothesis": 0.5, "reference": 0.5}}
+LATER = {"data": "reference", "phases": [{"begin": 9, "data": "hypothesis", "objective": {}}]}
 
 
 @pytest.mark.parametrize(
@@ -49,6 +55,14 @@ STOP = {"languages": {"stop_distilling": {"margin": 0.1}}}
         (STOP | {"objective": {"soft_targets": {"weight": 0.0}}}, {}, "nothing to stop"),
         (STOP | {"optimiser": {"validate_every": 0}}, {}, "validate_every above 0"),
         (STOP, {"architecture": "decoder-only"}, "decoder-only teacher"),
+        (
+            STOP,
+            {"metric": "chrf"},
+            "hypotheses, all the more, from data = 'hypothesis' with select.metric = 'chrf'; set",
+        ),
+        (STOP | MIXED, {"metric": "mbr-chrf"}, "set select.metric to 'reference'"),
+        (STOP | LATER, {"metric": "score"}, "set select.metric to 'reference'"),
+        (STOP | LIKE | {"data": "nbest"}, {}, "data = 'nbest'"),
     ],
 )
 def test_a_switch_that_cannot_work_is_a_fault(learner: dict[str, Any], given: dict[str, Any], expected: str) -> None:
@@ -58,6 +72,8 @@ def test_a_switch_that_cannot_work_is_a_fault(learner: dict[str, Any], given: di
 
 def test_a_switch_that_can_work_is_none() -> None:
     assert faults("de", "sv", learner=STOP, languages={}) == []
+    assert faults("de", "sv", learner=STOP | LIKE | {"data": "reference"}, languages={}, metric="chrf") == []
+    assert faults("de", "sv", learner={"languages": {}}, languages={}, metric="chrf") == []
 
 
 FOLDER = {"kind": "ctranslate2", "path": "recipes/teachers/en-de"}
