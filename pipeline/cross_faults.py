@@ -22,6 +22,7 @@ def _rules(configs: Mapping[str, BaseModel]) -> Sequence[Rule]:
     from pipeline.rules.fusion import fusion_faults
     from pipeline.rules.language import language_faults
     from pipeline.rules.length import length_faults
+    from pipeline.rules.nbest import nbest_faults
     from pipeline.rules.online import online_term_faults
     from pipeline.rules.soft_targets import soft_target_faults
     from pipeline.rules.start import start_faults
@@ -32,6 +33,7 @@ def _rules(configs: Mapping[str, BaseModel]) -> Sequence[Rule]:
         start_faults,
         online_term_faults,
         soft_target_faults,
+        nbest_faults,
         dataset_faults,
         decoder_only_faults,
         student_tokenizer_faults,

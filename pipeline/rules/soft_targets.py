@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import BaseModel
 
-from stages import decode, score, student
+from stages import score, student
 from stages.training.data_config import kinds_of
 from stages.training.objective_config import SoftTargetTerm
 from stages.training.schedules import ends
@@ -14,20 +14,12 @@ _OF_THE_TAIL = ("missing_mass", "tempering")
 
 
 def soft_target_faults(configs: Mapping[str, BaseModel]) -> Iterator[str]:
-    """Faults of the student against score and decode, as far as their sections are there."""
-    learner, stored, search = configs.get("student"), configs.get("score"), configs.get("decode")
-    if not isinstance(learner, student.Config):
-        return
-    if isinstance(stored, score.Config):
+    """Faults of the student against score, where both sections are there."""
+    learner, stored = configs.get("student"), configs.get("score")
+    if isinstance(learner, student.Config) and isinstance(stored, score.Config):
         for key, term in soft_target_terms(learner):
             faults = _of_sampled(term) if stored.mode == "sampled" else _of_topk(term, stored, "fuse" in configs)
             yield from (f"{key}.{fault}" for fault in faults)
-    draws = any("nbest" in kinds_of(data) for _, data, _ in learner.course())
-    if draws and isinstance(search, decode.Config) and search.num_hypotheses == 1:
-        yield (
-            "student.data: 'nbest' draws from several hypotheses a source, and decode.num_hypotheses is 1: set it to "
-            "more, or data to 'hypothesis'"
-        )
 
 
 def soft_target_terms(learner: student.Config) -> Iterator[tuple[str, SoftTargetTerm]]:

@@ -1,19 +1,23 @@
 """Several hypotheses a source: each epoch draws one of them, as often as its weight says.
 
-Hypothesis h of a source has probability softmax(worth_h / temperature) over those that are taken, so that the loss is
-an estimate without bias of the expectation over the teacher's translations that sequence-level distillation is about
-(https://aclanthology.org/D16-1139), of which the best hypothesis alone is the mode. A weighted sum over all of them at
-once has the same expectation, but spends a batch on near copies of few sources and half its time on what weighs little.
+Hypothesis h of a source has probability softmax(worth_h / temperature) over those that are taken. So a sentence's
+gradient is an estimate without bias of that of the sum over them, weighted by these probabilities. They are the
+teacher's own, and the sum that over an n-best list of https://aclanthology.org/D16-1139, of which the best hypothesis
+alone is the mode, only where the worth is the sum of log-probabilities and the temperature 1: weights = "score" with
+decode.length_penalty = 0. Scores that are divided by length lie close together, and so do their weights.
+
+To learn from all of them at once has the same expectation, but spends a batch on near copies of few sources and half
+its time on what weighs little.
 """
 
 import zlib
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from data.errors import DataError
 
@@ -32,16 +36,28 @@ class NBestConfig(BaseModel):
 
     weights: Literal["score", "utility"] = Field(
         "score",
-        description="what is softmaxed over a source's hypotheses, and so how often each is drawn: the "
-        "teacher's score, or what they were worth to "
-        "select.metric, such as mbr-chrf",
+        description="what is softmaxed over a source's hypotheses, and so how often each is drawn: score, the "
+        "teacher's (with decode.length_penalty = 0 its log-probability, else close to even); utility, what each was "
+        "worth to select.metric: mbr-chrf, its likeness to the others; chrf, bleu, reference, that to the reference",
     )
     temperature: float = Field(
-        1.0, description="divides scores (nats a token) or utilities (chrF or BLEU, 0..100) before the softmax", gt=0
+        1.0,
+        description="divides scores (nats, over tokens ** decode.length_penalty) or utilities (chrF or BLEU, 0..100; "
+        "to be given with them, such as 10) before the softmax",
+        gt=0,
     )
     count: int = Field(
         5, description="of how many hypotheses a source it is drawn, those of the highest weight", ge=1, le=1000
     )
+
+    @model_validator(mode="after")
+    def _temperature_fits_the_weights(self) -> Self:
+        if self.weights == "utility" and "temperature" not in self.model_fields_set:
+            raise ValueError(
+                "temperature: required with weights = 'utility': utilities are 0..100, and at 1, the default, nearly "
+                "always the same hypothesis is drawn; 10 draws one that is worth 10 less about a third as often"
+            )
+        return self
 
 
 def drawn(table: pa.Table, epoch: int, config: NBestConfig, part: Part = "tokens") -> pa.Table:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipeline.cross_faults import cross_faults
-from stages import decode, fuse, score, student
+from stages import fuse, score, student
 
 SAMPLED = {"mode": "sampled"}
 
@@ -65,14 +65,6 @@ def test_a_schedule_of_more_temperatures_than_can_be_stored_is_a_fault_of_its_ow
     with pytest.raises(ValueError, match="a linear schedule takes more values than can be stored"):
         faults({"temperature": course}, {})
     assert faults({"temperature": course, "missing_mass": "renormalise"}, {}) == []
-
-
-@pytest.mark.parametrize(("data", "count"), [("nbest", 1), ({"nbest": 0.5, "reference": 0.5}, 1), ("hypothesis", 0)])
-def test_an_nbest_of_one_is_a_fault(data: Any, count: int) -> None:
-    learner = student.Config.model_validate({"data": data})
-    found = cross_faults({"student": learner, "decode": decode.Config(num_hypotheses=1)})
-    assert len(found) == count
-    assert all("decode.num_hypotheses is 1" in fault for fault in found)
 
 
 def test_soft_targets_of_an_nbest_are_a_fault() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+import torch
 from pydantic import ValidationError
 
 from data.errors import DataError
@@ -67,6 +68,34 @@ def test_of_utilities_the_highest_are_taken() -> None:
     check(config, {"a": first, "b": second}, {"c": 1.0}, {"d e": third, "d": fourth})
 
 
+def test_the_mean_gradient_is_that_of_the_weighted_cross_entropy() -> None:
+    """In float64, on a model of the next token given the row and the last token; a sentence's loss is a sum."""
+    vocabulary = ["<s>", "a", "b", "c", "d", "e", "</s>"]
+    table = torch.randn(3, 7, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(1), requires_grad=True)
+
+    def loss(row: int, target: str) -> torch.Tensor:
+        ids = [vocabulary.index(token) for token in ["<s>", *target.split(), "</s>"]]
+        return torch.nn.functional.cross_entropy(table[row, ids[:-1]], torch.tensor(ids[1:]), reduction="sum")
+
+    def gradient(losses: list[torch.Tensor]) -> torch.Tensor:
+        return torch.autograd.grad(torch.stack(losses).sum(), table)[0]
+
+    config, epochs = NBestConfig(weights="utility", temperature=10), 1500
+    counts = Counter(
+        (row, " ".join(tokens))
+        for epoch in range(epochs)
+        for row, tokens in enumerate(drawn(dataset(), epoch, config)["target_tokens"].to_pylist())
+    )
+    mean = gradient([loss(*key) * number / epochs for key, number in counts.items()])
+    weights = [softmax(*(worth / 10 for worth in row)) for row in UTILITY]
+    expected = [
+        weight * loss(row, text)
+        for row, hypotheses in enumerate(HYPOTHESES)
+        for weight, (text, _) in zip(weights[row], hypotheses, strict=True)
+    ]
+    torch.testing.assert_close(mean, gradient(expected), rtol=0, atol=2e-3)
+
+
 def test_of_one_hypothesis_the_best_is_drawn() -> None:
     check(NBestConfig(count=1), {"a b": 1.0}, {"c": 1.0}, {"d": 1.0})
 
@@ -99,7 +128,7 @@ def test_a_row_with_another_number_of_utilities_is_named() -> None:
         drawn(dataset([[1.0, 2.0, 3.0], [1.0, 2.0], [1.0, 2.0]]), 0, NBestConfig())
 
 
-@pytest.mark.parametrize("options", [{"temperature": 0}, {"count": 0}, {"weights": "length"}])
+@pytest.mark.parametrize("options", [{"temperature": 0}, {"count": 0}, {"weights": "length"}, {"weights": "utility"}])
 def test_faults(options: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         NBestConfig.model_validate(options)
