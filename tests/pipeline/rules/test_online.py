@@ -83,3 +83,32 @@ def test_a_teacher_in_memory_reads_the_students_tags(theirs: Any, ours: Any, fau
     found = cross_faults(recipe("train", objective={"features": [{}]}, **options))
     assert [line[: len(fault)] for line in found] == ([fault] if fault else [])
     assert cross_faults(recipe("train", languages=ours, teacher={"languages": theirs})) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "ours", "key"),
+    [
+        ({}, None, ""),
+        ({"target_prefix": ["<de>"]}, None, "target_prefix"),
+        ({"source_suffix": ["</s>"]}, None, "source_suffix"),
+        ({"source_prefix": ["<de>"]}, None, "source_prefix"),
+        ({"source_prefix": ["<2{target}>"]}, {}, ""),
+        ({"source_prefix": ["<2{target}>"]}, {"tags": "both"}, "source_prefix"),
+        ({"source_prefix": ["<2{target}>"]}, None, "source_prefix"),
+        ({}, {}, "source_prefix"),
+        ({}, {"tags": "none"}, ""),
+    ],
+)
+@pytest.mark.parametrize("section", list(TERMS))
+def test_a_checkpoint_with_other_tokens_around_a_sentence_has_other_positions(
+    asked: Any, ours: Any, key: str, section: str
+) -> None:
+    options = {"languages": ours, "teacher": asked}
+    found = cross_faults(recipe("opennmt", objective={section: [{}]}, **options))
+    assert [line.partition(": ")[0] for line in found] == ([f"teacher.{key}"] if key else [])
+    assert cross_faults(recipe("opennmt", languages=ours, teacher=asked)) == []
+
+
+def test_tokens_that_the_recipe_gives_a_teacher_trained_here_count_too() -> None:
+    (fault,) = cross_faults(recipe("train", objective={"features": [{}]}, teacher={"target_prefix": ["<de>"]}))
+    assert fault.startswith("teacher.target_prefix: with these tokens around each sentence")
