@@ -27,6 +27,7 @@ def _rules(configs: Mapping[str, BaseModel]) -> Sequence[Rule]:
     from pipeline.rules.soft_targets import soft_target_faults
     from pipeline.rules.start import start_faults
     from pipeline.rules.student_tokenizer import student_tokenizer_faults
+    from pipeline.rules.teacher_pairs import teacher_pair_faults
 
     return (
         checkpoint_faults,
@@ -39,5 +40,6 @@ def _rules(configs: Mapping[str, BaseModel]) -> Sequence[Rule]:
         student_tokenizer_faults,
         fusion_faults,
         language_faults,
+        teacher_pair_faults,
         length_faults,
     )

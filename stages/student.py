@@ -171,7 +171,7 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
     Raises DataError when there is nothing to train on, ModelError when vocabularies do not belong together.
     """
     from stages.training.api import train_transformer
-    from stages.training.streams import training_data
+    from stages.training.streams import training_data, untaught
 
     teacher, own_tokens = inputs["teacher"].path(), "student_tokenizer" in inputs
     tokenizer = load_tokenizer(inputs["student_tokenizer" if own_tokens else "tokenizer"].path())
@@ -195,6 +195,8 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
         phases = [replace(phase, shares=paired.shares(phase.shares)) for phase in phases]
         stops = config.languages.stop_distilling if config.distils() else None
         switch = pair_switch(stops, inputs, tokenizer, config.optimiser.max_tokens, paired.untaught, runtime)
+    elif alone := untaught(data, config.course()):
+        switch = pair_switch(None, inputs, tokenizer, config.optimiser.max_tokens, alone, runtime)
     metrics = train_transformer(
         data=data,
         tokenizer=tokenizer,

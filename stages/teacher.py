@@ -110,8 +110,8 @@ class Config(BaseModel):
     )
     pairs: list[str] = Field(
         default_factory=list,
-        description="language pairs that it is for, such as en-de: rows of others are neither trained on, nor "
-        "translated or scored by it; by default all",
+        description="language pairs of the corpus that it is for, such as en-de: rows of others are neither trained "
+        "on, nor translated or scored by it; by default all. A pair that no teacher is for is learned from references",
     )
     quantization: Literal["auto"] | Quantization = Field(
         "auto", description="what it computes with; auto: int8 on a CPU, float16 on a GPU"

@@ -1,6 +1,6 @@
 """What a recipe of several language pairs lacks, or asks for in vain."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -9,6 +9,7 @@ from data.errors import ModelError
 from data.language_tags import is_tagged
 from data.model_folder import load_teacher_info
 from stages import corpus, select, student, teacher
+from stages.readers.sources import Source
 from stages.training.data_config import kinds_of
 
 
@@ -28,12 +29,12 @@ def language_faults(configs: Mapping[str, BaseModel]) -> Iterator[str]:
         yield from (f"student.languages.stop_distilling: {fault}" for fault in found)
 
 
-def pairs_of_corpus(texts: corpus.Config) -> list[str]:
-    """Language pairs that there is text for to train on."""
+def pairs_of_corpus(texts: corpus.Config, sources: Sequence[Source] | None = None) -> list[str]:
+    """Language pairs that there is text for: of these sources, or by default of all that are trained on."""
     return sorted(
         {
             f"{source.source_language or texts.source_language}-{source.target_language or texts.target_language}"
-            for source in texts.sources
+            for source in (texts.sources if sources is None else sources)
         }
     )
 

@@ -22,11 +22,12 @@ def further_streams(
     as_text: bool,
     more: Sequence[str] = (),
 ) -> list[Stream]:
-    """A stream for each dataset; `reader` reads soft targets, where they are weighed; `more`: further columns.
+    """A stream for each dataset; `reader` reads soft targets, where they are weighed.
 
     Targets are taken as the subwords that the dataset's teacher made where its vocabulary is this recipe's teacher's,
-    else, or with `as_text`, as texts. Raises ModelError when soft targets are weighed and are of another vocabulary,
-    DataError when a dataset holds no row.
+    else, or with `as_text`, as texts. `more`: the columns of languages, where streams are to be taken apart by them;
+    else a stream of which no row is of a pair that a teacher was for has no soft targets. Raises ModelError when soft
+    targets are weighed and are of another vocabulary, DataError when a dataset holds no row.
     """
     return [_stream(one, teacher_tokens, reader, as_text, more) for one in datasets]
 
@@ -46,6 +47,8 @@ def _stream(
             "teacher has, so the ids of its soft targets mean other tokens; set student.objective.soft_targets.weight "
             "to 0, and its translations are read as texts"
         )
+    if reader is not None and not more:
+        reader = reader.of_dataset(artifact)
     target = "target_tokens" if same and not as_text else "target"
     columns = ("source", target, *(COLUMNS if reader else ()), *more)
     names = artifact.shard_names()

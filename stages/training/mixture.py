@@ -81,8 +81,13 @@ def validation(sources: Mapping[str, BatchSource]) -> dict[str, BatchSource]:
 
 def _nothing_usable(source: BatchSource) -> str:
     counts = source.fullest_epoch()
+    shards, column = len(source.stream.shards), source.stream.target_column
+    if not counts.skipped:
+        return (
+            f"nothing to train on: {shards} shards hold no row with a {column}; see what the stages before kept, and, "
+            "of a teacher, which language pairs it is for"
+        )
     return (
-        f"nothing to train on: {len(source.stream.shards)} shards hold no row with a usable "
-        f"{source.stream.target_column} ({counts.skipped} rows are empty or longer than {source.max_tokens} tokens); "
-        "see what the stages before kept, or raise max_tokens"
+        f"nothing to train on: {shards} shards hold no row with a usable {column} ({counts.skipped} rows are empty or "
+        f"longer than {source.max_tokens} tokens); see what the stages before kept, or raise max_tokens"
     )

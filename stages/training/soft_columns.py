@@ -7,9 +7,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data import drawn_targets
+from data.artifact import Artifact
 from data.errors import DataError, ModelError
 from data.model_folder import vocabulary_digest
 from data.soft_targets import SoftTargetFormat, flat, row_lengths, tempered_tail, topk
+from stages.directions import COLUMNS as LANGUAGES
+from stages.directions import directions_of
 from stages.training.batches import Soft
 from stages.training.ragged import Ragged
 from stages.training.vocabulary import END, Vocabulary, student_ids
@@ -63,6 +66,15 @@ class SoftTargetColumns:
     def is_for(self, schema: pa.Schema, pair: str) -> bool:
         """Whether some teacher was for this language pair when rows of it were scored."""
         return SoftTargetFormat.of(schema).is_for(pair)
+
+    def of_dataset(self, dataset: Artifact) -> "SoftTargetColumns | None":
+        """This, where some row of a dataset is of a pair that a teacher was for; else None: it knows targets alone."""
+        names = dataset.shard_names()
+        schema = dataset.read_shard(names[0], ["id"]).schema if names else None
+        if schema is None or not SoftTargetFormat.of(schema).pairs:
+            return self
+        found = {str(pair) for table in dataset.tables("", LANGUAGES) for pair in set(directions_of(table))}
+        return self if any(self.is_for(schema, pair) for pair in found) else None
 
     def _drawn(self, table: pa.Table) -> dict[str, Soft]:
         found = drawn_targets.drawn(table)

@@ -24,8 +24,9 @@ class PairSwitch:
         self._student: dict[str, float] = {}
 
     def validated(self, cross_entropies: Mapping[str, float]) -> None:
-        """The student's cross-entropy of each validation stream, in nats a token."""
-        self._student = {pair_of(stream) or stream: value for stream, value in cross_entropies.items()}
+        """The student's cross-entropy of each validation stream of one pair, in nats a token."""
+        pairs = {pair_of(stream): value for stream, value in cross_entropies.items()}
+        self._student = {pair: value for pair, value in pairs.items() if pair}
 
     def distils(self, stream: str) -> bool:
         """Whether batches of this stream are distilled."""

@@ -36,11 +36,11 @@ def training_data(
 
     `own_tokens`: the student has a tokenizer of its own, so hypotheses are read as text. Soft targets are read where
     a phase weighs them. `datasets` join the recipe's own, each with a stream of its name. Raises DataError when there
-    are no shards of a kind, ModelError when a further dataset's soft targets are of another vocabulary. `more`:
-    columns that all streams read beside their own.
+    are no shards of a kind, ModelError when a further dataset's soft targets are of another vocabulary. `more`: the
+    columns of languages, read beside their own by streams that are to be taken apart by them; else a stream of which no
+    row is of a pair that a teacher was for has no soft targets.
     """
     kinds = list(dict.fromkeys(kind for _, data, _ in course for kind in kinds_of(data)))
-    objectives = [objective for _, data, objective in course if "hypothesis" in kinds_of(data)]
     part: Part = "text" if own_tokens else "tokens"
     streams = []
     for kind in kinds:
@@ -50,13 +50,27 @@ def training_data(
             shards = _shards(inputs["dataset"], "", (*NBEST_COLUMNS, *more))
             streams.append(Stream(kind, shards, TARGET, draw=partial(drawn, config=nbest, part=part)))
         else:
-            reader = None if own_tokens else _soft_targets(objectives, teacher_tokens, vocabulary, inputs["teacher"])
+            weighed = [] if own_tokens else _on_hypotheses(course)
+            reader = _soft_targets(weighed, teacher_tokens, vocabulary, inputs["teacher"])
+            own = reader.of_dataset(inputs["dataset"]) if reader and not more else reader
             target = "target" if own_tokens else "target_tokens"
-            columns = ("source", target, *(COLUMNS if reader else ()), *more)
-            streams.append(Stream(kind, _shards(inputs["dataset"], "", columns), target, reader))
+            columns = ("source", target, *(COLUMNS if own else ()), *more)
+            streams.append(Stream(kind, _shards(inputs["dataset"], "", columns), target, own))
             streams += further_streams(datasets, teacher_tokens, reader, as_text=own_tokens, more=more)
     valid = _readers(inputs["corpus"], "valid-", (*_TEXT, *more))
     return TrainingData(streams, [Stream("valid", valid, "reference")] if valid else [])
+
+
+def untaught(data: TrainingData, course: Sequence[tuple[int, Data, ObjectiveConfig]]) -> list[str]:
+    """Streams of the recipe's and of further datasets that lack the soft targets that some phase weighs."""
+    if not any(objective.reads_soft_targets() for objective in _on_hypotheses(course)):
+        return []
+    return [one.name for one in data.streams if one.soft_targets is None and one.name not in ("reference", "nbest")]
+
+
+def _on_hypotheses(course: Sequence[tuple[int, Data, ObjectiveConfig]]) -> list[ObjectiveConfig]:
+    """The objectives of phases that read the dataset's targets."""
+    return [objective for _, data, objective in course if "hypothesis" in kinds_of(data)]
 
 
 def _soft_targets(

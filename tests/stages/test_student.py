@@ -184,7 +184,7 @@ def test_a_corpus_without_references_trains_no_baseline(
     tmp_path: Path, tiny_teacher: Path, vocabulary: list[str]
 ) -> None:
     inputs = artifacts(tmp_path, tiny_teacher, dataset_table(vocabulary), references=False)
-    with pytest.raises(DataError, match="no row with a usable reference"):
+    with pytest.raises(DataError, match="no row with a reference"):
         run(tmp_path, inputs, "baseline", data="reference")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
 from data.drawn_targets import counted, pack_drawn
 from data.errors import DataError
@@ -14,9 +15,19 @@ from data.schema import NBEST
 from data.soft_targets import SoftTargetFormat, flat, pack, topk
 from stages.student import Config
 from stages.training.nbest import NBestConfig
-from stages.training.streams import training_data
+from stages.training.streams import training_data, untaught
 from stages.training.vocabulary import Vocabulary
-from tests.stages.test_student import ROWS, SMALL, artifacts, batches_learned, curve, dataset_table, run, told_to_train
+from tests.stages.test_student import (
+    ROWS,
+    SMALL,
+    artifacts,
+    batches_learned,
+    curve,
+    dataset_table,
+    out_of_english,
+    run,
+    told_to_train,
+)
 
 
 @pytest.fixture
@@ -174,3 +185,38 @@ def test_an_nbest_mixes_with_soft_targets(
     assert set(learned) == {("nbest", False), ("hypothesis", True)}
     diverged = [line["divergence"] > 0 for line in curve(folder) if "divergence" in line]
     assert diverged == [soft for _, soft in learned]
+
+
+@pytest.mark.parametrize("cross_entropy", [0.0, 1.0])
+def test_rows_that_no_teacher_was_for_are_learned_from_their_targets_alone(
+    tmp_path: Path, tiny_teacher: Path, vocabulary: list[str], cross_entropy: float
+) -> None:
+    """As if there were no soft targets; those of another pair are evenly spread and would be learned too."""
+    table = dataset_table(vocabulary, target_format={"pairs": ("en-de",)})
+
+    def learned(name: str, target: str, objective: dict[str, Any]) -> dict[str, Any]:
+        inputs = artifacts(tmp_path / name, tiny_teacher, out_of_english(table, target))
+        folder, _ = run(tmp_path / name, inputs, objective=objective)
+        weights: dict[str, Any] = torch.load(folder / "checkpoint.pt", weights_only=False)["model"]
+        return weights
+
+    plain = learned("plain", "fi", {"soft_targets": {"weight": 0.0}})
+    alone = learned("alone", "fi", {"cross_entropy": cross_entropy})
+    assert all(torch.equal(alone[key], value) for key, value in plain.items())
+    taught = learned("taught", "de", {"cross_entropy": cross_entropy})
+    assert not all(torch.equal(taught[key], value) for key, value in plain.items())
+
+
+def test_a_phase_of_hypotheses_that_weighs_no_soft_targets_is_not_taken_for_untaught(
+    tmp_path: Path, tiny_teacher: Path, vocabulary: list[str]
+) -> None:
+    """Though the default objective of the phase before weighs some."""
+    config = Config.model_validate(
+        {
+            "data": "reference",
+            "phases": [{"begin": 3, "data": "hypothesis", "objective": {"soft_targets": {"weight": 0}}}],
+        }
+    )
+    inputs, tokens = artifacts(tmp_path, tiny_teacher, dataset_table(vocabulary)), Vocabulary.from_tokens(vocabulary)
+    data = training_data(inputs, config.course(), vocabulary, tokens, config.nbest)
+    assert data.streams[1].soft_targets is None and untaught(data, config.course()) == []

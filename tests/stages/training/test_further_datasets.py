@@ -13,8 +13,12 @@ from data.errors import ModelError
 from data.model_folder import read_vocabulary
 from data.runtime import Runtime
 from stages import dataset, student
+from stages.directions import COLUMNS as LANGUAGES
 from stages.training.further_config import DatasetConfig, with_further
+from stages.training.further_streams import further_streams
 from stages.training.schedules import Schedule
+from stages.training.soft_columns import SoftTargetColumns
+from stages.training.vocabulary import Vocabulary
 from tests.fixtures.artifacts import artifact_of_folder, artifact_of_tables, closed, new_artifact
 from tests.fixtures.distilled import made_up_inputs
 from tests.fixtures.tiny_student import write_tiny_tokenizer
@@ -160,3 +164,15 @@ def test_its_languages_get_tags_and_streams_of_their_own(tmp_path: Path, tiny_te
     metrics = student.run(inputs, config, new_artifact(tmp_path, "student"), Runtime())
     assert metrics["languages"]["pairs"] == {"en-de": 30, "en-sv": 30}
     assert set(metrics["languages"]["language_names"]) == {"en", "de", "sv"}
+
+
+def test_soft_targets_of_other_pairs_alone_are_not_learned(tmp_path: Path, tiny_teacher: Path) -> None:
+    tokens = read_vocabulary(tiny_teacher, "target")
+    made = new_artifact(tmp_path, "dataset")
+    made.write_shard("train-00000", out_of_english(dataset_table(tokens, target_format={"pairs": ("en-de",)}), "sv"))
+    (made.work_path() / "vocabulary.json").write_text(json.dumps({"source": tokens, "target": tokens}))
+    one = DatasetConfig(name="other", path=str(closed(made).url))
+    reader = SoftTargetColumns(tokens, Vocabulary.from_tokens(tokens))
+    (alone,) = further_streams([one], tokens, reader, as_text=False)
+    (apart,) = further_streams([one], tokens, reader, as_text=False, more=LANGUAGES)
+    assert alone.soft_targets is None and apart.soft_targets is reader

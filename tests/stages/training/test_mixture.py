@@ -59,5 +59,7 @@ def test_another_seed_draws_other_turns() -> None:
 def test_a_stream_without_rows_says_so() -> None:
     empty = BatchSource(stream(shards=[]), Spaces(), VOCABULARY, VOCABULARY, 60, 50, 50, 1)
     mixed = Mixture({"empty": empty}, lambda step: {"empty": 1.0}, 7)
-    with pytest.raises(DataError, match="nothing to train on: 0 shards"):
+    with pytest.raises(
+        DataError, match=r"nothing to train on: 0 shards hold no row with a reference; .* pairs it is for"
+    ):
         next(mixed.batches(Place()))
