@@ -37,7 +37,12 @@ class OptimiserConfig(BaseModel):
         1536, description="rows of a batch times its longest side in tokens: padding counts, </s> counts", ge=16
     )
     accumulate: int = Field(1, description="batches whose gradients are summed for one update", ge=1)
-    learning_rate: float = Field(0.4, description="factor on the schedule (noam, rsqrt), or the rate itself", gt=0)
+    learning_rate: float = Field(
+        0.4,
+        description="factor on the schedule (noam, rsqrt), or the rate itself; the default is for noam, with others it "
+        "is required",
+        gt=0,
+    )
     schedule: Literal["noam", "rsqrt", "constant"] = Field("noam", description="course of the learning rate")
     warmup_steps: int = Field(1000, description="steps in which the rate rises (noam) or stays (rsqrt)", ge=1)
     adam_beta1: float = Field(0.9, description="decay of Adam's first moment", ge=0, lt=1)
@@ -65,3 +70,14 @@ class OptimiserConfig(BaseModel):
     report_every: int = Field(50, description="steps between two lines of training.jsonl", ge=1)
     validate_every: int = Field(500, description="steps between two validations; 0 validates at the end only", ge=0)
     checkpoint_every: int = Field(500, description="steps between two checkpoints to resume from", ge=1)
+
+    @model_validator(mode="after")
+    def _rate_fits_the_schedule(self) -> Self:
+        if self.schedule != "noam" and "learning_rate" not in self.model_fields_set:
+            usual = {"constant": "0.0001 to 0.001", "rsqrt": f"{0.001 * self.warmup_steps**0.5:.2g}"}[self.schedule]
+            begins = ", which begins at a rate of 0.001 without a rise" if self.schedule == "rsqrt" else ""
+            raise ValueError(
+                f"learning_rate: required with schedule = {self.schedule!r}, as the default is a factor for noam; "
+                f"usual is {usual}{begins}"
+            )
+        return self
