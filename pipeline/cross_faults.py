@@ -24,6 +24,7 @@ def _rules(configs: Mapping[str, BaseModel]) -> Sequence[Rule]:
     from pipeline.rules.length import length_faults
     from pipeline.rules.nbest import nbest_faults
     from pipeline.rules.online import online_term_faults
+    from pipeline.rules.schedules import schedule_faults
     from pipeline.rules.soft_targets import soft_target_faults
     from pipeline.rules.start import start_faults
     from pipeline.rules.student_tokenizer import student_tokenizer_faults
@@ -35,6 +36,7 @@ def _rules(configs: Mapping[str, BaseModel]) -> Sequence[Rule]:
         online_term_faults,
         soft_target_faults,
         nbest_faults,
+        schedule_faults,
         dataset_faults,
         decoder_only_faults,
         student_tokenizer_faults,

@@ -87,7 +87,7 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _every_step_has_data(self) -> Self:
-        for first, last, data, _ in self._spans():
+        for first, last, data, _ in self.spans():
             if (step := step_without_data(data, first, last)) is not None:
                 raise ValueError(f"data: in step {step} every share is 0: there is nothing to train on")
         return self
@@ -102,7 +102,7 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _learns_something(self) -> Self:
-        for first, last, data, objective in self._spans():
+        for first, last, data, objective in self.spans():
             for kind in kinds_of(data):
                 step = step_without_weight(data, kind, objective, first, last)
                 if step is not None:
@@ -116,12 +116,13 @@ class Config(BaseModel):
         course = self.course()
         for objective in {id(objective): objective for _, _, objective in course}.values():
             kinds = {kind for _, data, held in course if held is objective for kind in kinds_of(data)}
-            asked = {"soft_targets", "weight"} <= _set_names(objective)
+            asked = objective.soft_targets.model_fields_set
             if asked and objective.reads_soft_targets() and "hypothesis" not in kinds:
+                key = "weight" if "weight" in asked else min(asked)
                 raise ValueError(
-                    "objective.soft_targets.weight: soft targets belong to the dataset's targets, and data = "
-                    "'reference' or 'nbest' reads none: set data = 'hypothesis', with select.metric = 'reference' for "
-                    "those of the references"
+                    f"objective.soft_targets.{key}: soft targets belong to the dataset's targets, and data = "
+                    "'reference' or 'nbest' reads none: leave it out, or set data = 'hypothesis', with select.metric = "
+                    "'reference' for those of the references"
                 )
         return self
 
@@ -133,7 +134,7 @@ class Config(BaseModel):
             parts.append((phase.begin, phase.data or data, phase.objective or objective))
         return parts
 
-    def _spans(self) -> Iterator[tuple[int, int, Data, ObjectiveConfig]]:
+    def spans(self) -> Iterator[tuple[int, int, Data, ObjectiveConfig]]:
         """Of every phase its first and its last step, its data and its objective."""
         course = self.course()
         ends = [*(begin for begin, _, _ in course[1:]), self.optimiser.steps]
@@ -254,8 +255,3 @@ def _online(
     from stages.training.online.terms import build_online_terms
 
     return partial(build_online_terms, folder=teacher, objectives=objectives, templates=templates)
-
-
-def _set_names(objective: ObjectiveConfig) -> set[str]:
-    """What a recipe says itself of the objective and of its soft targets."""
-    return objective.model_fields_set | objective.soft_targets.model_fields_set

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 class ModelConfig(BaseModel):
     """Shape of a pre-norm transformer with sinusoidal positions (https://arxiv.org/abs/1706.03762)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     encoder_layers: int = Field(2, description="layers of the encoder", ge=1, le=48)
     decoder_layers: int = Field(1, description="layers of the decoder; few make decoding fast", ge=1, le=48)
@@ -30,7 +30,7 @@ class ModelConfig(BaseModel):
 class OptimiserConfig(BaseModel):
     """How a model is trained: Adam, a schedule of the learning rate, and what a batch is."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     steps: int = Field(4000, description="updates of the weights", ge=1)
     batch_tokens: int = Field(

@@ -50,3 +50,9 @@ def step_without_weight(data: Data, kind: str, objective: ObjectiveConfig, first
         ),
         None,
     )
+
+
+def learns_soft_targets(data: Data, objective: ObjectiveConfig, first: int, last: int) -> bool:
+    """Whether in some step from `first` to `last` data comes that has soft targets, and they weigh something."""
+    share, weight = shares_of(data).get("hypothesis", 0.0), objective.soft_targets.weight
+    return any(value_at(share, step) and value_at(weight, step) for step in turns([share, weight], first, last))

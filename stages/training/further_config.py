@@ -17,7 +17,7 @@ from stages.training.schedules import Value, scaled
 class DatasetConfig(BaseModel):
     """A dataset that Potstill made, with its manifest: of another run, or a published copy."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str = Field(description="what its batches are called", pattern=r"^[A-Za-z][\w-]*$")
     path: str = Field(

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class LanguagesConfig(BaseModel):
     """How a model that is trained here learns several language pairs."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     tags: Literal["target", "both", "none"] = Field(
         "target",
@@ -27,7 +27,7 @@ class LanguagesConfig(BaseModel):
 class StopConfig(BaseModel):
     """When a pair is distilled no more (https://arxiv.org/abs/1902.10461)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     margin: float = Field(
         0.0,

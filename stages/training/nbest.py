@@ -32,7 +32,7 @@ _GOLDEN = (5**0.5 - 1) / 2
 class NBestConfig(BaseModel):
     """What data = "nbest" takes of the dataset's hypotheses; the filter has judged the selected one alone."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     weights: Literal["score", "utility"] = Field(
         "score",

@@ -12,7 +12,7 @@ from stages.training.schedules import NonNegative, Positive, Schedule, Value, al
 class SoftTargetTerm(BaseModel):
     """Word-level distillation: temperature ** 2 * KL(teacher || student) to the stored soft targets."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     weight: NonNegative = Field(1.0, description="weight of the divergence; 0 leaves the soft targets unread")
     temperature: Positive = Field(1.0, description="divides both sides' log-probabilities before the divergence")
@@ -54,7 +54,7 @@ class SoftTargetTerm(BaseModel):
 class ObjectiveConfig(BaseModel):
     """The loss: every term's mean over its own positions times its weight, summed. Weights may be schedules."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     cross_entropy: NonNegative = Field(1.0, description="weight of the cross-entropy on the target's tokens")
     soft_targets: SoftTargetTerm = Field(default_factory=SoftTargetTerm, description="distillation from the dataset")
@@ -70,6 +70,16 @@ class ObjectiveConfig(BaseModel):
         """Of all terms; `soft_targets` says whether the data has any."""
         online = [named.term.weight for named in named_terms(self)]
         return [self.cross_entropy, *([self.soft_targets.weight] if soft_targets else []), *online]
+
+    def schedules(self) -> dict[str, Schedule]:
+        """Those of its numbers that are schedules, by their keys below the objective."""
+        values: dict[str, Value] = {
+            "cross_entropy": self.cross_entropy,
+            "soft_targets.weight": self.soft_targets.weight,
+            "soft_targets.temperature": self.soft_targets.temperature,
+            **{f"{named.key}.weight": named.term.weight for named in named_terms(self)},
+        }
+        return {key: value for key, value in values.items() if isinstance(value, Schedule)}
 
     def reads_soft_targets(self) -> bool:
         """Whether stored soft targets are needed in any step."""

@@ -4,13 +4,13 @@ import math
 from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 
 class Schedule(BaseModel):
     """A number as a function of the step, steps counted from 1: `start` up to `begin`, `end` from `until` on."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     start: float = Field(description="the value up to the step `begin`")
     end: float = Field(description="the value from the step `until` on")
@@ -38,7 +38,7 @@ class Schedule(BaseModel):
         return self.start + (self.end - self.start) * part
 
 
-Value = float | Schedule
+Value = FiniteFloat | Schedule
 
 
 def value_at(value: Value, step: int) -> float:

@@ -20,7 +20,7 @@ class FeatureTerm(BaseModel):
     Where the widths differ a projection of the student's outputs is learned.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     weight: NonNegative = Field(1.0, description=_WEIGHT)
     stack: Stack = Field("encoder", description="whose layers")
@@ -33,7 +33,7 @@ class FeatureTerm(BaseModel):
 class AttentionTerm(BaseModel):
     """Attention distillation: each position is to look where the teacher's looks (https://arxiv.org/abs/1909.10351)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     weight: NonNegative = Field(1.0, description=_WEIGHT)
     kind: Literal["encoder_self", "decoder_self", "cross"] = Field("encoder_self", description="which attention")
@@ -60,7 +60,7 @@ class RelationTerm(BaseModel):
     widths may differ: what is compared is [T, T].
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     weight: NonNegative = Field(1.0, description=_WEIGHT)
     stack: Stack = Field("encoder", description="whose self-attention; positions of the decoder see none after them")
@@ -79,7 +79,7 @@ class SentenceTerm(BaseModel):
     A sentence's state is the mean of its positions.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     weight: NonNegative = Field(1.0, description=_WEIGHT)
     stack: Stack = Field("encoder", description="whose states")
@@ -99,7 +99,7 @@ class ContrastiveTerm(BaseModel):
     widths differ a projection of the student's states is learned.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     weight: NonNegative = Field(1.0, description=_WEIGHT)
     stack: Stack = Field("encoder", description="whose states")

@@ -67,9 +67,15 @@ def test_a_schedule_of_more_temperatures_than_can_be_stored_is_a_fault_of_its_ow
     assert faults({"temperature": course, "missing_mass": "renormalise"}, {}) == []
 
 
-def test_soft_targets_of_an_nbest_are_a_fault() -> None:
-    with pytest.raises(ValueError, match="data = 'reference' or 'nbest' reads none"):
-        student.Config.model_validate({"data": "nbest", "objective": {"soft_targets": {"weight": 0.5}}})
+@pytest.mark.parametrize("key", ["weight", "temperature", "hardest"])
+@pytest.mark.parametrize("data", ["nbest", "reference"])
+def test_soft_targets_of_other_data_are_a_fault(data: str, key: str) -> None:
+    asked = {"data": data, "objective": {"soft_targets": {key: 0.5}}}
+    with pytest.raises(ValueError, match=rf"soft_targets\.{key}: .* data = 'reference' or 'nbest' reads none"):
+        student.Config.model_validate(asked)
+    assert student.Config.model_validate(asked | {"data": {data: 0.5, "hypothesis": 0.5}})
+    without = {"data": data, "objective": {"soft_targets": {key: 0.5, "weight": 0}}}
+    assert student.Config.model_validate(without)
 
 
 def test_where_teachers_are_fused_no_other_tail_is_asked_for() -> None:
