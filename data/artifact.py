@@ -70,6 +70,10 @@ class Artifact:
             return False
         return {name for name, _ in _files(self.manifest())} <= set(self._folder.names())
 
+    def was_completed(self) -> bool:
+        """Whether it has a manifest, be all that this names there still or not."""
+        return self._folder.stamp(MANIFEST) is not None
+
     def shard_names(self, prefix: str = "") -> list[str]:
         """Names of the shards that begin with `prefix`, sorted, without suffix; raises DataError when not complete."""
         return sorted(shard.name for shard in self.manifest().shards if shard.name.startswith(prefix))

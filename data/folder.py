@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import fsspec
 
-from data.errors import DataError
+from data.errors import DataError, PotstillError, StorageError
 from data.fingerprint import file_digest, is_hidden, stream_digest
 from data.local import atomic, check_passing, storage_faults, sync, write_atomically
 
@@ -44,6 +44,9 @@ class Folder(Hashable, Protocol):
     def names(self) -> list[str]:
         """All files below the folder, sorted; empty when the folder does not exist."""
 
+    def entries(self) -> list[str]:
+        """Names of the files and folders right below it, sorted; empty when the folder does not exist."""
+
     def remove(self, name: str) -> None:
         """Removes a file, if it is there."""
 
@@ -68,7 +71,7 @@ class LocalFolder:
 
     def read(self, name: str) -> bytes:
         """All bytes of a file."""
-        with _unreadable(self.root / name):
+        with reading_faults(self.root / name):
             return (self.root / name).read_bytes()
 
     def open(self, name: str) -> Any:
@@ -102,6 +105,11 @@ class LocalFolder:
             below = "" if base == self.root else f"{base.relative_to(self.root).as_posix()}/"
             found += [below + name for name in files]
         return sorted(found)
+
+    def entries(self) -> list[str]:
+        """Names of the files and folders right below it."""
+        with reading_faults(self.root):
+            return sorted(path.name for path in self.root.iterdir()) if self.root.is_dir() else []
 
     def remove(self, name: str) -> None:
         """Removes the file."""
@@ -138,61 +146,77 @@ class RemoteFolder:
 
     def write(self, name: str, content: bytes) -> None:
         """One put."""
-        with storage_faults(f"{self.url}/{name}"):
+        with _writing(f"{self.url}/{name}"):
             self.files.makedirs(self._path(name).rsplit("/", 1)[0], exist_ok=True)
             self.files.pipe_file(self._path(name), content)
 
     def read(self, name: str) -> bytes:
         """All bytes of a file."""
-        with _unreadable(f"{self.url}/{name}"):
+        with _reading(f"{self.url}/{name}"):
             return bytes(self.files.cat_file(self._path(name)))
 
     def open(self, name: str) -> Any:
         """A seekable stream."""
-        return self.files.open(self._path(name), "rb")
+        with _reading(f"{self.url}/{name}"):
+            return self.files.open(self._path(name), "rb")
 
     def digest(self, name: str) -> str:
         """BLAKE2b of the file's bytes."""
-        with _unreadable(f"{self.url}/{name}"), self.open(name) as stream:
+        with _reading(f"{self.url}/{name}"), self.open(name) as stream:
             return stream_digest(stream)
 
     def stamp(self, name: str) -> str | None:
         """What the store knows of the file: size, time, tag."""
-        self.files.invalidate_cache()
-        try:
-            return str(self.files.ukey(self._path(name)))
-        except FileNotFoundError:
-            return None
+        with _reading(f"{self.url}/{name}"):
+            self.files.invalidate_cache()
+            try:
+                return str(self.files.ukey(self._path(name)))
+            except FileNotFoundError:
+                return None
 
     def size(self, name: str) -> int:
         """Bytes of a file that is there."""
-        return int(self.files.size(self._path(name)))
+        with _reading(f"{self.url}/{name}"):
+            return int(self.files.size(self._path(name)))
 
     def names(self) -> list[str]:
         """All files."""
-        self.files.invalidate_cache()
-        return sorted(path[len(self.root) :].strip("/") for path in self.files.find(self.root))
+        with _reading(self.url):
+            self.files.invalidate_cache()
+            return sorted(path[len(self.root) :].strip("/") for path in self.files.find(self.root))
+
+    def entries(self) -> list[str]:
+        """Names of the files and folders right below it."""
+        with _reading(self.url):
+            self.files.invalidate_cache()
+            try:
+                found = self.files.ls(self.root, detail=False)
+            except FileNotFoundError:
+                return []
+            return sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in found)
 
     def remove(self, name: str) -> None:
         """Removes the file."""
         if self.stamp(name) is not None:
-            self.files.rm_file(self._path(name))
+            with _writing(f"{self.url}/{name}"):
+                self.files.rm_file(self._path(name))
 
     def remove_hidden(self) -> None:
         """Removes every file that has a part in its name that begins with a dot."""
         for name in self.names():
             if is_hidden(name):
-                self.files.rm_file(self._path(name))
+                with _writing(f"{self.url}/{name}"):
+                    self.files.rm_file(self._path(name))
 
     def upload(self, local: Path, name: str) -> None:
         """Puts a local file, however large."""
-        with storage_faults(f"{self.url}/{name}"):
+        with _writing(f"{self.url}/{name}"):
             self.files.makedirs(self._path(name).rsplit("/", 1)[0], exist_ok=True)
             self.files.put_file(str(local), self._path(name))
 
     def download(self, name: str, local: Path) -> None:
         """Gets a file, however large, under its name whole or not at all."""
-        with storage_faults(local), atomic(local) as temporary:
+        with storage_faults(local), atomic(local) as temporary, _unheard_of(f"{self.url}/{name}"):
             self.files.get_file(self._path(name), str(temporary))
 
     def _path(self, name: str) -> str:
@@ -219,9 +243,34 @@ def _digest_at(folder: Folder, name: str, stamp: str) -> str:
 
 
 @contextlib.contextmanager
-def _unreadable(where: Path | str) -> Iterator[None]:
+def reading_faults(where: Path | str) -> Iterator[None]:
+    """Turns an OSError inside the block into a DataError that names the place, a passing one into a StorageError."""
     try:
         yield
     except OSError as error:
         check_passing(error, where)
         raise DataError(f"{where} cannot be read: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def _reading(where: str) -> Iterator[None]:
+    with reading_faults(where), _unheard_of(where):
+        yield
+
+
+@contextlib.contextmanager
+def _writing(where: str) -> Iterator[None]:
+    with storage_faults(where), _unheard_of(where):
+        yield
+
+
+@contextlib.contextmanager
+def _unheard_of(where: str) -> Iterator[None]:
+    """A library that speaks to a server has errors of its own, as for credentials that are not there."""
+    try:
+        yield
+    except (PotstillError, OSError):
+        raise
+    except Exception as error:
+        fault = f"{where} cannot be reached: {type(error).__name__}: {error}"
+        raise StorageError(f"{fault}; check run.storage_options and the credentials, and try again") from error

@@ -4,11 +4,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-import fsspec
-
 from data.artifact import Artifact
 from data.errors import DataError
 from data.fingerprint import FINGERPRINT_DIGITS
+from data.folder import open_folder
 from data.manifest import FileRecord, Manifest, ShardRecord
 
 __all__ = ["Artifact", "FileRecord", "Manifest", "ShardRecord", "Store"]
@@ -41,10 +40,6 @@ class Store:
 
     def artifacts(self, node: str) -> list[Artifact]:
         """All artefacts of a node, complete or not, sorted by fingerprint."""
-        files, root = fsspec.core.url_to_fs(self.url, **(self.storage_options or {}))
-        files.invalidate_cache()
-        if not files.isdir(root):
-            return []
-        names = sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in files.ls(root, detail=False))
+        names = open_folder(self.url, self.storage_options).entries()
         split = [name.rpartition("-") for name in names]
         return [self.artifact(node, tail) for head, _, tail in split if head == node and _FINGERPRINT.fullmatch(tail)]

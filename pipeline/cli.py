@@ -22,7 +22,7 @@ from data.store import Artifact
 from pipeline.estimating.record import read as read_estimate
 from pipeline.graph import STAGES, StageEntry
 from pipeline.launch import ClusterOptions, open_planner, run_recipe, select_graph
-from pipeline.plan import has_manifest, newest_manifest
+from pipeline.plan import newest_manifest
 from pipeline.progress import BarDisplay, Display, PlainDisplay, clock_text
 from pipeline.rating_table import rating_table
 from pipeline.recipe import Recipe, read_recipe
@@ -221,7 +221,7 @@ def verify(context: typer.Context, recipe: RecipePath, overrides: SetOption = No
     """
     read = _read(context, recipe, overrides)
     store = open_planner(read).store
-    artifacts = [found for node in read.graph.nodes for found in store.artifacts(node.name) if has_manifest(found)]
+    artifacts = [found for node in read.graph.nodes for found in store.artifacts(node.name) if found.was_completed()]
     faults = [fault for artifact in artifacts for fault in _verified(artifact)]
     for fault in faults:
         typer.echo(fault)

@@ -7,10 +7,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-import fsspec
 from pydantic import BaseModel
 
-from data.artifact import MANIFEST
 from data.fingerprint import DigestCache, fingerprint, library_versions, mapping_digest, path_digest
 from data.store import Artifact, Manifest, Store
 from pipeline.graph import Graph, Node
@@ -103,14 +101,8 @@ class Planner:
 
 def newest_manifest(store: Store, node: str) -> Manifest | None:
     """Manifest of the artefact of a node that was completed last; None when there is none."""
-    manifests = [artifact.manifest() for artifact in store.artifacts(node) if has_manifest(artifact)]
+    manifests = [artifact.manifest() for artifact in store.artifacts(node) if artifact.was_completed()]
     return max(manifests, key=lambda manifest: manifest.created, default=None)
-
-
-def has_manifest(artifact: Artifact) -> bool:
-    """Whether an artefact was ever completed, be its files there still or not."""
-    files, path = fsspec.core.url_to_fs(f"{artifact.url}/{MANIFEST}", **(artifact.storage_options or {}))
-    return bool(files.exists(path))
 
 
 def external_digests(stage: ModuleType, config: BaseModel, digests: DigestCache) -> dict[str, str]:

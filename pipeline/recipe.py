@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from data.errors import ConfigError
+from data.folder import open_folder
 from pipeline.cross_faults import cross_faults
 from pipeline.faults import did_you_mean
 from pipeline.graph import STAGES, Graph, StageEntry, build_graph
@@ -55,6 +56,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = (), stages: Sequence[Stag
     document = _read_toml(path)
     faults = apply_overrides(document, overrides)
     run, run_faults = check_section(RunConfig, {"name": path.stem, **table(document, "run")}, "run")
+    run_faults += _store_faults(run) if run is not None else []
     stages, teacher_faults = with_teachers(stages, document)
     configs, stage_faults = check_stages(document, stages)
     faults += [*misplaced_sections(document, stages), *run_faults, *teacher_faults, *stage_faults]
@@ -68,6 +70,20 @@ def read_recipe(path: Path, overrides: Sequence[str] = (), stages: Sequence[Stag
     if faults or run is None:
         raise ConfigError([f"recipe {path}: {_count(faults)}", *dict.fromkeys(faults)])
     return Recipe(path, run, graph, tune)
+
+
+def _store_faults(run: RunConfig) -> list[str]:
+    """What keeps the store from being opened here; whether it can be reached shows when it is read."""
+    try:
+        open_folder(run.store_url(), run.storage_options or None)
+    except ImportError as error:
+        return [f"run.store: {run.store}: {error}; install that package here and wherever workers run"]
+    except Exception as error:  # of whatever library speaks to the server
+        known = "a folder, or a URL of a file system that fsspec knows, such as s3://bucket/folder, and its options"
+        return [
+            f"run.store: {run.store}: {str(error) or type(error).__name__}; expected {known} in run.storage_options"
+        ]
+    return []
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -2,14 +2,12 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, Literal, Self
 
-import fsspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from data.errors import DataError
-from data.local import write_atomically
+from data.folder import open_folder
 from data.store import Manifest, Store
 from pipeline.plan import Step
 
@@ -131,24 +129,18 @@ def tokens_of(manifest: Manifest) -> int:
 
 def save(store: Store, estimate: Estimate) -> str:
     """Writes it into the run's folder, whole or not at all; returns where."""
-    content = json.dumps(estimate.as_json(), indent=1).encode()
-    url = f"{store.url}/{FILE}"
-    if "://" not in store.url:
-        write_atomically(Path(url), content)
-        return url
-    files, path = fsspec.core.url_to_fs(url, **(store.storage_options or {}))
-    files.pipe_file(path, content)
-    return url
+    open_folder(store.url, store.storage_options).write(FILE, json.dumps(estimate.as_json(), indent=1).encode())
+    return f"{store.url}/{FILE}"
 
 
 def read(store: Store) -> Estimate | None:
     """The last estimate of a run's folder; None when there is none; raises DataError when it is damaged."""
     url = f"{store.url}/{FILE}"
-    files, path = fsspec.core.url_to_fs(url, **(store.storage_options or {}))
-    if not files.exists(path):
+    folder = open_folder(store.url, store.storage_options)
+    if folder.stamp(FILE) is None:
         return None
     try:
-        content = json.loads(files.cat_file(path))
+        content = json.loads(folder.read(FILE))
         content.pop("total")
         for stage in content["stages"]:
             stage.pop("money_per_million", None)

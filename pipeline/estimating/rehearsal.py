@@ -7,6 +7,7 @@ from math import ceil
 
 import fsspec
 
+from data.local import storage_faults
 from data.store import Store
 from pipeline.cluster import Cluster
 from pipeline.estimating import stand_in
@@ -166,8 +167,9 @@ class Rehearsal:
         files, path = fsspec.core.url_to_fs(url, **(self._store.storage_options or {}))
 
         def clear() -> None:
-            if files.exists(path):
-                files.rm(path, recursive=True)
+            with storage_faults(url):
+                if files.exists(path):
+                    files.rm(path, recursive=True)
 
         clear()
         try:

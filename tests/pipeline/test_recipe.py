@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,22 @@ def test_sections_become_configs_and_absent_ones_take_their_defaults(tmp_path: P
 
 
 def test_a_store_behind_a_url_stays_as_it_is(tmp_path: Path) -> None:
-    recipe = read(tmp_path, '[run]\nname = "x"\nstore = "s3://bucket/runs/"\n[corpus]\n')
-    assert recipe.run.store_url() == "s3://bucket/runs/x"
+    recipe = read(tmp_path, '[run]\nname = "x"\nstore = "memory://bucket/runs/"\n[corpus]\n')
+    assert recipe.run.store_url() == "memory://bucket/runs/x"
+
+
+@pytest.mark.parametrize(
+    ("store", "told"),
+    [
+        # A package that is not among the requirements.
+        ("sftp://host/runs", "paramiko.* to be installed; install that package here and wherever workers run"),
+        ("nosuch://bucket", "Protocol not known: nosuch; expected a folder, or a URL of a file system that fsspec"),
+    ],
+)
+def test_a_store_that_cannot_be_opened_is_told_with_all_else(tmp_path: Path, store: str, told: str) -> None:
+    faults = faults_of(tmp_path, "[corpus]\nrows = -1\n", f"run.store={store}")
+    assert len(faults) == 3
+    assert re.match(f"run.store: {store}: .*{told}", faults[1])
 
 
 def test_faults_of_all_sections_come_at_once_with_missing_files_among_them(tmp_path: Path) -> None:
