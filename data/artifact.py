@@ -138,13 +138,22 @@ class Artifact:
         self._write_record(record)
         return record
 
-    def finished_shards(self) -> dict[str, ShardRecord]:
-        """Records of all shards that are whole, their digests verified.
+    def reopen(self) -> None:
+        """Takes a manifest apart that names what is gone, so that only this has to be made again.
 
-        Call it once before many processes write shards: an artefact that lost a file since it was complete is
-        opened for writing again here.
+        Call it once before many processes write shards: all that writes does it, but not for others.
         """
-        self._reopen()
+        if self._folder.stamp(MANIFEST) is None or self.is_complete():
+            return
+        manifest = self.manifest()
+        for record in manifest.shards:
+            if self._folder.stamp(record.name + SUFFIX) is not None:
+                self._write_record(record)
+        self.keep_seconds(manifest.seconds)
+        self._folder.remove(MANIFEST)
+
+    def finished_shards(self) -> dict[str, ShardRecord]:
+        """Records of all shards that are whole, their digests verified. Changes nothing, so that a plan may ask."""
         records = self._records() if self._folder.stamp(MANIFEST) is None else self.manifest().shards
         whole = [record for record in records if known_digest(self._folder, record.name + SUFFIX) == record.digest]
         return {record.name: record for record in whole}
@@ -158,7 +167,7 @@ class Artifact:
 
     def work_path(self) -> Path:
         """The local folder in which a whole stage writes its files. What is in it survives a kill."""
-        self._reopen()
+        self.reopen()
         place = self._work()
         with storage_faults(place):
             place.mkdir(parents=True, exist_ok=True)
@@ -191,7 +200,7 @@ class Artifact:
         Of a complete artefact it returns the manifest that is there: a task that is tried again may call it twice.
         Raises DataError when a recorded shard is not there any more, PotstillError when the disk is full.
         """
-        self._reopen()
+        self.reopen()
         if self._folder.stamp(MANIFEST) is not None:
             return self.manifest()
         shards = sorted(self._records(), key=lambda record: record.name)
@@ -243,25 +252,23 @@ class Artifact:
 
     def _records(self) -> list[ShardRecord]:
         names = [name for name in self._folder.names() if name.startswith(f"{RECORDS}/") and name.endswith(".json")]
-        records = [(name, parse_record(self._folder.read(name))) for name in names]
+        records = [(name, self._record(name)) for name in names]
         return [record for name, record in records if record and name == _record_name(record.name)]
+
+    def _record(self, name: str) -> ShardRecord | None:
+        try:
+            return parse_record(self._folder.read(name))
+        except DataError:
+            # A run that completes the artefact while another process looks at it removes them.
+            if self._folder.stamp(name) is None:
+                return None
+            raise
 
     def _write_record(self, record: ShardRecord) -> None:
         self._folder.write(_record_name(record.name), record.model_dump_json().encode())
 
-    def _reopen(self) -> None:
-        """Takes a manifest apart that names what is gone, so that only this has to be made again."""
-        if self._folder.stamp(MANIFEST) is None or self.is_complete():
-            return
-        manifest = self.manifest()
-        for record in manifest.shards:
-            if self._folder.stamp(record.name + SUFFIX) is not None:
-                self._write_record(record)
-        self.keep_seconds(manifest.seconds)
-        self._folder.remove(MANIFEST)
-
     def _open_for_writing(self) -> None:
-        self._reopen()
+        self.reopen()
         if self._folder.stamp(MANIFEST) is not None:
             raise DataError(f"{self.url} is complete and is not written to; delete it to make it anew")
 

@@ -162,6 +162,8 @@ class Runner:
 
     def _start(self, name: str, step: Step, threads: int, label: str) -> None:
         display = self._displays[name] = LabelledDisplay(self._display, label) if label else self._display
+        if step.artifact is not None:
+            step.artifact.reopen()
         display.start(step.node.name, sum(step.finished.values()), sum(step.shards.values()) or None)
         if step.node.kind == "whole":
             submit = self._submit_for(step, name, self._cluster.anywhere())

@@ -187,6 +187,19 @@ def test_only_whole_shards_count_as_finished(artifact: Artifact) -> None:
     assert list(artifact.finished_shards()) == ["train-00002"]
 
 
+def test_records_that_go_while_they_are_listed_count_as_absent(
+    store: Store, artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(2):
+        artifact.write_shard(f"train-{number:05}", _table(first=number))
+    looking = store.artifact(artifact.node, artifact.fingerprint)
+    listed = looking._folder.names()
+    monkeypatch.setattr(type(looking._folder), "names", lambda folder: listed)
+    # As the run does that completes it.
+    _delete(artifact, ".records/train-00000.parquet.json")
+    assert list(looking.finished_shards()) == ["train-00001"]
+
+
 def test_a_record_under_another_shards_name_counts_for_neither(artifact: Artifact) -> None:
     artifact.write_shard("train-00000", _table())
     artifact.write_shard("train-00001", _table())
@@ -203,8 +216,12 @@ def test_a_complete_artifact_that_lost_a_shard_makes_only_this_one_again(artifac
     _delete(artifact, "train-00001.parquet")
     assert not artifact.is_complete()
     assert set(artifact.finished_shards()) == {"train-00000", "train-00002", "valid-00000"}
+    # Who only looks changes nothing.
+    assert "manifest.json" in _names(artifact)
+    artifact.reopen()
     # Before any of many processes writes: none of them must find a manifest.
     assert "manifest.json" not in _names(artifact)
+    assert set(artifact.finished_shards()) == {"train-00000", "train-00002", "valid-00000"}
     artifact.write_shard("train-00001", _table(first=10), {"rows": 3, "tokens": 1.5})
     after = artifact.complete(**MANIFEST_FIELDS)
     assert (after.content_digest(), after.counters) == (before.content_digest(), before.counters)

@@ -158,6 +158,18 @@ def test_a_whole_stage_that_is_repeated_leaves_what_is_complete(read_toy: ReadTo
     assert {path: path.stat().st_mtime_ns for path in Path(step.artifact.url).iterdir()} == before
 
 
+def test_a_plan_changes_nothing_in_a_store_that_lost_a_shard(read_toy: ReadToy) -> None:
+    recipe = read_toy()
+    make(recipe, ["corpus", "shout"])
+    shout = plan(recipe)["shout"].artifact
+    assert shout
+    (Path(shout.url) / "train-00001.parquet").unlink()
+    before = {path: path.stat().st_mtime_ns for path in Path(shout.url).rglob("*")}
+    step = plan(recipe)["shout"]
+    assert (step.state, list(step.finished)) == ("partial", ["train-00000", "train-00002", "train-00003"])
+    assert {path: path.stat().st_mtime_ns for path in Path(shout.url).rglob("*")} == before
+
+
 def test_a_file_that_changes_while_it_is_read_leaves_nothing_complete(read_toy: ReadToy, tmp_path: Path) -> None:
     words = tmp_path / "words.txt"
     words.write_text("alpha")

@@ -115,6 +115,23 @@ def test_finished_shards_of_a_stopped_run_are_not_made_again(run: Run, read_toy:
     assert sorted(runs) == ["row 0", "row 10", "row 15", "row 5", "row 5"]
 
 
+def test_of_a_stage_that_lost_a_shard_only_that_one_is_made(run: Run, read_toy: ReadToy, tmp_path: Path) -> None:
+    recipe = read_toy(f"shout.trace={tmp_path}")
+    run(recipe)
+    shout = open_planner(recipe).plan(recipe.graph)[1].artifact
+    assert shout
+    before = shout.manifest()
+    for trace in tmp_path.glob("ended-run-*"):
+        trace.unlink()
+    (Path(shout.url) / "train-00001.parquet").unlink()
+    assert "shout: begins, 15 of 20 are there already" in run(recipe)
+    assert [path.name.split("-")[2] for path in tmp_path.glob("ended-run-*")] == ["row 5"]
+    after = shout.manifest()
+    assert after.content_digest() == before.content_digest()
+    # Together with what it took before.
+    assert after.seconds > before.seconds
+
+
 def test_only_so_many_shards_are_on_the_cluster_at_a_time(
     run: Run, read_toy: ReadToy, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
