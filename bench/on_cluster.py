@@ -44,7 +44,7 @@ class OnCluster:
         shards = self._fixture.shards
         futures = [self._client.submit(run_shard, job, shard, resources=resources, pure=False) for shard in shards]
         self._client.gather(futures)
-        close_shards(job, 0.0)
+        close_shards(job, shards, 0.0)
         return job.output
 
     def close(self) -> None:

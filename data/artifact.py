@@ -3,7 +3,7 @@
 import datetime
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,8 @@ class Artifact:
         self.fingerprint = fingerprint
         self.storage_options = storage_options
         self._cache_folder = cache_folder
+        # What was written through this object, by name, with its digest.
+        self._written: dict[str, str] = {}
 
     def __repr__(self) -> str:
         return f"Artifact({self.url})"
@@ -136,6 +138,7 @@ class Artifact:
         )
         self._folder.write(name + SUFFIX, content)
         self._write_record(record)
+        self._written[name] = record.digest
         return record
 
     def reopen(self) -> None:
@@ -161,6 +164,7 @@ class Artifact:
     def discard_shards(self) -> None:
         """Removes all shards, recorded or not, for a whole stage that starts anew; raises DataError when complete."""
         self._open_for_writing()
+        self._written.clear()
         for name in self._folder.names():
             if name.startswith(f"{RECORDS}/") or (name.endswith(SUFFIX) and "/" not in name):
                 self._folder.remove(name)
@@ -194,18 +198,19 @@ class Artifact:
         libraries: dict[str, str],
         metrics: dict[str, Any] | None = None,
         seconds: float = 0.0,
+        expected: Collection[str] = (),
     ) -> Manifest:
         """Records all files and shards, writes the manifest, and removes what was needed only until then.
 
-        Of a complete artefact it returns the manifest that is there: a task that is tried again may call it twice.
-        Raises DataError when a recorded shard is not there any more, PotstillError when the disk is full.
+        `expected`: names of shards that others wrote and that must be there; those that were written through this
+        object must be anyway. Of a complete artefact it returns the manifest that is there: a task that is tried
+        again may call it twice. Raises DataError when a shard is not there, PotstillError when the disk is full.
         """
         self.reopen()
         if self._folder.stamp(MANIFEST) is not None:
             return self.manifest()
         shards = sorted(self._records(), key=lambda record: record.name)
-        if lost := [record.name for record in shards if self._folder.stamp(record.name + SUFFIX) is None]:
-            raise DataError(f"vanished from {self.url} while others were written; run again", shard=lost[0])
+        self._check_whole(shards, expected)
         manifest = Manifest(
             stage=stage,
             version=version,
@@ -227,6 +232,19 @@ class Artifact:
         return self.manifest()
 
     # Inside.
+
+    def _check_whole(self, shards: Sequence[ShardRecord], expected: Collection[str]) -> None:
+        """Raises DataError when a shard is not there, or not the one that was written through this object."""
+        there = {shard.name: shard.digest for shard in shards if self._folder.stamp(shard.name + SUFFIX) is not None}
+        wanted = {*expected, *self._written, *(shard.name for shard in shards)}
+        lost = sorted(name for name in wanted if there.get(name) != self._written.get(name, there.get(name, "")))
+        if lost:
+            more = f" and {len(lost) - 8} more" if len(lost) > 8 else ""
+            raise DataError(
+                f"vanished from {self.url}, or was replaced, before all was there; another run may be writing there: "
+                "stop one of them and run again",
+                shard=", ".join(lost[:8]) + more,
+            )
 
     def _stamp(self) -> str:
         stamp = self._folder.stamp(MANIFEST)

@@ -98,7 +98,8 @@ class ShardRun:
                 self.ended = True
                 return
             self._closing = True
-            self._in_flight[self._submit(close_shards, self._job, self._meter.seconds)] = ""
+            close = self._submit(close_shards, self._job, sorted(self.step.shards), self._meter.seconds)
+            self._in_flight[close] = ""
 
     def take(self, future: "Future", display: Display) -> None:
         """One task ended: count its rows, or try it again, or give it up."""
@@ -112,13 +113,17 @@ class ShardRun:
         self.ended = self._closing
 
     def _failed(self, failure: Failure, future: "Future", display: Display) -> None:
-        self._tries[failure.shard] += 1
-        if failure.shard and is_retryable(future) and self._tries[failure.shard] <= self._retries:
-            display.note(f"{failure}; trying again ({self._tries[failure.shard]} of {self._retries})")
-            self._waiting.append(failure.shard)
-        elif failure.shard and was_killed(future) and failure.shard not in self._alone:
-            self._alone.add(failure.shard)
-            self._suspects.append(failure.shard)
+        shard = failure.shard
+        self._tries[shard] += 1
+        if is_retryable(future) and self._tries[shard] <= self._retries:
+            display.note(f"{failure}; trying again ({self._tries[shard]} of {self._retries})")
+            if shard:
+                self._waiting.append(shard)
+            else:
+                self._closing = False
+        elif shard and was_killed(future) and shard not in self._alone:
+            self._alone.add(shard)
+            self._suspects.append(shard)
         else:
             display.note(str(failure))
             self.failures.append(failure)

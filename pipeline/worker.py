@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -105,10 +105,10 @@ def run_whole(job: Job) -> None:
         job.output.complete(**asdict(job.identity), metrics=metrics, seconds=watch.seconds)
 
 
-def close_shards(job: Job, seconds: float) -> None:
-    """Writes the manifest of a shard stage whose shards are all there; raises TaskError."""
+def close_shards(job: Job, shards: Sequence[str], seconds: float) -> None:
+    """Writes the manifest of a shard stage whose `shards` are all there; raises TaskError."""
     with _told():
-        job.output.complete(**asdict(job.identity), seconds=seconds)
+        job.output.complete(**asdict(job.identity), seconds=seconds, expected=shards)
 
 
 def stop(name: str) -> None:

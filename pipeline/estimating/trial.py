@@ -62,7 +62,7 @@ class Trials:
         loaded = [_result(node, "", load)[1] for load in loads]
         futures = {name: self._submit(run_shard, job, name, place) for name in sorted(step.shards)}
         shards = tuple(TimedShard(*_result(node, name, future)) for name, future in futures.items())
-        _result(node, "", self._submit(close_shards, job, max(loaded), self._cluster.anywhere()))
+        _result(node, "", self._submit(close_shards, job, list(futures), max(loaded), self._cluster.anywhere()))
         client.run(release, node)
         return Trial(step, max(loaded), job.output.manifest(), shards)
 

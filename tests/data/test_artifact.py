@@ -206,7 +206,8 @@ def test_a_record_under_another_shards_name_counts_for_neither(artifact: Artifac
     record = _read(artifact, ".records/train-00000.parquet.json")
     _overwrite(artifact, ".records/train-00001.parquet.json", record)
     assert list(artifact.finished_shards()) == ["train-00000"]
-    assert [shard.name for shard in artifact.complete(**MANIFEST_FIELDS).shards] == ["train-00000"]
+    with pytest.raises(DataError, match="shard train-00001: vanished"):
+        artifact.complete(**MANIFEST_FIELDS)
 
 
 def test_a_complete_artifact_that_lost_a_shard_makes_only_this_one_again(artifact: Artifact) -> None:
@@ -255,6 +256,23 @@ def test_complete_refuses_when_a_recorded_shard_vanished(artifact: Artifact) -> 
     _delete(artifact, "train-00000.parquet")
     with pytest.raises(DataError, match="shard train-00000: vanished"):
         artifact.complete(**MANIFEST_FIELDS)
+
+
+def test_two_that_write_the_same_artefact_do_not_complete_half_of_it(store: Store, artifact: Artifact) -> None:
+    other = store.artifact(artifact.node, artifact.fingerprint)
+    for number in range(10):
+        artifact.write_shard(f"train-{number:05}", _table(first=number))
+    other.discard_shards()
+    other.write_shard("train-00000", _table(first=0))
+    told = r"shard train-00001, .*, train-00008 and 1 more: vanished from .*another run may be writing there"
+    with pytest.raises(DataError, match=told):
+        artifact.complete(**MANIFEST_FIELDS)
+    other.write_shard("train-00001", _table(first=99))
+    with pytest.raises(DataError, match="shard train-00001, "):
+        artifact.complete(**MANIFEST_FIELDS)
+    with pytest.raises(DataError, match="shard train-00002: vanished"):
+        other.complete(**MANIFEST_FIELDS, expected=["train-00000", "train-00002"])
+    assert other.complete(**MANIFEST_FIELDS, expected=["train-00000"]).counters == {}
 
 
 @pytest.mark.parametrize("name", ["../train-00000", "/train-00000", "a/b", ".hidden", "", "a\0b", "..", "tür"])

@@ -42,7 +42,7 @@ def make(recipe: Recipe, names: Sequence[str], shards: int | None = None) -> Non
         for shard in list(step.shards)[: shards if name == names[-1] else None]:
             run_shard(job, shard)
         if shards is None or name != names[-1]:
-            close_shards(job, 0.0)
+            close_shards(job, list(step.shards), 0.0)
 
 
 def plan(recipe: Recipe) -> dict[str, Step]:

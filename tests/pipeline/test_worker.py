@@ -73,12 +73,24 @@ def job(read_toy: ReadToy, tmp_path: Path) -> Job:
 def test_a_shard_is_read_run_and_written_with_its_counters(job: Job) -> None:
     record = run_shard(job, "train-00002")
     assert (record.rows, record.counters) == (5, {"tokens": 20})
+    shards = ["train-00000", "train-00002", "train-00003"]
     for shard in ("train-00000", "train-00003"):
         run_shard(job, shard)
-    assert sorted(job.output.finished_shards()) == ["train-00000", "train-00002", "train-00003"]
-    close_shards(job, seconds=1.5)
+    assert sorted(job.output.finished_shards()) == shards
+    close_shards(job, shards, seconds=1.5)
     assert job.output.manifest().counters == {"tokens": 60}
     assert job.output.read_shard("train-00002").column("loud")[0].as_py() == "ROW 10! of 4"
+
+
+def test_a_stage_is_not_closed_without_one_of_its_shards(job: Job) -> None:
+    """As when another run writes there and removes what it does not know."""
+    run_shard(job, "train-00000")
+    elsewhere = pickle.loads(pickle.dumps(job))  # noqa: S301
+    told = r"shard train-00002, train-00003: vanished from .*shout-.*another run may be writing there: stop one of them"
+    with pytest.raises(TaskError, match=told) as caught:
+        close_shards(elsewhere, ["train-00000", "train-00002", "train-00003"], 0.0)
+    assert not caught.value.retryable
+    assert not job.output.is_complete()
 
 
 def test_an_error_travels_in_words_with_its_traceback(job: Job) -> None:
