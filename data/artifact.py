@@ -1,7 +1,6 @@
 """One artefact: the folder in which a node leaves its shards and files, complete when its manifest is there."""
 
 import datetime
-import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -13,7 +12,7 @@ import pyarrow as pa
 from data.errors import DataError
 from data.fingerprint import bytes_digest, is_hidden
 from data.folder import Folder, LocalFolder, RemoteFolder, known_digest, open_folder
-from data.local import storage_faults
+from data.local import storage_faults, user_cache
 from data.manifest import (
     FileRecord,
     Manifest,
@@ -320,8 +319,7 @@ class Artifact:
         return self._folder.root if isinstance(self._folder, LocalFolder) else self._cache() / "work"
 
     def _cache(self) -> Path:
-        base = self._cache_folder or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "potstill"
-        return base / bytes_digest(self.url.encode())[:32]
+        return (self._cache_folder or user_cache()) / bytes_digest(self.url.encode())[:32]
 
 
 def _record_name(shard: str) -> str:

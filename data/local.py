@@ -18,6 +18,11 @@ _PASSING = {
 }  # fmt: skip
 
 
+def user_cache() -> Path:
+    """Where this user keeps what belongs to the machine and not to a run."""
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "potstill"
+
+
 def check_passing(error: OSError, where: Path | str) -> None:
     """Raises StorageError for a fault that may be gone when the same is tried again."""
     if error.errno in _PASSING or isinstance(error, TimeoutError | ConnectionError):

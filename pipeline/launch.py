@@ -2,13 +2,19 @@
 
 import contextlib
 import fcntl
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
 
 from data.errors import ConfigError, PotstillError
+from data.fingerprint import bytes_digest
 from data.folder import LocalFolder, open_folder
+from data.local import user_cache
 from data.store import Store
 from pipeline.graph import Graph
+from pipeline.lease import leased
 from pipeline.plan import Planner, Step, open_digest_cache
 from pipeline.progress import Display
 from pipeline.recipe import Recipe
@@ -103,20 +109,38 @@ def libraries_of(graph: Graph) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def locked(recipe: Recipe) -> Iterator[None]:
-    """One run at a time in a local folder: two would write the same unfinished files. A kill lets go of it."""
+    """One run at a time in a store: two would write the same unfinished files. A kill lets go of it.
+
+    A remote store has a lock on this machine, whose cache its runs share, and a lease against other machines.
+    """
     place = open_folder(recipe.run.store_url(), recipe.run.storage_options or None)
-    if not isinstance(place, LocalFolder):  # an object store has no locks
-        yield
+    if isinstance(place, LocalFolder):
+        with _locked_file(place.root / ".lock", place.url):
+            yield
         return
-    folder = place.root
+    lock = user_cache() / "locks" / bytes_digest(place.url.encode())[:32]
+    with _locked_file(lock, place.url) as stream:
+        key = stream.read() or uuid.uuid4().hex
+        stream.seek(0)
+        stream.write(key)
+        stream.flush()
+        with leased(place, key):
+            yield
+
+
+@contextlib.contextmanager
+def _locked_file(path: Path, url: str) -> Iterator[TextIO]:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        stream = (folder / ".lock").open("w")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        stream = path.open("r+")
     except OSError as error:
-        raise PotstillError(f"run.store: {folder} cannot be written to: {error.strerror or error}") from None
+        raise PotstillError(f"run.store: {path.parent} cannot be written to: {error.strerror or error}") from None
     with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise PotstillError(f"another run is at work in {folder}; wait for it or stop it") from None
-        yield
+            raise PotstillError(f"another run is at work in {url}; wait for it or stop it") from None
+        except OSError as error:
+            raise PotstillError(f"run.store: {path} cannot be locked: {error.strerror or error}") from None
+        yield stream

@@ -1,6 +1,5 @@
 """What is done, what is not, and why: fingerprints by content, node after node."""
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from data.fingerprint import DigestCache, fingerprint, library_versions, mapping_digest, path_digest
+from data.local import user_cache
 from data.store import Artifact, Manifest, Store
 from pipeline.graph import Graph, Node
 
@@ -128,8 +128,7 @@ def _fingerprint(identity: Identity, outside: Mapping[str, str]) -> str:
 
 def open_digest_cache() -> DigestCache:
     """Remembered digests of files outside the store: they belong to the machine, not to a recipe."""
-    base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return DigestCache(base / "potstill" / "digests.json")
+    return DigestCache(user_cache() / "digests.json")
 
 
 def _content(node: Node, role: str, step: Step) -> str:
