@@ -204,14 +204,29 @@ def _stops() -> set[str]:
 
 
 def _stage(job: Job) -> ModuleType:
-    """The job's module; raises PotstillError when this process has other code than the one that planned."""
+    """The job's module; raises PotstillError when this process has other code or libraries than the one that planned.
+
+    Workers may join at any time, so what was found of those that were there at the beginning is not enough.
+    """
     stage = importlib.import_module(job.module)
     if job.identity.version != stage.VERSION:
         raise PotstillError(
             f"this worker has version {stage.VERSION} of the stage {job.identity.stage}, and the run was planned with "
             f"{job.identity.version}: install the same Potstill on all machines, and start the workers anew"
         )
+    planned, here = job.identity.libraries, _installed(tuple(job.identity.libraries))
+    others = [f"{name} {here[name]}, not {version}" for name, version in planned.items() if here[name] != version]
+    if others:
+        raise PotstillError(
+            f"this worker has {'; '.join(others)}, with which the stage {job.identity.stage} was planned: install the "
+            "same versions on all machines, and start the workers anew"
+        )
     return stage
+
+
+@lru_cache(maxsize=64)
+def _installed(libraries: tuple[str, ...]) -> dict[str, str]:
+    return library_versions(libraries)
 
 
 def _check_outside(job: Job, stage: ModuleType) -> None:

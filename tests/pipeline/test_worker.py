@@ -1,6 +1,8 @@
 import errno
 import os
 import pickle
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -106,6 +108,14 @@ def test_a_worker_with_other_code_is_refused(job: Job, monkeypatch: pytest.Monke
     monkeypatch.setattr("tests.pipeline.toy.shout.VERSION", "0")
     with pytest.raises(TaskError, match=r"version 0 of the stage shout, and the run was planned with 1") as caught:
         run_shard(job, "train-00000")
+    assert not caught.value.retryable
+
+
+def test_a_worker_with_other_libraries_is_refused_whenever_it_joined(job: Job) -> None:
+    planned = replace(job, identity=replace(job.identity, libraries={"pyarrow": "1.2.3"}))
+    told = f"this worker has pyarrow {pa.__version__}, not 1.2.3, with which the stage shout was planned: install"
+    with pytest.raises(TaskError, match=re.escape(told)) as caught:
+        run_shard(planned, "train-00000")
     assert not caught.value.retryable
 
 
