@@ -1,11 +1,14 @@
 """How long a stage took, over all calls that it took."""
 
+import logging
 import time
 
 from data.artifact import Artifact
+from data.errors import StorageError
 
 # A kill loses so many seconds of the count at most.
 _SECONDS_BETWEEN_NOTES = 10.0
+_LOG = logging.getLogger(__name__)
 
 
 class Stopwatch:
@@ -31,4 +34,8 @@ class Stopwatch:
         now = time.monotonic()
         if now - self._noted >= _SECONDS_BETWEEN_NOTES:
             self._noted = now
-            self._output.keep_seconds(self.seconds)
+            try:
+                self._output.keep_seconds(self.seconds)
+            except StorageError as error:
+                # Worth a line and no training: the next note has all of it.
+                _LOG.warning("the seconds that %s took so far are not noted: %s", self._output.node, error)

@@ -1,10 +1,12 @@
 """A stage's seconds over calls that were cut short, on a clock that the test turns."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from data.errors import PotstillError, StorageError
 from data.store import Artifact, Store
 from pipeline.stopwatch import Stopwatch
 
@@ -53,3 +55,30 @@ def test_a_mended_artefact_counts_what_it_took_before(tmp_path: Path, clock: Clo
     (Path(output.url) / "train-00001.parquet").unlink()
     output.reopen()
     assert Stopwatch(output).seconds == 50.0
+
+
+def test_a_store_that_failed_for_a_moment_costs_a_note_and_nothing_else(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    output = Store(str(tmp_path)).artifact("decode", "0" * 20)
+    watch = Stopwatch(output)
+    clock.now = 1011.0
+    with monkeypatch.context() as patched:
+        patched.setattr("data.folder.write_atomically", _failing(StorageError("cannot be reached: slow; try again")))
+        watch.tick()
+    assert "seconds that decode took so far are not noted: cannot be reached: slow" in caplog.text
+    assert output.earlier_seconds() == 0.0
+    clock.now = 1022.0
+    watch.tick()
+    assert output.earlier_seconds() == 22.0
+    clock.now = 1033.0
+    monkeypatch.setattr("data.folder.write_atomically", _failing(PotstillError("the disk is full")))
+    with pytest.raises(PotstillError, match="the disk is full"):
+        watch.tick()
+
+
+def _failing(error: Exception) -> Callable[..., None]:
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
