@@ -27,9 +27,14 @@ from pipeline.progress import BarDisplay, Display, PlainDisplay, clock_text
 from pipeline.rating_table import rating_table
 from pipeline.recipe import Recipe, read_recipe
 from pipeline.stopping import Stopped, stoppable
-from pipeline.tables import estimate_table, plan_table, size_text, status_table, total_bytes
+from pipeline.tables import estimate_table, plan_table, status_table
+from pipeline.verify import verify_store
 
 OWN_LOGGERS = ("data", "stages", "pipeline", "onmt")
+FILES_GONE = (
+    "if files are gone that the run read: what is done is found by their content, so put them back as they were; "
+    "`potstill verify` and `potstill metrics` go without them"
+)
 
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a TOML file.")]
 SetOption = Annotated[
@@ -209,7 +214,7 @@ def tune(
 
 def status(context: typer.Context, recipe: RecipePath, overrides: SetOption = None) -> None:
     """Show what is there: rows, size and seconds of each stage, and what was estimated of it."""
-    read = _read(context, recipe, overrides)
+    read = _read_done(context, recipe, overrides)
     planner = open_planner(read)
     typer.echo(status_table(planner.plan(read.graph), read_estimate(planner.store)))
 
@@ -217,25 +222,18 @@ def status(context: typer.Context, recipe: RecipePath, overrides: SetOption = No
 def verify(context: typer.Context, recipe: RecipePath, overrides: SetOption = None) -> None:
     """Read every finished file again and compare its digest.
 
-    Exit code 1 when one differs.
+    Exit code 1 when one differs, or there is none.
     """
-    read = _read(context, recipe, overrides)
-    store = open_planner(read).store
-    artifacts = [found for node in read.graph.nodes for found in store.artifacts(node.name) if found.was_completed()]
-    faults = [fault for artifact in artifacts for fault in _verified(artifact)]
-    for fault in faults:
-        typer.echo(fault)
+    read = _read(context, recipe, overrides, files=False)
+    faults, summary = verify_store(open_planner(read).store, read.graph)
+    typer.echo("\n".join(faults or [summary]))
     if faults:
         raise typer.Exit(1)
-    manifests = [artifact.manifest() for artifact in artifacts]
-    count = sum(len(manifest.shards) + len(manifest.files) for manifest in manifests)
-    size = size_text(sum(total_bytes(manifest) for manifest in manifests))
-    typer.echo(f"{len(artifacts)} artefacts, {count} files, {size}: all as their manifests say")
 
 
 def metrics(context: typer.Context, recipe: RecipePath, overrides: SetOption = None) -> None:
     """Print metrics.json of the last report."""
-    read = _read(context, recipe, overrides)
+    read = _read(context, recipe, overrides, files=False)
     store = open_planner(read).store
     newest = newest_manifest(store, "report")
     if newest is None:
@@ -344,23 +342,26 @@ def export_teacher(
 
 def _finished(context: typer.Context, recipe: Path, overrides: list[str] | None, node: str) -> Artifact:
     """The complete artefact of a node."""
-    read = _read(context, recipe, overrides)
+    read = _read_done(context, recipe, overrides)
     step = open_planner(read).plan(read.graph.up_to(node))[-1]
     if step.artifact is None or step.state != "done":
         raise DataError(f"the {node} is not there yet; run `potstill run {recipe} --until {node}` first")
     return step.artifact
 
 
-def _read(context: typer.Context, recipe: Path, overrides: list[str] | None) -> Recipe:
+def _read(context: typer.Context, recipe: Path, overrides: list[str] | None, *, files: bool = True) -> Recipe:
     settings: Settings = context.obj
-    return read_recipe(recipe, overrides or (), settings.stages)
+    return read_recipe(recipe, overrides or (), settings.stages, files=files)
 
 
-def _verified(artifact: Artifact) -> list[str]:
+def _read_done(context: typer.Context, recipe: Path, overrides: list[str] | None) -> Recipe:
+    """For who looks for what is done; says what to do where files are gone that were there when it was made."""
     try:
-        return artifact.verify()
-    except DataError as error:
-        return [str(error)]
+        return _read(context, recipe, overrides)
+    except ConfigError as error:
+        # Raises where more is wrong than that.
+        _read(context, recipe, overrides, files=False)
+        raise ConfigError([*error.faults, FILES_GONE]) from None
 
 
 def _display(plain: bool) -> Display:

@@ -51,16 +51,21 @@ class Recipe:
     tune: TuneConfig | None = None
 
 
-def read_recipe(path: Path, overrides: Sequence[str] = (), stages: Sequence[StageEntry] = STAGES) -> Recipe:
-    """Reads and checks a recipe; `overrides` are `section.key=value`. Raises ConfigError with all faults."""
+def read_recipe(
+    path: Path, overrides: Sequence[str] = (), stages: Sequence[StageEntry] = STAGES, *, files: bool = True
+) -> Recipe:
+    """Reads and checks a recipe; `overrides` are `section.key=value`. Raises ConfigError with all faults.
+
+    Without `files`, for who only reads the store, what it names outside of it need not be there any more.
+    """
     document = _read_toml(path)
     faults = apply_overrides(document, overrides)
     run, run_faults = check_section(RunConfig, {"name": path.stem, **table(document, "run")}, "run")
     run_faults += _store_faults(run) if run is not None else []
     stages, teacher_faults = with_teachers(stages, document)
-    configs, stage_faults = check_stages(document, stages)
+    configs, stage_faults = check_stages(document, stages, files=files)
     faults += [*misplaced_sections(document, stages), *run_faults, *teacher_faults, *stage_faults]
-    faults += cross_faults(configs)
+    faults += cross_faults(configs) if files else []
     try:
         graph = build_graph(configs, stages)
     except ConfigError as error:

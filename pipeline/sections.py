@@ -32,14 +32,16 @@ def _unknown(name: str, known: Iterable[str]) -> str:
     return f"unknown section{did_you_mean(name, known)}"
 
 
-def check_stages(document: Mapping[str, Any], stages: Sequence[StageEntry]) -> tuple[dict[str, BaseModel], list[str]]:
-    """A config for every node whose section is right, and the faults of all others."""
+def check_stages(
+    document: Mapping[str, Any], stages: Sequence[StageEntry], *, files: bool = True
+) -> tuple[dict[str, BaseModel], list[str]]:
+    """A config for every node whose section is right, and the faults of all others; without `files`, of keys alone."""
     configs: dict[str, BaseModel] = {}
     faults: list[str] = []
     for entry in stages:
         if entry.only_with and entry.only_with not in document:
             continue
-        config, found = _check_stage(entry, document)
+        config, found = _check_stage(entry, document, files)
         faults += found
         if config is not None:
             configs[entry.node] = config
@@ -70,7 +72,7 @@ def table(document: Mapping[str, Any], name: str) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _check_stage(entry: StageEntry, document: Mapping[str, Any]) -> tuple[BaseModel | None, list[str]]:
+def _check_stage(entry: StageEntry, document: Mapping[str, Any], files: bool) -> tuple[BaseModel | None, list[str]]:
     section = entry.section or entry.node
     if entry.required and section not in document:
         return None, [f"{section}: the section [{section}] is required, but not given"]
@@ -82,7 +84,7 @@ def _check_stage(entry: StageEntry, document: Mapping[str, Any]) -> tuple[BaseMo
         faults = clashes + faults
     else:
         config, faults = _check_variant(entry, module.Config, content, table(document, entry.node))
-    if config is not None and hasattr(module, "faults"):
+    if files and config is not None and hasattr(module, "faults"):
         faults += _under_own_name(module.faults(config), entry)
     return config, faults
 

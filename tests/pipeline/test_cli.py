@@ -108,6 +108,34 @@ def test_metrics_prints_the_last_report(call: Call) -> None:
     assert call("metrics", "toy.toml")[1] == f'{{"total": {total}, "base": 20}}\n'
 
 
+def test_verify_of_a_store_with_nothing_in_it_fails_and_names_the_place(call: Call, tmp_path: Path) -> None:
+    code, output, errors = call("verify", "toy.toml")
+    assert (code, output) == (1, "")
+    assert errors.startswith(f"{tmp_path}/runs/toy has no finished artefact of this recipe, so there is nothing to v")
+    call("run", "toy.toml", "--until", "corpus")
+    assert call("verify", "toy.toml")[0] == 0
+    assert call("verify", "toy.toml", "--set", "run.store=rusn")[0] == 1
+
+
+def test_what_is_finished_is_read_without_the_files_that_it_was_made_from(call: Call, tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("alpha")
+    given = ("--set", f"corpus.words={words}")
+    call("run", "toy.toml", *given)
+    (found, verified) = (call(name, "toy.toml", *given)[1] for name in ("metrics", "verify"))
+    words.unlink()
+    assert call("metrics", "toy.toml", *given)[:2] == (0, found)
+    assert call("verify", "toy.toml", *given)[:2] == (0, verified)
+    code, _, errors = call("status", "toy.toml", *given)
+    assert code == 2
+    assert errors.splitlines()[1] == f"corpus.words: no such file: {words}"
+    assert errors.splitlines()[2].startswith("if files are gone that the run read: what is done is found by their")
+    # Of another fault nothing is said that does not help.
+    _, _, errors = call("status", "toy.toml", *given, "--set", "corpus.rows=-1")
+    assert "if files are gone" not in errors
+    assert call("verify", "toy.toml", *given, "--set", "corpus.rows=-1")[0] == 2
+
+
 def test_two_runs_of_a_recipe_do_not_meet(call: Call, tmp_path: Path) -> None:
     (tmp_path / "runs" / "toy").mkdir(parents=True)
     command = (
