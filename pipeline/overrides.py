@@ -5,13 +5,16 @@ import tomllib
 from collections.abc import Sequence
 from typing import Any
 
+# Not what Python calls a digit, such as ², of which it makes no number.
+_INDEX = re.compile(r"[0-9]{1,9}")
+
 
 def apply_overrides(document: dict[str, Any], overrides: Sequence[str]) -> list[str]:
     """Lays `section.key=value` over the document in place; the value is TOML, or else a text. Returns faults."""
     faults = []
     for override in overrides:
         key, equals, value = override.partition("=")
-        parts = [int(part) if part.isdigit() else part for part in re.findall(r"[^.\[\]]+", key.strip())]
+        parts = [int(part) if _INDEX.fullmatch(part) else part for part in re.findall(r"[^.\[\]]+", key.strip())]
         if not equals or len(parts) < 2 or not isinstance(parts[0], str):
             faults.append(f"--set {override}: expected section.key=value, such as decode.beam_size=4")
         elif not _put(document, parts, _toml_value(value)):

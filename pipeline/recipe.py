@@ -3,13 +3,14 @@
 Paths in a recipe are relative to the folder in which `potstill` is started.
 """
 
+import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from data.errors import ConfigError
 from data.folder import open_folder
@@ -21,19 +22,26 @@ from pipeline.sections import check_section, check_stages, misplaced_sections, t
 from pipeline.teachers import with_teachers
 from pipeline.tuning.config import TuneConfig
 
+_NAME = re.compile(r"[\w.-]+")
+
 
 class RunConfig(BaseModel):
     """The section `[run]`: where a run is kept and how hard it tries. None of it changes a result."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(
-        "", description="folder below the store; the recipe's file name when absent", pattern=r"^[\w.-]+$"
-    )
+    name: str = Field("", description="folder below the store; the recipe's file name when absent")
     store: str = Field("runs", description="where artefacts are kept: a folder or any fsspec URL")
     storage_options: dict[str, Any] = Field(default_factory=dict, description="options of that fsspec file system")
     retries: int = Field(2, description="how often a shard that failed is tried again", ge=0, le=20)
     shards_in_flight: int = Field(2, description="shards given to the cluster at a time, for each worker", ge=1, le=64)
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        if not _NAME.fullmatch(name) or set(name) == {"."}:
+            raise ValueError(f"{name!r} is no name for a folder; expected letters, digits, '_', '.' and '-'")
+        return name
 
     def store_url(self) -> str:
         """The folder of this recipe's artefacts; absolute where it is local, for workers started elsewhere."""
@@ -60,7 +68,7 @@ def read_recipe(
     """
     document = _read_toml(path)
     faults = apply_overrides(document, overrides)
-    run, run_faults = check_section(RunConfig, {"name": path.stem, **table(document, "run")}, "run")
+    run, run_faults = _check_run(path, table(document, "run"))
     run_faults += _store_faults(run) if run is not None else []
     stages, teacher_faults = with_teachers(stages, document)
     configs, stage_faults = check_stages(document, stages, files=files)
@@ -75,6 +83,14 @@ def read_recipe(
     if faults or run is None:
         raise ConfigError([f"recipe {path}: {_count(faults)}", *dict.fromkeys(faults)])
     return Recipe(path, run, graph, tune)
+
+
+def _check_run(path: Path, section: dict[str, Any]) -> tuple[RunConfig | None, list[str]]:
+    run, faults = check_section(RunConfig, {"name": path.stem, **section}, "run")
+    if "name" not in section:
+        advice = "; it is the recipe's file name: rename the file, or set run.name"
+        faults = [f"{fault}{advice}" if fault.startswith("run.name: ") else fault for fault in faults]
+    return run, faults
 
 
 def _store_faults(run: RunConfig) -> list[str]:

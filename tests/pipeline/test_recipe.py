@@ -1,3 +1,4 @@
+import json
 import re
 from pathlib import Path
 
@@ -45,6 +46,25 @@ def test_a_store_that_cannot_be_opened_is_told_with_all_else(tmp_path: Path, sto
     faults = faults_of(tmp_path, "[corpus]\nrows = -1\n", f"run.store={store}")
     assert len(faults) == 3
     assert re.match(f"run.store: {store}: .*{told}", faults[1])
+
+
+def test_a_file_name_that_is_none_for_a_folder_is_told_as_one(tmp_path: Path) -> None:
+    path = tmp_path / "my recipe.toml"
+    path.write_text("[corpus]\n")
+    with pytest.raises(ConfigError) as caught:
+        read_recipe(path, (), TOY_STAGES)
+    assert caught.value.faults[1:] == [
+        "run.name: 'my recipe' is no name for a folder; expected letters, digits, '_', '.' and '-'; it is the recipe's "
+        "file name: rename the file, or set run.name"
+    ]
+    assert read_recipe(path, ["run.name=mine"], TOY_STAGES).run.name == "mine"
+
+
+@pytest.mark.parametrize("name", [".", "..", "...", "a/b", "", "a b", "a\n"])
+def test_a_name_that_leads_out_of_the_store_is_refused(tmp_path: Path, name: str) -> None:
+    assert faults_of(tmp_path, f"[run]\nname = {json.dumps(name)}\n[corpus]\n")[1:] == [
+        f"run.name: {name!r} is no name for a folder; expected letters, digits, '_', '.' and '-'"
+    ]
 
 
 def test_faults_of_all_sections_come_at_once_with_missing_files_among_them(tmp_path: Path) -> None:
@@ -95,11 +115,14 @@ def test_overrides_take_toml_values_and_texts_and_are_checked_like_the_recipe(tm
     assert recipe.graph["corpus"].config.model_dump()["prefix"] == "5"
     assert recipe.graph["shout"].config.model_dump()["mark"] == "?"
     assert recipe.run.name == "other"
-    assert faults_of(tmp_path, "[corpus]\n", "corpus.rows=-1", "rows", "corpus=3", "corpus.rows.x=1")[1:] == [
+    assert faults_of(tmp_path, "[corpus]\n", "corpus.rows=-1", "rows", "corpus=3", "corpus.rows.x=1", "shout.²=1")[
+        1:
+    ] == [
         "--set rows: expected section.key=value, such as decode.beam_size=4",
         "--set corpus=3: expected section.key=value, such as decode.beam_size=4",
         "--set corpus.rows.x=1: there is no such table or list to set it in",
         "corpus.rows: -1 is out of range; allowed: at least 0 and at most 100000",
+        "shout.²: unknown key; known: kind, mark, seconds, times, trace, trouble",
     ]
 
 
