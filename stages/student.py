@@ -17,6 +17,7 @@ from stages.tokenizer import Tokenizer, load_tokenizer
 from stages.training.config import ModelConfig, OptimiserConfig
 from stages.training.data_config import Data, kinds_of, shares_of, step_without_data, step_without_weight
 from stages.training.further_config import DatasetConfig, file_faults, name_faults, pairs_of, with_further
+from stages.training.further_rows import further_datasets
 from stages.training.languages_config import StudentLanguagesConfig
 from stages.training.nbest import NBestConfig
 from stages.training.objective_config import ObjectiveConfig
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from stages.training.phases import Phase
     from stages.training.stopping import PairSwitch
 
-VERSION = "4"
+VERSION = "5"
 LIBRARIES = ("torch", "OpenNMT-py", "sentencepiece")
 INPUTS = ("dataset", "corpus", "tokenizer", "teacher")
 # A new card beside the same rows trains no student again.
@@ -62,7 +63,9 @@ class Config(BaseModel):
         default_factory=NBestConfig, description="which hypotheses nbest takes, and their weights"
     )
     datasets: list[DatasetConfig] = Field(
-        default_factory=list, description="further distilled datasets, whose batches join those of data = 'hypothesis'"
+        default_factory=list,
+        description="further distilled datasets, whose batches join those of data = 'hypothesis'; rows of theirs that "
+        "share a text with the corpus's valid or test rows are left out and counted",
     )
     objective: ObjectiveConfig = Field(default_factory=ObjectiveConfig, description="what the loss is made of")
     phases: list[PhaseConfig] = Field(
@@ -180,13 +183,14 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
     further = pairs_of(config.datasets)
     languages = Languages.of(config.languages, inputs["corpus"], also=further) if config.languages else None
     source, target = _vocabularies(tokenizer, teacher, languages, own_tokens=own_tokens)
+    datasets = further_datasets(config.datasets, inputs["corpus"])
     data = training_data(
         inputs,
         config.course(),
         tokens,
         target,
         config.nbest,
-        config.datasets,
+        datasets,
         own_tokens=own_tokens,
         more=LANGUAGES if languages else (),
     )
@@ -210,6 +214,7 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
         work_dir=Path(output.work_path()),
         runtime=runtime,
     )
+    metrics |= {"datasets": {one.name: one.counts() for one in datasets}} if datasets else {}
     return metrics | ({"languages": languages.described(paired)} if languages and paired else {})
 
 

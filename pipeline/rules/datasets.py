@@ -10,7 +10,7 @@ from pipeline.rules.language import pairs_of_corpus
 from pipeline.rules.soft_targets import soft_target_terms
 from stages import corpus, student
 from stages.training.further_config import DatasetConfig, pairs_of
-from stages.training.further_streams import open_dataset
+from stages.training.further_rows import open_dataset
 from stages.training.objective_config import SoftTargetTerm
 from stages.training.schedules import ends
 

@@ -10,12 +10,12 @@ from data.errors import DataError, ModelError
 from data.model_folder import vocabulary_digest
 from stages.publishing.text_export import VOCABULARY
 from stages.training.batches import Stream
-from stages.training.further_config import DatasetConfig
+from stages.training.further_rows import FurtherDataset
 from stages.training.soft_columns import COLUMNS, SoftTargetColumns
 
 
 def further_streams(
-    datasets: Sequence[DatasetConfig],
+    datasets: Sequence[FurtherDataset],
     teacher_tokens: Sequence[str],
     reader: SoftTargetColumns | None,
     *,
@@ -27,20 +27,19 @@ def further_streams(
     Targets are taken as the subwords that the dataset's teacher made where its vocabulary is this recipe's teacher's,
     else, or with `as_text`, as texts. `more`: the columns of languages, where streams are to be taken apart by them;
     else a stream of which no row is of a pair that a teacher was for has no soft targets. Raises ModelError when soft
-    targets are weighed and are of another vocabulary, DataError when a dataset holds no row.
+    targets are weighed and are of another vocabulary.
     """
     return [_stream(one, teacher_tokens, reader, as_text, more) for one in datasets]
 
 
 def _stream(
-    one: DatasetConfig,
+    one: FurtherDataset,
     teacher_tokens: Sequence[str],
     reader: SoftTargetColumns | None,
     as_text: bool,
     more: Sequence[str],
 ) -> Stream:
-    artifact = open_dataset(one)
-    same = _vocabulary(artifact) == vocabulary_digest(teacher_tokens)
+    same = _vocabulary(one.artifact) == vocabulary_digest(teacher_tokens)
     if reader is not None and not same:
         raise ModelError(
             f"student.datasets: {one.name} ({one.path}) was made with another target vocabulary than this recipe's "
@@ -48,19 +47,11 @@ def _stream(
             "to 0, and its translations are read as texts"
         )
     if reader is not None and not more:
-        reader = reader.of_dataset(artifact)
+        reader = reader.of_dataset(one.artifact)
     target = "target_tokens" if same and not as_text else "target"
     columns = ("source", target, *(COLUMNS if reader else ()), *more)
-    names = artifact.shard_names()
-    if not names:
-        raise DataError(f"{one.path} has no shards: there is nothing to train on")
-    return Stream(one.name, [partial(artifact.read_shard, name, columns) for name in names], target, reader)
-
-
-def open_dataset(one: DatasetConfig) -> Artifact:
-    """The artefact in a dataset's folder, whatever the folder is called; raises DataError when it is none."""
-    manifest = one.content()
-    return Artifact(str(one.manifest().parent), manifest.stage, manifest.fingerprint)
+    shards = [partial(one.read_shard, name, columns) for name in one.artifact.shard_names()]
+    return Stream(one.name, shards, target, reader)
 
 
 def _vocabulary(artifact: Artifact) -> str:

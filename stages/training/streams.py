@@ -10,7 +10,7 @@ from data.model_folder import end_of
 from stages.training.api import TrainingData
 from stages.training.batches import Stream
 from stages.training.data_config import Data, kinds_of
-from stages.training.further_config import DatasetConfig
+from stages.training.further_rows import FurtherDataset
 from stages.training.further_streams import further_streams
 from stages.training.nbest import COLUMNS as NBEST_COLUMNS
 from stages.training.nbest import TARGET, NBestConfig, Part, drawn
@@ -27,7 +27,7 @@ def training_data(
     teacher_tokens: Sequence[str],
     vocabulary: Vocabulary,
     nbest: NBestConfig,
-    datasets: Sequence[DatasetConfig] = (),
+    datasets: Sequence[FurtherDataset] = (),
     *,
     own_tokens: bool = False,
     more: Sequence[str] = (),

@@ -5,16 +5,19 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
 from data.artifact import Artifact
-from data.errors import ModelError
+from data.errors import DataError, ModelError
 from data.model_folder import read_vocabulary
 from data.runtime import Runtime
 from stages import dataset, student
 from stages.directions import COLUMNS as LANGUAGES
 from stages.training.further_config import DatasetConfig, with_further
+from stages.training.further_rows import further_datasets
 from stages.training.further_streams import further_streams
 from stages.training.schedules import Schedule
 from stages.training.soft_columns import SoftTargetColumns
@@ -23,12 +26,14 @@ from tests.fixtures.artifacts import artifact_of_folder, artifact_of_tables, clo
 from tests.fixtures.distilled import made_up_inputs
 from tests.fixtures.tiny_student import write_tiny_tokenizer
 from tests.stages.test_student import (
+    ROWS,
     SMALL,
     batches_learned,
     corpus_table,
     dataset_table,
     out_of_english,
     told_to_train,
+    words,
 )
 
 HYPOTHESES = {"objective": {"soft_targets": {"weight": 0.0}}}
@@ -43,20 +48,48 @@ def published(tmp_path: Path) -> Path:
     return shutil.copytree(Path(closed(made).url), tmp_path / "published")
 
 
+def texts_of_dataset(tokens: list[str]) -> pa.Table:
+    """As test_student makes it, with all of its texts; each is its row's alone, and the row's number is in it."""
+    table = out_of_english(dataset_table(tokens)).append_column("number", pa.array(range(ROWS)))
+    table = table.set_column(table.schema.get_field_index("source"), "source", [_numbered("quelle", words(1))])
+    references = [None if row % 3 == 0 else text for row, text in enumerate(_numbered("reference", words(3)))]
+    return table.append_column("target", [_numbered("ziel", words(2))]).append_column(
+        "reference", pa.array(references, pa.string())
+    )
+
+
+def _numbered(name: str, rows: list[list[str]]) -> list[str]:
+    return [f"{name}{number} {' '.join(row)}" for number, row in enumerate(rows)]
+
+
 def of_vocabulary(folder: Path, tokens: list[str]) -> Path:
-    """A dataset as test_student makes it, with soft targets and the vocabulary beside it."""
+    """That dataset, twice, with soft targets and the vocabulary beside it."""
     made = new_artifact(folder, "dataset")
     for name in ("train-00000", "train-00001"):
-        made.write_shard(name, dataset_table(tokens))
+        made.write_shard(name, texts_of_dataset(tokens))
     (made.work_path() / "vocabulary.json").write_text(json.dumps({"source": tokens, "target": tokens}))
     return Path(closed(made).url)
 
 
-def trained(root: Path, teacher: Path, path: Path, *, ratio: float = 2.0, **options: Any) -> dict[str, Any]:
+def held_out_rows(*rows: tuple[str, str, str, str]) -> pa.Table:
+    """PAIRS of source language, target language, source and reference."""
+    names = ("source_language", "target_language", "source", "reference")
+    return pa.table({name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)})
+
+
+def trained(
+    root: Path,
+    teacher: Path,
+    path: Path,
+    held_out: dict[str, pa.Table] | None = None,
+    *,
+    ratio: float = 2.0,
+    **options: Any,
+) -> dict[str, Any]:
     tokens = read_vocabulary(teacher, "target")
     inputs = {
         "dataset": artifact_of_tables(root, "dataset", {"train-00000": dataset_table(tokens)}),
-        "corpus": artifact_of_tables(root, "corpus", {"train-00000": corpus_table(1)}),
+        "corpus": artifact_of_tables(root, "corpus", {"train-00000": corpus_table(1), **(held_out or {})}),
         "tokenizer": artifact_of_folder(root, "tokenizer", write_tiny_tokenizer(root / "spaces", kind="none")),
         "teacher": artifact_of_folder(root, "teacher", teacher),
     }
@@ -103,6 +136,64 @@ def test_soft_targets_of_another_vocabulary_are_refused(tmp_path: Path, tiny_tea
         ModelError, match=r"other \(.*published\) was made with another target vocabulary.*weight\s+to 0"
     ):
         trained(tmp_path / "own", tiny_teacher, published)
+
+
+def overlapping(rows: list[dict[str, Any]]) -> dict[str, pa.Table]:
+    """Held-out rows that share a text with rows 1, 4, 7, 10 and 13, each in another way, and others that share none."""
+    folded = "  ".join(rows[1]["source"].upper().split(" "))
+    test = held_out_rows(
+        ("en", "de", folded, "sonst nichts"),
+        ("en", "de", "something else", rows[4]["reference"]),
+        ("de", "en", rows[7]["reference"], "turned round"),
+        ("sv", "en", "något annat", rows[10]["source"]),
+        # Texts of another language, and a part of one.
+        ("de", "en", rows[16]["source"], rows[17]["target"]),
+        ("en", "de", rows[18]["source"] + " more", "mehr"),
+    )
+    return {"test-00000": test, "valid-00000": held_out_rows(("de", "fr", rows[13]["target"], "rien"))}
+
+
+def test_rows_that_share_a_text_with_what_is_held_out_are_left_out_and_the_others_stay_aligned(
+    tmp_path: Path, tiny_teacher: Path
+) -> None:
+    tokens = read_vocabulary(tiny_teacher, "target")
+    path = of_vocabulary(tmp_path / "other", tokens)
+    rows = texts_of_dataset(tokens).to_pylist()
+    corpus = artifact_of_tables(tmp_path, "corpus", {"train-00000": corpus_table(1), **overlapping(rows)})
+
+    [other] = further_datasets([DatasetConfig(name="other", path=str(path))], corpus)
+    assert other.counts() == {"read": 2 * ROWS, "kept": 2 * (ROWS - 5), "held_out": 10}
+    vocabulary = Vocabulary.from_tokens(tokens)
+    reader = SoftTargetColumns(tokens, vocabulary)
+    [stream] = further_streams([other], tokens, reader, as_text=False, more=("number",))
+    kept = [number for number in range(ROWS) if number not in (1, 4, 7, 10, 13)]
+    for shard in stream.shards:
+        table = shard()
+        assert table.column("number").to_pylist() == kept
+        assert table.column("source").to_pylist() == [rows[number]["source"] for number in kept]
+        # The most probable entry of each position is the row's own token.
+        forced = [token for number in kept for token in [*rows[number]["target_tokens"], "</s>"]]
+        kd_ids = np.asarray(reader.read(table)["kd_ids"])
+        np.testing.assert_array_equal(kd_ids[:, 0], vocabulary.ids(pa.array(forced)))
+
+
+def test_what_is_held_out_of_further_datasets_is_told_with_the_metrics(tmp_path: Path, tiny_teacher: Path) -> None:
+    tokens = read_vocabulary(tiny_teacher, "target")
+    other = of_vocabulary(tmp_path / "other", tokens)
+    held_out = overlapping(texts_of_dataset(tokens).to_pylist())
+    steps = {"optimiser": SMALL["optimiser"] | {"steps": 40}}
+    metrics = trained(tmp_path / "own", tiny_teacher, other, held_out, **steps)
+    assert metrics["datasets"] == {"other": {"read": 60, "kept": 50, "held_out": 10}}
+    assert metrics["streams"]["other"]["rows"] + metrics["streams"]["other"]["skipped_rows"] == 50
+    assert "datasets" not in trained(tmp_path / "plain", tiny_teacher, other, datasets=[])
+
+
+def test_a_dataset_of_nothing_but_what_is_held_out_is_an_error(tmp_path: Path, tiny_teacher: Path) -> None:
+    tokens = read_vocabulary(tiny_teacher, "target")
+    other = of_vocabulary(tmp_path / "other", tokens)
+    rows = [("en", "de", row["source"], "x") for row in texts_of_dataset(tokens).to_pylist()]
+    with pytest.raises(DataError, match=r"other \(.*\) holds nothing to train on: all of its 60 rows"):
+        trained(tmp_path / "own", tiny_teacher, other, {"test-00000": held_out_rows(*rows)})
 
 
 def test_shares_follow_those_of_the_hypotheses() -> None:
@@ -171,7 +262,9 @@ def test_soft_targets_of_other_pairs_alone_are_not_learned(tmp_path: Path, tiny_
     made = new_artifact(tmp_path, "dataset")
     made.write_shard("train-00000", out_of_english(dataset_table(tokens, target_format={"pairs": ("en-de",)}), "sv"))
     (made.work_path() / "vocabulary.json").write_text(json.dumps({"source": tokens, "target": tokens}))
-    one = DatasetConfig(name="other", path=str(closed(made).url))
+    path = str(closed(made).url)
+    corpus = artifact_of_tables(tmp_path, "corpus", {"train-00000": corpus_table(1)})
+    (one,) = further_datasets([DatasetConfig(name="other", path=path)], corpus)
     reader = SoftTargetColumns(tokens, Vocabulary.from_tokens(tokens))
     (alone,) = further_streams([one], tokens, reader, as_text=False)
     (apart,) = further_streams([one], tokens, reader, as_text=False, more=LANGUAGES)
