@@ -41,7 +41,7 @@ from stages.teacher_model import (
 from stages.teacher_prompt import encode_sources
 from stages.tokenizer import Tokenizer, load_tokenizer
 
-VERSION = "5"
+VERSION = "6"
 READS = {"corpus": ("source", *LANGUAGES), "select": ("target_tokens", "metric")}
 RESOURCES = ("teacher", "tokenizer")
 LIBRARIES = ("ctranslate2", "sentencepiece", "torch", "OpenNMT-py", "numpy")

@@ -20,6 +20,7 @@ with warnings.catch_warnings():
 
 # OpenNMT-py's name of the task.
 LANGUAGE_MODEL = "lm"
+_FLASH_ATTENTION, _PLAIN_ATTENTION = "scaled-dot-flash", "scaled-dot"
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,9 @@ def build_transformer(
 
 
 def restore_transformer(content: Mapping[str, Any], device: str) -> Transformer:
-    """The model of an OpenNMT-py checkpoint's content, in float32, in evaluation mode.
+    """The model of an OpenNMT-py checkpoint's content, in float32, frozen: it computes the same on every device.
 
+    Who trains copies its weights into a model that `build_transformer` made, which has its dropout.
     Raises whatever OpenNMT-py stumbles over when it is none: KeyError, AttributeError, RuntimeError and others.
     """
     options = ArgumentParser.ckpt_model_opts(content["opt"])
@@ -74,7 +76,22 @@ def restore_transformer(content: Mapping[str, Any], device: str) -> Transformer:
     parts = {name: dict(content[name]) for name in ("model", "generator")}
     module.load_state_dict(parts, precision=torch.float32, device=torch.device(device), strict=True)
     source, target = (Vocabulary(tuple(content["vocab"][side])) for side in ("src", "tgt"))
-    return Transformer(module.to(torch.device(device)).eval(), options, source, target)
+    module = module.to(torch.device(device)).eval()
+    _still(module)
+    return Transformer(module, options, source, target)
+
+
+def _still(module: Any) -> None:
+    """Takes out what evaluation mode alone leaves in.
+
+    OpenNMT-py's flash attention, its default on a GPU, drops whether it trains or not, shows no maps, and refuses the
+    mask of a decoder's padded batch; the plain one computes the same with the same weights.
+    """
+    for part in module.modules():
+        if hasattr(part, "dropout_p"):
+            part.dropout_p = 0.0
+        if getattr(part, "self_attn_type", None) == _FLASH_ATTENTION:
+            part.self_attn_type = _PLAIN_ATTENTION
 
 
 def vocabulary_entry(source: Vocabulary, target: Vocabulary, options: argparse.Namespace) -> dict[str, Any]:
@@ -114,8 +131,8 @@ def _options(config: ModelConfig, *, shared: bool) -> dict[str, Any]:
         "position_encoding": True,
         "dropout": [config.dropout],
         "attention_dropout": [config.attention_dropout],
-        # CTranslate2 refuses OpenNMT-py's default, scaled-dot-flash; the weights are the same.
-        "self_attn_type": "scaled-dot",
+        # CTranslate2 refuses OpenNMT-py's default, the flash one; the weights are the same.
+        "self_attn_type": _PLAIN_ATTENTION,
         "share_embeddings": shared and config.share_embeddings,
         "share_vocab": shared,
         "share_decoder_embeddings": config.tie_output,

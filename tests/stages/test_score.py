@@ -15,9 +15,11 @@ from data.model_folder import describe_model, load_teacher_info, save_teacher_in
 from data.runtime import Runtime
 from data.soft_targets import SoftTargetFormat, SoftTargets, unpack
 from stages import score
+from stages.score_torch import TorchScorer
+from stages.teacher_model import TargetVocabulary
 from tests.fixtures.artifacts import artifact_of_folder, words_tokenizer
 from tests.fixtures.oracle import forced_log_probs
-from tests.fixtures.tiny_teacher import TinyShape
+from tests.fixtures.tiny_teacher import TinyShape, write_tiny_teacher
 
 BACKENDS = ("ctranslate2", "torch")
 VOCABULARY = TinyShape().vocabulary()
@@ -178,6 +180,20 @@ def test_the_faster_backend_is_taken(
     }
     told = SoftTargetFormat.of(run(inputs, table(*rows()), precision=precision).schema)
     assert (told.backend, told.compute_type) == expected
+
+
+def test_a_flash_teacher_is_still_and_scores_as_the_plain_one(artifacts: dict[str, Artifact], tmp_path: Path) -> None:
+    # On a GPU, OpenNMT-py's flash attention would drop at `dropout_p` in evaluation mode, too.
+    folder = write_tiny_teacher(tmp_path / "flash", attention="scaled-dot-flash")
+    info = load_teacher_info(folder)
+    scorer = TorchScorer(folder, info, TargetVocabulary.read(folder), "cpu", "float32")
+    parts = list(scorer._module.modules())
+    assert {part.dropout_p for part in parts if hasattr(part, "dropout_p")} == {0.0}
+    assert {part.self_attn_type for part in parts if getattr(part, "self_attn_type", None)} == {"scaled-dot"}
+    flash = {**artifacts, "teacher": artifact_of_folder(tmp_path / "store", "teacher", folder)}
+    one, other = (run(each, table(*rows()), backend="torch") for each in (flash, artifacts))
+    for name in ("topk_ids", "topk_log_probs", "tail_log_mass", "token_log_probs", "entropy"):
+        assert one.column(name) == other.column(name)
 
 
 def test_bfloat16_is_near(artifacts: dict[str, Artifact]) -> None:

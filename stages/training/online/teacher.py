@@ -43,7 +43,6 @@ class OnlineTeacher:
         self._target_ids = teacher_ids(target, model.target_vocabulary, "target", start, unused).to(self._device)
         self._bfloat16, self._pairs = bfloat16, frozenset(pairs)
         self.shape = shape_of(self._module)
-        _compute_maps(self._module)
         if bfloat16:
             _halve(self._module)
         self._taps = Taps(self._module)
@@ -140,13 +139,6 @@ def teacher_ids(
             f"first is {missing[0]!r}: it cannot read the student's batches; online terms need one vocabulary for both"
         )
     return torch.tensor([places[token] for token in wanted])
-
-
-def _compute_maps(module: Any) -> None:
-    """Makes attention compute its maps on a GPU, too: flash attention, with the same weights, has none to show."""
-    for part in module.modules():
-        if getattr(part, "self_attn_type", None) == "scaled-dot-flash":
-            part.self_attn_type = "scaled-dot"
 
 
 def _halve(module: Any) -> None:

@@ -198,6 +198,10 @@ def test_it_reads_the_teachers_checkpoint(tmp_path: Path) -> None:
     save_model(tmp_path / "checkpoint.pt", teacher)
     starting_from(tmp_path / "checkpoint.pt", StartConfig())(student)
     assert torch.equal(logits(student), logits(teacher))
+    # The teacher is read without dropout; who learns has its own.
+    assert TEACHER.dropout > 0
+    assert {part.p for part in student.module.modules() if isinstance(part, torch.nn.Dropout)} == {TEACHER.dropout}
+    assert {part.dropout_p for part in student.module.modules() if hasattr(part, "dropout_p")} == {TEACHER.dropout}
     with pytest.raises(ModelError, match="cannot be read"):
         starting_from(tmp_path / "nothing.pt", StartConfig())(student)
 
