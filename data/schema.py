@@ -95,7 +95,12 @@ SOFT_TARGETS = pa.schema(
     [
         ID,
         _field("length", pa.int32(), "T: target positions, </s> included"),
-        _field("conditioning", pa.string(), "what was forced as the target prefix: hypothesis or reference"),
+        _field(
+            "conditioning",
+            pa.string(),
+            "what was forced as the target prefix: hypothesis or reference; none: nothing, the teacher has too few "
+            "positions for the row",
+        ),
         _field(
             "topk_ids",
             pa.binary(),
@@ -135,6 +140,9 @@ SOFT_TARGETS = pa.schema(
     ]
 )
 
+# The measure, and the reason in a verdict, of rows that no teacher could score.
+TOO_LONG = "too_long_to_score"
+
 # measure: numbers to judge a row by. Higher is not always better: see each comment.
 MEASURES = pa.schema(
     [
@@ -151,7 +159,7 @@ MEASURES = pa.schema(
             "log_prob_per_token",
             pa.float32(),
             "mean natural log-probability of the target's tokens, </s> included; null where no teacher is for the "
-            "row's languages",
+            "row's languages, or none has positions for it",
             nullable=True,
         ),
         _field(
@@ -170,6 +178,11 @@ MEASURES = pa.schema(
             nullable=True,
         ),
         _field("target_length", pa.int32(), "subwords of the target, </s> not counted"),
+        _field(
+            TOO_LONG,
+            pa.bool_(),
+            "whether source or target is longer than the teacher has positions for, so that nothing was forced",
+        ),
         _field("placeholders_lost", pa.int32(), "placeholders of the source that are not in the target"),
         _field("numbers_lost", pa.int32(), "numbers of the source that are not in the target"),
     ]

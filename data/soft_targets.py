@@ -36,7 +36,7 @@ _OF_TEMPERATURES = "tempered_tail_log_mass"
 
 Array = npt.NDArray[Any]
 
-Conditioning = Literal["hypothesis", "reference"]
+Conditioning = Literal["hypothesis", "reference", "none"]
 Mode = Literal["topk", "sampled"]
 
 

@@ -34,7 +34,7 @@ from stages.evaluation.speed import Timing, time_systems
 from stages.evaluation.systems import Sentences, System, load_system
 from stages.translate import BATCH_TOKENS
 
-VERSION = "4"
+VERSION = "5"
 LIBRARIES = ("ctranslate2", "sacrebleu", "sentencepiece", "lingua-language-detector", "rapidfuzz")
 INPUTS = ("corpus", "tokenizer", "teacher", "export", "export_baseline")
 

@@ -14,10 +14,10 @@ from data.artifact import Artifact
 from data.runtime import Runtime
 from stages.quantiles import quantiles
 
-VERSION = "2"
+VERSION = "3"
 INPUTS = ("measure",)
 LIBRARIES: tuple[str, ...] = ()
-EMPTY_TARGET = "empty_target"
+EMPTY_TARGET, TOO_LONG = "empty_target", schema.TOO_LONG
 
 Array = npt.NDArray[np.float64]
 
@@ -64,7 +64,7 @@ class Rules(BaseModel):
 
 
 class Config(BaseModel):
-    """The policy. An empty target always fails."""
+    """The policy. An empty target always fails, and a row that is too long for the teacher to score."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -123,8 +123,8 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
 def resolve(rules: Rules, measure: Artifact) -> dict[str, tuple[float, float]]:
     """Every rule's bounds as numbers; of two bounds the tighter one counts.
 
-    Quantiles are exact, over all rows whose target is not empty and whose measure is known. Their columns are read
-    twice and never kept, see `stages.quantiles`.
+    Quantiles are exact, over all rows whose target is neither empty nor too long and whose measure is known. Their
+    columns are read twice and never kept, see `stages.quantiles`.
     """
     asked = {
         name: [share for share in (rule.min_quantile, rule.max_quantile) if share is not None] for name, rule in rules
@@ -145,11 +145,11 @@ def _bounds(rule: Rule, found: list[float]) -> tuple[float, float]:
 
 
 def _values(measure: Artifact, names: list[str]) -> Iterator[dict[str, npt.NDArray[np.float32]]]:
-    """What is known of some measures, rows with an empty target aside, which fail in any case."""
-    for table in measure.tables(columns=list(dict.fromkeys([*names, "length_ratio"]))):
-        translated = _column(table, "length_ratio") > 0
+    """What is known of some measures, rows aside that fail in any case."""
+    for table in measure.tables(columns=list(dict.fromkeys([*names, "length_ratio", TOO_LONG]))):
+        usable = ~np.any(list(_hopeless(table).values()), axis=0)
         columns = {name: _column(table, name) for name in names}
-        yield {name: values[~np.isnan(values) & translated].astype(np.float32) for name, values in columns.items()}
+        yield {name: values[~np.isnan(values) & usable].astype(np.float32) for name, values in columns.items()}
 
 
 def _known(value: float | None, default: float) -> float:
@@ -161,9 +161,14 @@ def _column(table: pa.Table, name: str) -> Array:
     return np.asarray(table.column(name).cast(pa.float64()).to_numpy())
 
 
+def _hopeless(table: pa.Table) -> dict[str, npt.NDArray[np.bool_]]:
+    """Rows that no policy lets pass, [rows] by reason."""
+    return {EMPTY_TARGET: _column(table, "length_ratio") == 0, TOO_LONG: _column(table, TOO_LONG) == 1}
+
+
 def _failures(table: pa.Table, bounds: Mapping[str, tuple[float, float]]) -> dict[str, npt.NDArray[np.bool_]]:
     # A comparison with NaN is false: what is unknown passes.
-    failures = {EMPTY_TARGET: _column(table, "length_ratio") == 0}
+    failures = _hopeless(table)
     for name, both in bounds.items():
         values = _column(table, name)
         # Measures are kept in 32 bits: what was written as 0.8 must not fail by a bound of 0.8.
@@ -196,7 +201,7 @@ def _metrics(waterfall: Waterfall, bounds: Mapping[str, tuple[float, float]]) ->
             "unknown": tally.unknown,
         }
         for name, tally in waterfall.tallies.items()
-        if name == EMPTY_TARGET or np.isfinite(bounds[name]).any()
+        if (np.isfinite(bounds[name]).any() if name in bounds else name == EMPTY_TARGET or tally.failed)
     ]
     accepted = steps[-1]["left"] if steps else waterfall.rows
     return {"rows": waterfall.rows, "accepted": accepted, "waterfall": steps}

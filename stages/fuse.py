@@ -1,7 +1,7 @@
 """fuse: the soft targets of several teachers as one teacher's, see stages/fusion.py."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,13 +17,22 @@ from data.fingerprint import mapping_digest
 from data.join import part
 from data.model_folder import TeacherInfo, load_teacher_info
 from data.runtime import Runtime
-from data.soft_targets import FusedTeacher, SoftTargetFormat, flat, pack, row_lengths, smallest_ids_dtype, topk
+from data.soft_targets import (
+    Conditioning,
+    FusedTeacher,
+    SoftTargetFormat,
+    flat,
+    pack,
+    row_lengths,
+    smallest_ids_dtype,
+    topk,
+)
 from data.teachers import node_of, section_of
 from stages.directions import COLUMNS as LANGUAGES
 from stages.fusion import Fused, Opinion, fuse, opinion
 from stages.language_pairs import is_for
 
-VERSION = "2"
+VERSION = "3"
 LIBRARIES: tuple[str, ...] = ()
 SCHEMA = schema.SOFT_TARGETS
 
@@ -93,18 +102,24 @@ def load(config: Config, artifacts: Mapping[str, Artifact], runtime: Runtime) ->
 def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
     """SOFT_TARGETS for the tables of all teachers, side by side: the weighted mean of those that translate the row.
 
-    Where that is one teacher alone, the soft targets are its own; where it is none, all count as they do elsewhere.
+    Where that is one teacher alone, the soft targets are its own; where it is none, all count as they do elsewhere. A
+    teacher that has too few positions for a row has no say in it; where that leaves none, nothing was forced.
     """
     tables = {teacher: part(table, node_of("score", teacher)) for teacher in config.teachers}
     corpus = part(table, "corpus")
     lengths = row_lengths(tables[config.teachers[0]])
+    forced = [tables[teacher].column("conditioning").to_pylist() for teacher in config.teachers]
+    heard = [
+        is_for(resources.infos[teacher], corpus) & _is_forced(found)
+        for teacher, found in zip(config.teachers, forced, strict=True)
+    ]
     opinions = [
-        _opinion(tables[teacher], config.weight(teacher) * is_for(resources.infos[teacher], corpus))
-        for teacher in config.teachers
+        _opinion(tables[teacher], config.weight(teacher) * rows)
+        for teacher, rows in zip(config.teachers, heard, strict=True)
     ]
     formats = {teacher: SoftTargetFormat.of(tables[teacher].schema) for teacher in config.teachers}
     target_format = _format(formats, config, resources)
-    conditioning = tables[config.teachers[0]].column("conditioning").to_pylist()
+    conditioning = _conditioning(forced, np.any(heard, axis=0))
     fused = fuse(opinions, resources.vocabulary_size, target_format.k)
     result = pack(
         row_ids=table.column("id").to_pylist(),
@@ -117,7 +132,9 @@ def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
         entropy=fused.entropy,
         target_format=target_format,
     )
-    notes = {schema.NOTES_KEY: json.dumps(_sums(fused) | {"references": conditioning.count("reference")}).encode()}
+    rows = {"references": conditioning.count("reference"), "too_long": conditioning.count("none")}
+    sums = _sums(fused, np.repeat(_is_forced(conditioning), lengths))
+    notes = {schema.NOTES_KEY: json.dumps(sums | rows).encode()}
     return result.replace_schema_metadata({**result.schema.metadata, **notes})
 
 
@@ -127,13 +144,26 @@ def count(table: pa.Table) -> dict[str, int | float]:
     return notes
 
 
-def _sums(fused: Fused) -> dict[str, int | float]:
+def _is_forced(conditioning: Sequence[Conditioning]) -> npt.NDArray[np.bool_]:
+    return np.array([one != "none" for one in conditioning], dtype=bool)
+
+
+def _conditioning(forced: Sequence[Sequence[Conditioning]], is_heard: npt.NDArray[np.bool_]) -> list[Conditioning]:
+    """Of each row what all teachers say but those that had no positions for it; none where nobody else is for it."""
+    return [
+        next(one for one in found if one != "none") if heard or "none" not in found else "none"
+        for found, heard in zip(zip(*forced, strict=True), is_heard, strict=True)
+    ]
+
+
+def _sums(fused: Fused, forced: npt.NDArray[np.bool_]) -> dict[str, int | float]:
+    """Over the positions that were `forced` on some teacher, [N]."""
     return {
-        "tokens": len(fused.entropy),
-        "kept_mass": float((1.0 - np.exp(fused.tail_log_mass)).sum()),
-        "entropy": float(fused.entropy.sum()),
+        "tokens": int(forced.sum()),
+        "kept_mass": float((1.0 - np.exp(fused.tail_log_mass[forced])).sum()),
+        "entropy": float(fused.entropy[forced].sum()),
         # Equal but for rounding: teachers keep the token apart from the entries.
-        "top1": int((fused.token_log_probs >= fused.topk_log_probs[:, 0] - 1e-3).sum()),
+        "top1": int((fused.token_log_probs >= fused.topk_log_probs[:, 0] - 1e-3)[forced].sum()),
     }
 
 

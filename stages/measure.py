@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from data import schema
@@ -18,11 +19,11 @@ from stages.chrf import chrf_matrix
 from stages.directions import directions_of
 from stages.language_identification import LanguageIdentifier, known_language
 
-VERSION = "3"
+VERSION = "4"
 READS = {
     "corpus": ("source", "reference", "source_language", "target_language"),
     "select": ("target",),
-    "score": ("length", "token_log_probs", "entropy"),
+    "score": ("length", "conditioning", "token_log_probs", "entropy"),
 }
 RESOURCES = ()
 LIBRARIES = ("lingua-language-detector", "rapidfuzz")
@@ -61,30 +62,33 @@ def load(config: Config, artifacts: Mapping[str, Artifact], runtime: Runtime) ->
 
 def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
     """MEASURES for rows of corpus, select and score; see stages/text_measures.py for each."""
+    too_long = pc.equal(table.column("conditioning"), "none")
     columns: dict[str, Any] = {
         "id": table.column("id"),
-        "log_prob_per_token": _means("token_log_probs", table),
-        "mean_entropy": _means("entropy", table),
+        "log_prob_per_token": _means("token_log_probs", table, too_long),
+        "mean_entropy": _means("entropy", table, too_long),
         "target_length": row_lengths(table) - 1,
+        schema.TOO_LONG: too_long,
         **_by_texts(table, resources.identifier),
     }
     return pa.Table.from_arrays([_array(columns[field.name], field.type) for field in SCHEMA], schema=SCHEMA)
 
 
 def count(table: pa.Table) -> dict[str, int | float]:
-    """Rows whose language could not be told, and those without a reference."""
+    """Rows whose language could not be told, those without a reference, and those too long for the teacher."""
     return {
         "language_unknown": table.column("language_probability").null_count,
         "without_reference": table.column("reference_chrf").null_count,
+        schema.TOO_LONG: pc.sum(table.column(schema.TOO_LONG)).as_py() or 0,
     }
 
 
-def _means(column: str, table: pa.Table) -> pa.Array:
-    """By row, over its positions; null where the teacher is not for the row's languages."""
+def _means(column: str, table: pa.Table, too_long: pa.ChunkedArray) -> pa.Array:
+    """By row, over its positions; null where the teacher is not for the row's languages, or the row is too long."""
     means = mean_by_row(flat(table, column), row_lengths(table))
     known = SoftTargetFormat.of(table.schema)
-    unknown = [not known.is_for(str(direction)) for direction in directions_of(table)]
-    return pa.array(means, mask=np.array(unknown, dtype=bool))
+    others = [not known.is_for(str(direction)) for direction in directions_of(table)]
+    return pa.array(means, mask=np.array(others, dtype=bool) | too_long.to_numpy())
 
 
 def mean_by_row(values: npt.NDArray[Any], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

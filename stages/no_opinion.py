@@ -1,4 +1,4 @@
-"""Soft targets of rows that a teacher is not for: every entry is as probable as any other."""
+"""Soft targets of rows that a teacher is not for, or cannot be asked for: every entry is as probable as any other."""
 
 import numpy as np
 

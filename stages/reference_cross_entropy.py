@@ -22,7 +22,8 @@ def cross_entropy(
     """Of each direction's `source` and `reference`, in nats a token, </s> counted; left out where no row is usable.
 
     The same rows count as in a training with max_tokens = `longest`: neither side is empty or longer, tags and </s>
-    included. Raises ModelError when the teacher cannot be loaded, is decoder-only, or does not know a language.
+    included; those that the teacher has too few positions for are left out, too. Raises ModelError when the teacher
+    cannot be loaded, is decoder-only, or does not know a language.
     """
     found: dict[Direction, float] = {}
     teacher = load_teacher(folder, runtime, spread=True)
@@ -33,7 +34,10 @@ def cross_entropy(
         usable = [
             row
             for row, (source, target) in enumerate(zip(asked.sources(sources), targets, strict=True))
-            if sources[row] and target and max(len(source), len(target)) < longest
+            if sources[row]
+            and target
+            and max(len(source), len(target)) < longest
+            and asked.positions.hold(len(sources[row]), len(target))
         ]
         positions = sum(len(targets[row]) + 1 for row in usable)
         if positions:

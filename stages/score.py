@@ -31,11 +31,13 @@ from stages.score_generator import GeneratorScorer
 from stages.score_torch import Precision, TorchScorer
 from stages.soft_distribution import Kept, Wanted, put, room
 from stages.teacher_model import (
+    Positions,
     TargetVocabulary,
     TeacherModel,
     check_tokenizer,
     device_of,
     load_teacher,
+    positions_of,
     token_batches,
 )
 from stages.teacher_prompt import encode_sources
@@ -132,6 +134,7 @@ class Resources:
     unknown: str
     tokenizer: Tokenizer
     batch_tokens: int
+    positions: Positions
     # Batches at a time.
     workers: int = 1
 
@@ -145,19 +148,19 @@ def load(config: Config, artifacts: Mapping[str, Artifact], runtime: Runtime) ->
         raise ModelError(f"score.k is {config.k}, but the teacher's vocabulary has {vocabulary.size} entries; lower it")
     tokenizer = load_tokenizer(artifacts["tokenizer"].path())
     check_tokenizer(tokenizer, folder)
-    device = device_of(info, runtime)
+    device, positions = device_of(info, runtime), positions_of(folder, info)
     batch_tokens = config.max_batch_tokens or _BATCH_TOKENS[device]
     if uses_torch(config, folder, info, device):
         _limit_torch(runtime.threads)
         precision: Precision = "bfloat16" if _bfloat16(config, device) else "float32"
         scorer: Scorer = TorchScorer(folder, info, vocabulary, device, precision)
-        return Resources(scorer, "torch", info, vocabulary.unknown, tokenizer, batch_tokens)
+        return Resources(scorer, "torch", info, vocabulary.unknown, tokenizer, batch_tokens, positions)
     # A batch on each of a CPU's threads: two threads on one batch take longer than one.
     workers = runtime.threads if device == "cpu" else 1
     _limit_torch(1)
     scorer = _scorer(load_teacher(folder, runtime, spread=True), vocabulary)
     batch_tokens = max(min(batch_tokens, _LOGITS_OF_A_BATCH // (vocabulary.size * workers)), 1)
-    return Resources(scorer, "ctranslate2", info, vocabulary.unknown, tokenizer, batch_tokens, workers)
+    return Resources(scorer, "ctranslate2", info, vocabulary.unknown, tokenizer, batch_tokens, positions, workers)
 
 
 def _scorer(teacher: TeacherModel, vocabulary: TargetVocabulary) -> Scorer:
@@ -210,26 +213,31 @@ def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
 
     T is the number of target tokens and one for </s>. A row whose target is empty has T = 1: the distribution over
     how to begin. `metric` is select's: where it is `reference`, that is what is forced. Of languages that the teacher
-    is not for it says nothing: every entry is as probable as any other.
+    is not for it says nothing: every entry is as probable as any other. So it is, with `none` as the conditioning,
+    where it has too few positions for the source or for the target.
     """
     targets: list[list[str]] = table.column("target_tokens").to_pylist()
     sources = _sources(table, targets, resources)
     lengths = np.array([len(target) + 1 for target in targets], dtype=np.int64)
-    conditioning = [_conditioning(metric) for metric in table.column("metric").to_pylist()]
-    ids = table.column("id").to_pylist()
-    asked = is_for(resources.info, table)
+    ids, fits = table.column("id").to_pylist(), _fits(sources, targets, resources.positions)
+    of_teacher = is_for(resources.info, table)
+    asked, too_long = of_teacher & fits, of_teacher & ~fits
+    metrics = table.column("metric").to_pylist()
+    conditioning = ["none" if long else _conditioning(metric) for metric, long in zip(metrics, too_long, strict=True)]
     directions = [
         (direction, [row for row in rows if asked[row]]) for direction, rows in rows_by_direction(resources.info, table)
     ]
     kept = _score(sources, targets, lengths, directions, _wanted(config, ids, lengths), resources)
     result = _packed(ids, lengths.tolist(), conditioning, kept, _format(config, resources))
-    notes = {schema.NOTES_KEY: json.dumps(_sums(kept) | _of_rows(conditioning)).encode()}
+    counted = _sums(kept, ~np.repeat(too_long, lengths)) | _of_rows(conditioning)
+    notes = {schema.NOTES_KEY: json.dumps(counted).encode()}
     return result.replace_schema_metadata({**result.schema.metadata, **notes})
 
 
 def count(table: pa.Table) -> dict[str, int | float]:
     """Positions, and sums over them: the mass of the kept entries, entropy in nats, how often the forced was top-1.
 
+    Positions of rows that were too long are none of them; those rows are counted. So are forced references.
     Raises DataError when the table is not as `run` returned it: what is counted stands beside its rows.
     """
     noted = (table.schema.metadata or {}).get(schema.NOTES_KEY)
@@ -285,18 +293,29 @@ def _packed(
     )
 
 
+def _fits(
+    sources: Sequence[Sequence[str]], targets: Sequence[Sequence[str]], positions: Positions
+) -> npt.NDArray[np.bool_]:
+    """Whether the teacher has positions for a row, [rows]: one without would fail the whole shard."""
+    rows = zip(sources, targets, strict=True)
+    return np.array([positions.hold(len(source), len(target)) for source, target in rows], dtype=bool)
+
+
 def _of_rows(conditioning: Sequence[Conditioning]) -> dict[str, int]:
-    return {"references": conditioning.count("reference")}
+    return {"references": conditioning.count("reference"), "too_long": conditioning.count("none")}
 
 
-def _sums(kept: Kept) -> dict[str, int | float]:
-    """Counted before anything is rounded to be stored; what is drawn holds, on average, all of the mass."""
-    mass = 1.0 - np.exp(kept.tail_log_mass.astype(np.float64))
+def _sums(kept: Kept, forced: npt.NDArray[np.bool_]) -> dict[str, int | float]:
+    """Over the positions that were `forced`, [N].
+
+    Counted before anything is rounded to be stored; what is drawn holds, on average, all of the mass.
+    """
+    mass = 1.0 - np.exp(kept.tail_log_mass[forced].astype(np.float64))
     return {
-        "tokens": len(kept.entropy),
+        "tokens": len(mass),
         "kept_mass": float(len(mass) if kept.drawn_ids.size else mass.sum()),
-        "entropy": float(kept.entropy.astype(np.float64).sum()),
-        "top1": int((kept.token_log_probs >= kept.topk_log_probs[:, 0]).sum()),
+        "entropy": float(kept.entropy[forced].astype(np.float64).sum()),
+        "top1": int((kept.token_log_probs >= kept.topk_log_probs[:, 0])[forced].sum()),
     }
 
 

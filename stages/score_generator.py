@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from data.errors import ModelError
 from data.language_tags import Direction
 from stages.engine import GeneratorEngine
 from stages.soft_distribution import Kept, Wanted, keep, put, room
@@ -37,13 +36,11 @@ class GeneratorScorer:
     def score(self, sources: Sequence[Sequence[str]], targets: Sequence[Sequence[str]], wanted: Wanted) -> Kept:
         """What is kept of all positions of a batch, row by row; a row has one more than its target has tokens.
 
-        The first position of a target is what follows its prompt, the last is the end token. Raises ModelError when a
-        prompt and its target are longer than the model has positions for.
+        The first position of a target is what follows its prompt, the last is the end token.
         """
         import torch
 
         prompts = self._teacher.sources(sources)
-        self._check_lengths(sources, targets)
         tokens = [[*prompt, *target] for prompt, target in zip(prompts, targets, strict=True)]
         logits = self._generator.forward_batch(tokens, return_log_probs=False)  # [B, S + T - 1, V]
         forced = torch.tensor(self._vocabulary.forced_ids(targets), device=self._generator.device)
@@ -56,15 +53,6 @@ class GeneratorScorer:
             put(keep(steps, forced[span], wanted.of(span)), kept, span)
             start = span.stop
         return kept
-
-    def _check_lengths(self, sources: Sequence[Sequence[str]], targets: Sequence[Sequence[str]]) -> None:
-        for source, target in zip(sources, targets, strict=True):
-            longest = self._teacher.longest_source(len(target))
-            if longest is not None and len(source) > longest:
-                raise ModelError(
-                    f"a prompt of {len(source)} tokens and its target of {len(target)} are longer than the teacher has "
-                    "positions for; leave out such rows (corpus.max_characters), or show it fewer examples"
-                )
 
 
 def _as_tensor(logits: "StorageView") -> "torch.Tensor":

@@ -32,15 +32,33 @@ MOST_PIECES_MISSING = 0.01
 
 
 @dataclass(frozen=True)
+class Positions:
+    """Tokens that a model has positions for; None where any number goes."""
+
+    # Of a source, those around it not counted; `together`: of a source and its target, as a decoder-only model has it.
+    source: int | None = None
+    together: bool = False
+    # Of a target, with the `prefix` tokens that every target begins with.
+    target: int | None = None
+    prefix: int = 0
+
+    def longest_source(self, target: int) -> int | None:
+        """Tokens of the longest source that goes with a target of so many tokens; None where any number goes."""
+        return self.source - target if self.together and self.source is not None else self.source
+
+    def hold(self, source: int, target: int) -> bool:
+        """Whether a target of so many tokens can be forced behind a source of so many."""
+        longest = self.longest_source(target)
+        return (longest is None or source <= longest) and (self.target is None or self.prefix + target <= self.target)
+
+
+@dataclass(frozen=True)
 class TeacherModel:
     """A CTranslate2 teacher on its device."""
 
     engine: Engine
     info: TeacherInfo
-    # Tokens that it has positions for, those around a sentence not counted; None where any number goes. A decoder-only
-    # model has them for a source and its target together.
-    source_positions: int | None
-    target_positions: int | None
+    positions: Positions
 
     def sources(self, tokens: Sequence[Sequence[str]]) -> list[list[str]]:
         """Source subwords as the model wants them: with the language tags and end marks that belong around them."""
@@ -52,12 +70,6 @@ class TeacherModel:
         if info is self.info:
             return self
         return replace(self, info=info, engine=with_target_prefix(self.engine, info.target_prefix))
-
-    def longest_source(self, target: int) -> int | None:
-        """Tokens of the longest source that goes with a target of so many tokens; None where any number goes."""
-        if self.source_positions is None or self.info.architecture == "encoder-decoder":
-            return self.source_positions
-        return self.source_positions - target
 
 
 @dataclass(frozen=True)
@@ -116,15 +128,21 @@ def load_teacher(
     replicas = runtime.threads if spread and device == "cpu" else 1
     with _with_shortlist(folder, shortlist) as together:
         engine = _engine(together, folder, info, device, (replicas, runtime.threads // replicas))
-    return TeacherModel(engine, info, *positions_of(folder, info))
+    return TeacherModel(engine, info, positions_of(folder, info))
 
 
-def positions_of(folder: Path, info: TeacherInfo) -> tuple[int | None, int | None]:
-    """Tokens that a model has positions for, of a source and of a target; see TeacherModel."""
+def positions_of(folder: Path, info: TeacherInfo) -> Positions:
+    """What the model in a teacher's folder has positions for."""
     model = read_model_file(folder / MODEL_FILE)
     around = len(info.source_prefix) + len(info.source_suffix) + _MARKS
-    read_by: Literal["encoder", "decoder"] = "decoder" if info.architecture == "decoder-only" else "encoder"
-    return _without(model.positions(read_by), around), _without(model.positions("decoder"), _MARKS)
+    together = info.architecture == "decoder-only"
+    read_by: Literal["encoder", "decoder"] = "decoder" if together else "encoder"
+    return Positions(
+        source=_without(model.positions(read_by), around),
+        together=together,
+        target=_without(model.positions("decoder"), _MARKS),
+        prefix=len(info.target_prefix),
+    )
 
 
 def _engine(path: Path, folder: Path, info: TeacherInfo, device: str, threads: tuple[int, int]) -> Engine:

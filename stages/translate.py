@@ -1,7 +1,7 @@
 """Text in, text out, through one exported folder: what the CLI and the evaluation share."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Self
@@ -12,7 +12,7 @@ from data.language_tags import Direction
 from data.model_folder import Prompt, TeacherInfo, load_teacher_info
 from stages.directions import grouped
 from stages.engine import Engine, SearchOptions, open_engine, with_target_prefix
-from stages.teacher_model import positions_of
+from stages.teacher_model import Positions, positions_of
 from stages.teacher_prompt import encode_sources
 from stages.tokenizer import Tokenizer, load_tokenizer
 
@@ -43,6 +43,8 @@ class TextTranslator:
     # Tokens of a source, what stands around it not counted, and of a translation, its prefix counted.
     longest_source: int = LONGEST_SOURCE
     longest_target: int = LONGEST_TARGET
+    # For whoever forces a target on it.
+    positions: Positions = field(default_factory=Positions)
 
     @property
     def source_prefix(self) -> tuple[str, ...]:
@@ -134,21 +136,23 @@ def load_translator(
         model = open_engine(folder, info, device=device, compute_type=compute_type, replicas=replicas, threads=each)
     except (RuntimeError, ValueError) as error:
         raise ModelError(f"{folder}: CTranslate2 cannot load this model on {device}: {error}") from error
-    longest_source, longest_target = _longest(folder, info)
+    positions = positions_of(folder, info)
+    longest_source, longest_target = _longest(positions)
     return TextTranslator(
         model=model,
         tokenizer=tokenizer or load_tokenizer(folder),
         info=info,
         longest_source=longest_source,
         longest_target=longest_target,
+        positions=positions,
     )
 
 
-def _longest(folder: Path, info: TeacherInfo) -> tuple[int, int]:
+def _longest(positions: Positions) -> tuple[int, int]:
     """Tokens that are read and written at most; a decoder-only model has positions for both together."""
-    source, target = positions_of(folder, info)
+    source, target = positions.source, positions.target
     written = LONGEST_TARGET if target is None else min(LONGEST_TARGET, target)
-    if source is not None and info.architecture == "decoder-only":
+    if source is not None and positions.together:
         written = min(written, source // 2)
         source -= written
     return LONGEST_SOURCE if source is None else min(LONGEST_SOURCE, source), written

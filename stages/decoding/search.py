@@ -45,12 +45,13 @@ class Search:
     def longest_source(self) -> int:
         """Tokens, its prompt counted, of the longest source that is translated."""
         wanted = self.config.max_source_tokens + self.template_tokens
-        room = self.teacher.longest_source(self.longest_target())
+        room = self.teacher.positions.longest_source(self.longest_target())
         return wanted if room is None else min(wanted, room)
 
     def longest_target(self) -> int:
         """Target tokens after which a hypothesis is cut off, its prefix counted."""
-        return min(self.config.max_decoding_length, self.teacher.target_positions or self.config.max_decoding_length)
+        positions = self.teacher.positions.target
+        return min(self.config.max_decoding_length, positions or self.config.max_decoding_length)
 
     def is_cut_off(self, hypothesis: Hypothesis) -> bool:
         """Whether it ended because it was long enough, and not because the teacher ended it."""

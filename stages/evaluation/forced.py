@@ -48,7 +48,11 @@ class Config(BaseModel):
         1000, ge=1, description="test sentences, at most: each costs about what its greedy translation does, and V"
     )
     longest: int = Field(
-        256, ge=1, le=4096, description="subwords of a sentence on either side; longer ones are counted and left out"
+        256,
+        ge=1,
+        le=4096,
+        description="subwords of a sentence on either side; longer ones, and those that a system has too few positions "
+        "for, are counted and left out",
     )
 
 
@@ -85,6 +89,11 @@ class ForcedModel:
             Pair((*asked.source_prefix, *source, *asked.source_suffix), len(source) - len(empty), tuple(target))
             for source, target in zip(found, tokenizer.encode_target(targets), strict=True)
         ]
+
+    def holds(self, pair: Pair) -> bool:
+        """Whether it has positions for all tokens of a pair."""
+        around = len(self.translator.source_prefix) + len(self.translator.source_suffix)
+        return self.translator.positions.hold(len(pair.source) - around, len(pair.target))
 
     def log_probs(self, pairs: Sequence[Pair]) -> Array:
         """[N, V]: natural log-probabilities at all positions of some pairs, row by row; N counts an end for each."""
@@ -159,7 +168,11 @@ def measure_forcing(
             asked = {role: model.toward(direction) for role, model in models.items()}
             texts = [[column[place] for place in places] for column in (sources, targets)]
             encoded = {role: model.encode(*texts) for role, model in asked.items()}
-            rows = [row for row in range(len(places)) if all(_fits(pairs[row], config) for pairs in encoded.values())]
+            rows = [
+                row
+                for row in range(len(places))
+                if all(_fits(asked[role], pairs[row], config) for role, pairs in encoded.items())
+            ]
             batches = _batches(rows, encoded, max(model.vocabulary.size for model in models.values()))
             for found in pool.map(partial(_force, asked, encoded, bridges), batches):
                 for role, tally in found.items():
@@ -173,8 +186,9 @@ def measure_forcing(
     }
 
 
-def _fits(pair: Pair, config: Config) -> bool:
-    return 0 < pair.source_length <= config.longest and len(pair.target) < config.longest
+def _fits(model: ForcedModel, pair: Pair, config: Config) -> bool:
+    within = 0 < pair.source_length <= config.longest and len(pair.target) < config.longest
+    return within and model.holds(pair)
 
 
 def _batches(rows: Sequence[int], encoded: Mapping[str, Sequence[Pair]], vocabulary_size: int) -> Iterator[list[int]]:

@@ -62,7 +62,7 @@ def describe_soft_targets(score: Artifact) -> dict[str, Any]:
     if not names or not tokens:
         raise DataError(f"{score.url} holds no soft targets; run the stage score again")
     size, rows = sum(shard.bytes for shard in manifest.shards), sum(shard.rows for shard in manifest.shards)
-    forced = {0: "hypothesis", rows: "reference"}
+    forced = {0: "hypothesis", rows - int(counters.get("too_long", 0)): "reference"}
     return {
         **SoftTargetFormat.of(score.read_shard(names[0], ["id"]).schema).model_dump(mode="json"),
         "conditioning": forced.get(int(counters["references"]), "mixed"),

@@ -83,6 +83,7 @@ MEASURES: dict[str, Any] = {
     "reference_chrf": 100.0,
     "language_probability": None,
     "target_length": 4,
+    "too_long_to_score": False,
     "placeholders_lost": 0,
     "numbers_lost": 0,
 }

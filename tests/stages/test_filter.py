@@ -25,6 +25,7 @@ GOOD = {
     "target_length": 5,
     "placeholders_lost": 0,
     "numbers_lost": 0,
+    "too_long_to_score": False,
 }
 
 
@@ -90,6 +91,21 @@ def test_quantiles_are_of_rows_with_a_target_and_a_known_measure(tmp_path: Path)
     assert [row["accepted"] for row in verdicts] == [False, False, True, True, True, False, True]
     step = next(step for step in metrics["waterfall"] if step["rule"] == "reference_chrf")
     assert (step["min"], step["unknown"]) == (2.0, 1)
+
+
+def test_rows_that_no_teacher_could_score_fail_under_any_policy_and_count_in_no_quantile(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [{"reference_chrf": float(value)} for value in range(5)]
+    unscored = {"log_prob_per_token": None, "mean_entropy": None, "reference_chrf": -100.0, "too_long_to_score": True}
+    rules = {"reference_chrf": {"min_quantile": 0.5}, "log_prob_per_token": {}}
+
+    verdicts, metrics = _run(tmp_path, [*rows, unscored], rules)
+
+    assert [row["reasons"] for row in verdicts[2:]] == [[], [], [], ["too_long_to_score", "reference_chrf"]]
+    steps = {step["rule"]: step for step in metrics["waterfall"]}
+    assert (steps["too_long_to_score"]["failed"], steps["too_long_to_score"]["left"]) == (1, 5)
+    assert steps["reference_chrf"]["min"] == 2.0
+    _, metrics = _run(tmp_path / "none", rows, rules)
+    assert "too_long_to_score" not in {step["rule"] for step in metrics["waterfall"]}, "where there is none"
 
 
 def test_without_rows_or_rules_there_is_nothing_to_fail(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from data.errors import ModelError
 from data.join import join_by_role
 from data.model_folder import TeacherInfo, save_teacher_info
 from data.runtime import Runtime
-from data.soft_targets import FusedTeacher, SoftTargetFormat, pack, row_lengths, unpack
+from data.soft_targets import Conditioning, FusedTeacher, SoftTargetFormat, pack, row_lengths, unpack
 from stages import fuse
 from tests.fixtures.artifacts import closed, new_artifact
 
@@ -29,9 +29,10 @@ def full(seed: int) -> Array:
 
 FULLS = {"teacher": full(1), "small": full(2)}
 FORCED = np.arange(N) % V
+FORCED_ON: tuple[Conditioning, ...] = ("hypothesis", "reference", "hypothesis")
 
 
-def soft_targets(name: str, k: int, **changes: Any) -> pa.Table:
+def soft_targets(name: str, k: int, *, conditioning: tuple[Conditioning, ...] = FORCED_ON, **changes: Any) -> pa.Table:
     probs = FULLS[name]
     ids = np.argsort(-probs, axis=1)[:, :k]
     top = np.take_along_axis(probs, ids, axis=1)
@@ -47,7 +48,7 @@ def soft_targets(name: str, k: int, **changes: Any) -> pa.Table:
     return pack(
         row_ids=IDS,
         lengths=LENGTHS,
-        conditioning=["hypothesis", "reference", "hypothesis"],
+        conditioning=conditioning,
         topk_ids=ids,
         topk_log_probs=np.log(top),
         tail_log_mass=np.log(np.maximum(1 - top.sum(axis=1), 1e-30)),
@@ -81,13 +82,19 @@ def teachers(root: Path, **changes: dict[str, Any]) -> dict[str, Artifact]:
 
 
 def fused(
-    root: Path, *, stored: int = V, targets: tuple[str, ...] = ("de", "de", "de"), changes: Any = None, **options: Any
+    root: Path,
+    *,
+    stored: int = V,
+    targets: tuple[str, ...] = ("de", "de", "de"),
+    changes: Any = None,
+    forced: tuple[tuple[Conditioning, ...], ...] = (FORCED_ON, FORCED_ON),
+    **options: Any,
 ) -> pa.Table:
     config = fuse.Config(teachers=("teacher", "small"), **options)
     tables = {
         "corpus": corpus(list(targets)),
-        "score": soft_targets("teacher", stored),
-        "score_small": soft_targets("small", stored),
+        "score": soft_targets("teacher", stored, conditioning=forced[0]),
+        "score_small": soft_targets("small", stored, conditioning=forced[1]),
     }
     assert list(fuse.reads(config)) == list(tables)
     return fuse.run(join_by_role(tables), config, fuse.load(config, teachers(root, **(changes or {})), Runtime()))
@@ -127,8 +134,8 @@ def test_the_format_names_all_teachers_and_their_weights(tmp_path: Path) -> None
 
 def test_counters_are_those_of_score(tmp_path: Path) -> None:
     counted = fuse.count(fused(tmp_path, stored=4))
-    assert set(counted) == {"tokens", "kept_mass", "entropy", "top1", "references"}
-    assert (counted["tokens"], counted["references"]) == (N, 1)
+    assert set(counted) == {"tokens", "kept_mass", "entropy", "top1", "references", "too_long"}
+    assert (counted["tokens"], counted["references"], counted["too_long"]) == (N, 1, 0)
     assert 0.5 * N < counted["kept_mass"] < N
 
 
@@ -142,6 +149,27 @@ def test_a_row_of_a_teachers_languages_carries_its_soft_targets_alone(tmp_path: 
         np.testing.assert_allclose(found.topk_log_probs, expected.topk_log_probs, rtol=2e-3, atol=2e-3)
         np.testing.assert_allclose(found.tail_log_mass, expected.tail_log_mass, rtol=2e-3, atol=2e-3)
         np.testing.assert_allclose(found.entropy, expected.entropy, rtol=2e-3)
+
+
+def test_a_teacher_without_positions_for_a_row_has_no_say_in_it(tmp_path: Path) -> None:
+    forced: Any = (("none", "reference", "none"), ("hypothesis", "reference", "none"))
+    table = fused(tmp_path, forced=forced)
+    assert table.column("conditioning").to_pylist() == ["hypothesis", "reference", "none"]
+    first, second, _ = np.split(dense(table), np.cumsum(LENGTHS)[:-1])
+    np.testing.assert_allclose(first, FULLS["small"][:2], rtol=2e-3, atol=1e-5)
+    np.testing.assert_allclose(second, (FULLS["teacher"][2:3] + FULLS["small"][2:3]) / 2, rtol=2e-3, atol=1e-5)
+    counted = fuse.count(table)
+    assert (counted["tokens"], counted["references"], counted["too_long"]) == (3, 1, 1)
+    entropies = sum(row.entropy.astype(np.float64).sum() for row in unpack(table)[:2])
+    assert counted["entropy"] == pytest.approx(entropies, rel=1e-3)
+
+
+def test_what_teachers_of_other_languages_would_have_forced_does_not_count(tmp_path: Path) -> None:
+    pairs = {"teacher": {"pairs": ("en-fr",)}, "small": {"pairs": ("en-de",)}}
+    forced: Any = (FORCED_ON, ("hypothesis", "none", "hypothesis"))
+    table = fused(tmp_path, targets=("de", "de", "sv"), changes=pairs, forced=forced)
+    assert table.column("conditioning").to_pylist() == ["hypothesis", "none", "hypothesis"]
+    assert fuse.count(table)["too_long"] == 1
 
 
 @pytest.mark.parametrize(

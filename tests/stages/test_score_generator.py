@@ -111,6 +111,17 @@ def test_shards_of_nothing(folder: Path, tmp_path: Path) -> None:
 def test_what_cannot_be_scored_is_told(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="torch, which scores no decoder-only teacher"):
         run(artifacts(tmp_path, folder), table(*rows()), backend="torch")
-    short = write_tiny_language_model(tmp_path / "short", shape=LanguageModelShape(positions=16))
-    with pytest.raises(ModelError, match=r"prompt of 12 tokens and its target of 11 are longer than the teacher"):
-        run(artifacts(tmp_path / "other", short), table(*rows()))
+
+
+def test_a_prompt_and_a_target_beyond_the_positions_are_not_scored(folder: Path, tmp_path: Path) -> None:
+    short = write_tiny_language_model(tmp_path / "short", shape=LanguageModelShape(positions=17))
+    sources, targets = rows()
+    result = run(artifacts(tmp_path, short), table(sources, targets))
+    # <s>, <sep> and two to spare: 13 for a source and its target together, which the fourth row has.
+    fits = [len(source) + len(target) <= 13 for source, target in zip(sources, targets, strict=True)]
+    assert fits == [True, True, True, True, True, True, False]
+    assert result.column("conditioning").to_pylist() == ["hypothesis" if each else "none" for each in fits]
+    assert score.count(result)["too_long"] == 1
+    for source, target, row in list(zip(sources, targets, unpack(result), strict=True))[:-1]:
+        expected = continued_log_probs(folder / "checkpoint.pt", ["<s>", *source, "<sep>"], target)
+        np.testing.assert_allclose(row.entropy, -(np.exp(expected) * expected).sum(axis=1), rtol=1e-3, atol=2e-4)
