@@ -77,11 +77,11 @@ def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
     with more than `max_source_tokens` or than the teacher has positions for, is not translated: its one hypothesis is
     empty and scores schema.UNTRANSLATED_SCORE. Neither is one of languages that the teacher is not for.
     """
-    # What is not for this teacher is no text to it: it has no tokens, and is not translated.
-    wanted = zip(table.column("source").to_pylist(), is_for(resources.teacher.info, table), strict=True)
-    texts: list[str] = [text if asked else "" for text, asked in wanted]
+    texts: list[str] = table.column("source").to_pylist()
+    wanted = is_for(resources.teacher.info, table)
     found, notes = [_UNTRANSLATED] * len(texts), {"cut_off": 0, "repeated": 0, "batches_halved": 0}
-    for direction, rows in rows_by_direction(resources.teacher.info, table):
+    for direction, all_rows in rows_by_direction(resources.teacher.info, table):
+        rows = [row for row in all_rows if wanted[row]]
         number = {text: number for number, text in enumerate(dict.fromkeys(texts[row] for row in rows))}
         search = open_search(resources.teacher.toward(direction), resources.tokenizer, config)
         translated, halved = _translate(list(number), search, resources)

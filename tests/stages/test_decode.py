@@ -149,10 +149,14 @@ def test_rows_of_other_languages_are_not_translated_and_hypotheses_bear_the_teac
     save_teacher_info(folder, load_teacher_info(folder).model_copy(update={"pairs": ("en-de", "en-nl")}))
     own = {**artifacts, "teacher": artifact_of_folder(tmp_path / "store", "teacher_german", folder)}
     config = decode.Config(max_decoding_length=LONGEST, max_batch_tokens=512)
-    texts = table(["a1 a2", "a1 a2", "a3"])
-    for name, tags in {"source_language": ["en"] * 3, "target_language": ["de", "fr", "nl"]}.items():
+    texts = table(["a1 a2", "a1 a2", "a3", "a4", "a3"])
+    for name, tags in {"source_language": ["en"] * 5, "target_language": ["de", "fr", "nl", "fr", "de"]}.items():
         texts = texts.append_column(name, pa.array(tags))
-    german, french, dutch = hypotheses(decode.run(texts, config, decode.load(config, own, Runtime())))
+    result = decode.run(texts, config, decode.load(config, own, Runtime()))
+    german, french, dutch, _, again = hypotheses(result)
+    assert [one["tokens"] for one in again] == [one["tokens"] for one in dutch]
+    counted = decode.count(result)
+    assert (counted["untranslated"], counted["repeated"]) == (2, 1), "what is not translated repeats nothing"
     assert [len(row) for row in (german, french, dutch)] == [5, 1, 5]
     assert french == [{"tokens": [], "text": "", "score": UNTRANSLATED_SCORE, "teacher": "german"}]
     assert {one["teacher"] for one in (*german, *dutch)} == {"german"}
