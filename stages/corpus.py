@@ -23,7 +23,7 @@ from stages.readers.sources import Language, Source
 from stages.readers.splits import Fractions, HeldOut, judge
 from stages.readers.writing import CorpusWriter
 
-VERSION = "2"
+VERSION = "3"
 INPUTS: tuple[str, ...] = ()
 LIBRARIES = ("babel",)
 PROGRESS_ROWS = 10_000

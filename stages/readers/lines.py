@@ -2,19 +2,28 @@
 
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from lzma import LZMAError
 from typing import IO, Any, NamedTuple, cast
 
 import fsspec
 import pyarrow as pa
+from fsspec.utils import infer_compression
 
 from data.errors import DataError
 from stages.readers.rows import SHOWN_CHARACTERS, Reason
+from stages.readers.xz import XzStream
 
 _BUFFER_BYTES = 1 << 20
 _MARK = b"\xef\xbb\xbf"
+# By fsspec's name of the packing. Its own readers of these take a later stream that is damaged for the file's end.
+_READERS: Mapping[str | None, Callable[[Any], Any]] = {
+    "zstd": lambda stream: pa.CompressedInputStream(pa.PythonFile(stream, "r"), "zstd"),
+    "bz2": lambda stream: pa.CompressedInputStream(pa.PythonFile(stream, "r"), "bz2"),
+    "xz": XzStream,
+    "lzma": XzStream,
+}
 
 
 class Line(NamedTuple):
@@ -45,17 +54,14 @@ def read_lines(path: str, longest: int) -> Iterator[Line]:
 def opened(path: str) -> Iterator[IO[bytes]]:
     """A file's content as bytes, unpacked by its suffix; raises DataError when it is missing or damaged."""
     try:
-        with fsspec.open(path, "rb", compression=None if path.endswith(".zst") else "infer") as stream:
-            yield io.BufferedReader(cast(Any, _unpacked(stream, path)), _BUFFER_BYTES)
+        packing = infer_compression(path)
+        unpacked = _READERS.get(packing)
+        with fsspec.open(path, "rb", compression=None if unpacked else packing) as stream:
+            yield io.BufferedReader(cast(Any, unpacked(stream) if unpacked else stream), _BUFFER_BYTES)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
     except (OSError, EOFError, LZMAError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}; is it damaged or cut off?") from error
-
-
-def _unpacked(stream: Any, path: str) -> Any:
-    # fsspec's reader of .zst stops after the first frame, and takes a file that is cut off for a whole one.
-    return pa.CompressedInputStream(pa.PythonFile(stream, "r"), "zstd") if path.endswith(".zst") else stream
 
 
 def _skip_line(stream: IO[bytes], longest: int) -> None:
