@@ -8,6 +8,7 @@ from typing import Any
 from data.errors import DataError
 from data.ids import normalise
 from stages.readers.messages import read_messages
+from stages.readers.paths import shown_path
 from stages.readers.rows import RawRow, Reason
 from stages.readers.sources import CatalogSource
 from stages.readers.tree import Tree, open_tree
@@ -24,7 +25,9 @@ def read_catalog(source: CatalogSource, source_code: str, target_code: str) -> I
         names = set(tree.names())
         found = list(_pairs(names, source.pattern, target_code if gettext else source_code, target_code))
         if not found:
-            raise DataError(f"{path}: none of {len(names)} files matches {source.pattern} for {source_code}")
+            raise DataError(
+                f"{shown_path(path)}: none of {len(names)} files matches {source.pattern} for {source_code}"
+            )
         for name, other in found:
             yield from _read_gettext(tree, name, source) if gettext else _read_json(tree, name, other, names, source)
 

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data.errors import DataError
+from stages.readers.paths import published_path, shown_error, shown_path
 from stages.readers.rows import RawRow, Reason
 from stages.readers.sources import ParquetSource
 
@@ -20,14 +21,18 @@ def read_parquet(source: ParquetSource) -> Iterator[RawRow]:
     """Rows of all files in order of their names; raises DataError for a missing column or a damaged file."""
     files, paths = find_files(source.path)
     if not paths:
-        raise DataError(f"{source.path}: no such file, or no .parquet file in it")
+        raise DataError(f"{shown_path(source.path)}: no such file, or no .parquet file in it")
     names = [name for name in (source.source_column, source.target_column) if name is not None]
-    for path, shown in paths.items():
+    below = _fixed_part(source.path) if any(mark in source.path for mark in _WILD) else source.path
+    for path, name in paths.items():
         try:
             with files.open(path, "rb") as stream:
-                yield from _read_file(pq.ParquetFile(stream), shown, names)
+                file = pq.ParquetFile(stream)
+                _check_columns(file.schema_arrow, names, shown_path(name))
+                yield from _read_file(file, published_path(name, below), names)
         except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{shown} cannot be read as Parquet: {error}") from error
+            told = shown_error(error, name)
+            raise DataError(f"{shown_path(name)} cannot be read as Parquet: {told}") from error
 
 
 def find_files(path: str) -> tuple[Any, dict[str, str]]:
@@ -50,15 +55,13 @@ def _fixed_part(path: str) -> str:
     return path[: path.rfind("/", 0, first) + 1]
 
 
-def _read_file(file: pq.ParquetFile, path: str, names: list[str]) -> Iterator[RawRow]:
-    for name in names:
-        _check_column(file.schema_arrow, name, path)
+def _read_file(file: pq.ParquetFile, place: str, names: list[str]) -> Iterator[RawRow]:
     number = 0
     for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=names):
         columns = [_values(batch, name) for name in names]
         references = columns[1] if len(columns) == 2 else [None] * batch.num_rows
         for source, reference in zip(columns[0], references, strict=True):
-            yield _row(f"{path}:{number}", source, reference)
+            yield _row(f"{place}:{number}", source, reference)
             number += 1
 
 
@@ -67,6 +70,11 @@ def _row(location: str, source: str | bytes | None, reference: str | bytes | Non
         shown = source.decode("utf-8", "replace") if isinstance(source, bytes) else source
         return RawRow(location, shown, None, Reason.NOT_UTF8)
     return RawRow(location, source or "", reference)
+
+
+def _check_columns(schema: pa.Schema, names: list[str], path: str) -> None:
+    for name in names:
+        _check_column(schema, name, path)
 
 
 def _check_column(schema: pa.Schema, name: str, path: str) -> None:

@@ -12,6 +12,7 @@ import pyarrow as pa
 from fsspec.utils import infer_compression
 
 from data.errors import DataError
+from stages.readers.paths import shown_error, shown_path
 from stages.readers.rows import SHOWN_CHARACTERS, Reason
 from stages.readers.xz import XzStream
 
@@ -54,14 +55,15 @@ def read_lines(path: str, longest: int) -> Iterator[Line]:
 def opened(path: str) -> Iterator[IO[bytes]]:
     """A file's content as bytes, unpacked by its suffix; raises DataError when it is missing or damaged."""
     try:
-        packing = infer_compression(path)
+        packing = infer_compression(shown_path(path))
         unpacked = _READERS.get(packing)
         with fsspec.open(path, "rb", compression=None if unpacked else packing) as stream:
             yield io.BufferedReader(cast(Any, unpacked(stream) if unpacked else stream), _BUFFER_BYTES)
     except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
+        raise DataError(f"{shown_path(path)}: no such file") from error
     except (OSError, EOFError, LZMAError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read: {error}; is it damaged or cut off?") from error
+        told = f"{shown_path(path)} cannot be read: {shown_error(error, path)}"
+        raise DataError(f"{told}; is it damaged or cut off?") from error
 
 
 def _skip_line(stream: IO[bytes], longest: int) -> None:

@@ -11,6 +11,7 @@ from data.errors import DataError
 from data.fingerprint import bytes_digest
 from stages.readers.catalog import matching_files, read_catalog
 from stages.readers.columns import find_files, read_parquet
+from stages.readers.paths import recorded_path, shown_error, shown_path
 from stages.readers.rows import RawRow
 from stages.readers.sources import CatalogSource, ParquetSource, Source, TextSource, TsvSource
 from stages.readers.text import read_text
@@ -91,7 +92,7 @@ def remote_identities(origin: Origin) -> dict[str, str]:
 
     Raises DataError when nothing is there, or it cannot be asked.
     """
-    return {path: _identity(key, path) for key, path in origin.paths() if not _is_local(path)}
+    return {recorded_path(path): _identity(key, path) for key, path in origin.paths() if not _is_local(path)}
 
 
 def _identity(key: str, url: str) -> str:
@@ -102,9 +103,9 @@ def _identity(key: str, url: str) -> str:
         else:
             found = files.find(path, detail=True) if files.isdir(path) else {path: files.info(path)}
     except Exception as error:  # of whatever library speaks to the server
-        raise DataError(f"{key}: {url} cannot be asked for: {error}") from error
+        raise DataError(f"{key}: {shown_path(url)} cannot be asked for: {shown_error(error, url)}") from error
     if not found:
-        raise DataError(f"{key}: nothing is at {url}")
+        raise DataError(f"{key}: nothing is at {shown_path(url)}")
     told = {name: {field: str(info[field]) for field in _TELLING if field in info} for name, info in found.items()}
     return bytes_digest(json.dumps(told, sort_keys=True).encode())
 

@@ -4,7 +4,9 @@ import difflib
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, model_validator
+
+from stages.readers.paths import check_path, recorded_path
 
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9._+!-]*")
 
@@ -52,6 +54,8 @@ def check_requirement(text: str) -> str:
 
 
 Language = Annotated[str, AfterValidator(check_language)]
+# A path or any fsspec URL. As JSON, which is what is written down of a recipe, no query of a URL can be read in it.
+Place = Annotated[str, AfterValidator(check_path), PlainSerializer(recorded_path, return_type=str, when_used="json")]
 Column = int | str
 
 
@@ -78,7 +82,7 @@ class CatalogSource(SourceOptions):
         None, description="Python for which pip is to fetch the wheel, when it needs a newer one", pattern=r"^[\d.]+$"
     )
     sha256: str | None = Field(None, description="expected SHA-256 of the wheel or zip", pattern=r"^[0-9a-f]{64}$")
-    path: str | None = Field(None, description="a wheel or zip file, or a folder; any fsspec URL")
+    path: Place | None = Field(None, description="a wheel or zip file, or a folder; any fsspec URL")
     pattern: str = Field(
         description="where the files are inside it; {language} stands for the code, * for a part of a name, ** for "
         "any folders: locale/{language}/*.po"
@@ -106,15 +110,15 @@ class TextSource(SourceOptions):
     """Parallel text, one segment a line; plain, .gz, .bz2, .xz or .zst."""
 
     kind: Literal["text"] = Field(description="parallel text files, one segment a line")
-    source_file: str = Field(description="path or fsspec URL; .gz, .bz2, .xz and .zst are unpacked")
-    target_file: str | None = Field(None, description="likewise, line by line its translation; absent: monolingual")
+    source_file: Place = Field(description="path or fsspec URL; .gz, .bz2, .xz and .zst are unpacked")
+    target_file: Place | None = Field(None, description="likewise, line by line its translation; absent: monolingual")
 
 
 class TsvSource(SourceOptions):
     """A table of tab-separated values, a row a line."""
 
     kind: Literal["tsv"] = Field(description="one file of separated values, a row a line")
-    file: str = Field(description="path or fsspec URL; .gz, .bz2, .xz and .zst are unpacked")
+    file: Place = Field(description="path or fsspec URL; .gz, .bz2, .xz and .zst are unpacked")
     source_column: Column = Field(0, description="index from 0, or a name in the header")
     target_column: Column | None = Field(None, description="likewise; absent: monolingual")
     header: bool | None = Field(None, description="the first line names columns; by default when a column is a name")
@@ -135,7 +139,7 @@ class ParquetSource(SourceOptions):
     """Columns of Parquet files."""
 
     kind: Literal["parquet"] = Field(description="columns of Parquet files")
-    path: str = Field(description="a file, a folder or a glob; any fsspec URL")
+    path: Place = Field(description="a file, a folder or a glob; any fsspec URL")
     source_column: str = Field("source", description="column; translation.en is the field en of translation")
     target_column: str | None = Field(None, description="likewise; absent: monolingual")
 

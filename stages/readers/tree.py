@@ -10,6 +10,7 @@ from typing import IO, Any, Protocol, cast
 import fsspec
 
 from data.errors import DataError
+from stages.readers.paths import shown_error, shown_path
 
 LARGEST_FILE_BYTES = 64 << 20
 # RuntimeError: the member is encrypted. NotImplementedError: packed in a way Python does not know.
@@ -23,7 +24,7 @@ class Tree(Protocol):
         """All names, sorted."""
 
     def read(self, name: str) -> bytes:
-        """A file's bytes; raises DataError when it is damaged or too large to be a catalog."""
+        """A file's bytes; raises DataError, with its name alone, when it is damaged or too large to be a catalog."""
 
 
 @contextmanager
@@ -34,14 +35,15 @@ def open_tree(path: str) -> Iterator[Tree]:
         yield _Folder(files, root)
         return
     if not files.exists(root):
-        raise DataError(f"{path}: no such file or folder")
+        raise DataError(f"{shown_path(path)}: no such file or folder")
     with files.open(root, "rb") as stream:
         try:
             archive = zipfile.ZipFile(cast(IO[bytes], stream))
         except (zipfile.BadZipFile, OSError, ValueError) as error:
-            raise DataError(f"{path}: {error}; expected a folder, a zip or a wheel") from error
+            told = f"{shown_path(path)}: {shown_error(error, path)}"
+            raise DataError(f"{told}; expected a folder, a zip or a wheel") from error
         with archive:
-            yield _Zip(archive, path)
+            yield _Zip(archive)
 
 
 class _Folder:
@@ -54,29 +56,28 @@ class _Folder:
 
     def read(self, name: str) -> bytes:
         path = f"{self._root}/{name}"
-        _check_size(path, self._files.size(path))
+        _check_size(name, self._files.size(path))
         try:
             return bytes(self._files.cat_file(path))
         except OSError as error:
-            raise DataError(f"{path} cannot be read: {error}") from error
+            raise DataError(f"{name} cannot be read: {error.strerror or type(error).__name__}") from error
 
 
 class _Zip:
-    def __init__(self, archive: zipfile.ZipFile, path: str) -> None:
+    def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
-        self._path = path
 
     def names(self) -> list[str]:
         return sorted({info.filename for info in self._archive.infolist() if not info.is_dir()})
 
     def read(self, name: str) -> bytes:
-        _check_size(f"{self._path}/{name}", self._archive.getinfo(name).file_size)
+        _check_size(name, self._archive.getinfo(name).file_size)
         try:
             return self._archive.read(name)
         except _DAMAGES as error:
-            raise DataError(f"{self._path}/{name} cannot be read: {error}") from error
+            raise DataError(f"{name} cannot be read: {error}") from error
 
 
-def _check_size(path: str, size: int | None) -> None:
+def _check_size(name: str, size: int | None) -> None:
     if size is not None and size > LARGEST_FILE_BYTES:
-        raise DataError(f"{path} has {size} bytes; expected at most {LARGEST_FILE_BYTES} of a catalog")
+        raise DataError(f"{name} has {size} bytes; expected at most {LARGEST_FILE_BYTES} of a catalog")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from data.errors import DataError
 from stages.readers.lines import read_lines
+from stages.readers.paths import published_path, shown_path
 from stages.readers.quoted import Record, quoted_records
 from stages.readers.rows import RawRow, Reason
 from stages.readers.sources import Column, TsvSource
@@ -15,7 +16,7 @@ _COLUMNS = 16
 
 def read_tsv(source: TsvSource, longest: int) -> Iterator[RawRow]:
     """Rows in order of lines; the first line sets the number of columns; raises DataError for a missing column."""
-    width = 0
+    width, place = 0, published_path(source.file)
     source_index, target_index = 0, None
     for record in _records(source, longest):
         if not width:
@@ -24,7 +25,7 @@ def read_tsv(source: TsvSource, longest: int) -> Iterator[RawRow]:
             target_index = None if source.target_column is None else _index(source.target_column, record.values, source)
             if _has_header(source):
                 continue
-        yield _row(f"{source.file}:{record.number}", record, width, source_index, target_index)
+        yield _row(f"{place}:{record.number}", record, width, source_index, target_index)
 
 
 def _row(location: str, record: Record, width: int, source_index: int, target_index: int | None) -> RawRow:
@@ -53,9 +54,11 @@ def _index(column: Column, values: list[str], source: TsvSource) -> int:
     if isinstance(column, int):
         if column < len(values):
             return column
-        raise DataError(f"{source.file}: no column {column}; its first line has {len(values)}, counted from 0")
+        raise DataError(
+            f"{shown_path(source.file)}: no column {column}; its first line has {len(values)}, counted from 0"
+        )
     if column in values:
         return values.index(column)
     near = difflib.get_close_matches(column, values, n=1)
     hint = f"did you mean {near[0]}?" if near else f"its header has {', '.join(values)[:200]}"
-    raise DataError(f"{source.file}: no column {column!r}; {hint}")
+    raise DataError(f"{shown_path(source.file)}: no column {column!r}; {hint}")

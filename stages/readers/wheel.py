@@ -10,6 +10,7 @@ from pathlib import Path
 import fsspec
 
 from data.errors import DataError
+from stages.readers.paths import shown_error, shown_path
 
 _SECONDS = 1800
 
@@ -42,9 +43,12 @@ def check_sha256(path: str, expected: str) -> None:
         with fsspec.open(path, "rb") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise DataError(f"{path}: no SHA-256 of it can be taken: {error}; expected one file") from error
+        told = f"{shown_path(path)}: no SHA-256 of it can be taken: {shown_error(error, path)}"
+        raise DataError(f"{told}; expected one file") from error
     if found != expected:
-        raise DataError(f"{path}: found SHA-256 {found}, expected {expected}; delete it, or mend sha256 in the recipe")
+        raise DataError(
+            f"{shown_path(path)}: found SHA-256 {found}, expected {expected}; delete it, or mend sha256 in the recipe"
+        )
 
 
 def _download(requirement: str, python_version: str | None, folder: Path) -> None:
