@@ -17,19 +17,12 @@ from stages.readers.sources import CatalogSource, ParquetSource, Source, TextSou
 from stages.readers.text import read_text
 from stages.readers.tsv import read_tsv
 
-# What file systems tell of a file that changes with its content.
-_TELLING = (
-    "size",
-    "mtime",
-    "created",
-    "LastModified",
-    "last_modified",
-    "ETag",
-    "etag",
-    "Last-Modified",
-    "md5Hash",
-    "CRC",
-)
+# What file systems tell of a file that changes with its content, as `_plain` spells it. They tell other things too that
+# change without it, such as when it was last read, or a signed URL that leads to it.
+_TIMES = {"mtime", "created", "updated", "modified", "modify", "lastmodified", "modificationtime", "lastwritetime"}
+_TAGS = {"etag", "versionid", "generation", "blobid", "xethash", "lfs", "sha", "hex"}
+_SUMS = {"digest", "checksum", "contentmd5", "md5hash", "md5checksum", "contenthash", "crc", "crc32c"}
+_TELLING = {"size"} | _TIMES | _TAGS | _SUMS
 
 
 @dataclass(frozen=True)
@@ -106,8 +99,16 @@ def _identity(key: str, url: str) -> str:
         raise DataError(f"{key}: {shown_path(url)} cannot be asked for: {shown_error(error, url)}") from error
     if not found:
         raise DataError(f"{key}: nothing is at {shown_path(url)}")
-    told = {name: {field: str(info[field]) for field in _TELLING if field in info} for name, info in found.items()}
+    told = {
+        name: {field: str(value) for field, value in info.items() if _plain(field) in _TELLING}
+        for name, info in found.items()
+    }
     return bytes_digest(json.dumps(told, sort_keys=True).encode())
+
+
+def _plain(field: str) -> str:
+    """`Last-Modified`, `LastModified` and `last_modified` are one to us."""
+    return field.lower().replace("-", "").replace("_", "")
 
 
 def _is_local(path: str) -> bool:

@@ -151,3 +151,39 @@ def test_a_user_or_password_in_a_url_is_a_fault_of_the_recipe(url: str, shown: s
 )
 def test_what_else_stands_before_an_at_sign_is_no_user(url: str) -> None:
     assert published_path(check_path(url)) == url
+
+
+# As S3, HTTP, FTP, SFTP, WebHDFS, the hub of Hugging Face, GitHub, git and zip spell them.
+TELLING = {
+    "LastModified": "2026-03-01 12:00:00+00:00",
+    "ETag": '"5d41402a"',
+    "Content-MD5": "XUFAKrxL",
+    "Digest": "sha-256=X48E9q",
+    "Last-Modified": "Sun, 01 Mar 2026 12:00:00 GMT",
+    "modify": "20260301120000",
+    "mtime": 1772366400.0,
+    "modificationTime": 1772366400000,
+    "blob_id": "ce013625",
+    "xet_hash": "7f83b165",
+    "lfs": {"size": 5, "sha256": "2cf24dba", "pointer_size": 127},
+    "sha": "ce013625",
+    "hex": "ce013625",
+    "CRC": 907060870,
+    "size": 5,
+}
+
+
+@pytest.mark.parametrize("field", TELLING)
+def test_whatever_a_server_tells_of_a_files_content_is_heard(
+    shop: type[Shop], monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    source = {"kind": "text", "name": "a", "source_file": "shop://host/a.txt"}
+    config = corpus.Config.model_validate({"source_language": "en", "target_language": "de", "sources": [source]})
+
+    def identity(**tells: Any) -> dict[str, str]:
+        monkeypatch.setattr(shop, "tells", {"size": 5} | tells)
+        return corpus.external_identities(config)
+
+    known = identity(**{field: TELLING[field], "atime": 1.0, "url": "shop://host/a.txt?signature=1"})
+    assert identity(**{field: TELLING[field], "atime": 2.0, "url": "shop://host/a.txt?signature=2"}) == known
+    assert identity(**{field: f"{TELLING[field]} and more"}) != known
