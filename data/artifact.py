@@ -14,9 +14,11 @@ from data.fingerprint import bytes_digest, is_hidden
 from data.folder import Folder, LocalFolder, RemoteFolder, known_digest, open_folder
 from data.local import storage_faults, user_cache
 from data.manifest import (
+    ColumnDigests,
     FileRecord,
     Manifest,
     ShardRecord,
+    WrittenShard,
     check_file_name,
     check_shard_name,
     dump_manifest,
@@ -24,7 +26,7 @@ from data.manifest import (
     parse_record,
     sum_counters,
 )
-from data.parquet import SUFFIX, decode, encode
+from data.parquet import SUFFIX, column_digests, decode, encode
 
 MANIFEST = "manifest.json"
 RECORDS = ".records"
@@ -136,7 +138,7 @@ class Artifact:
             counters=dict(counters or {}),
         )
         self._folder.write(name + SUFFIX, content)
-        self._write_record(record)
+        self._write_record(WrittenShard(record=record, columns=column_digests(table)))
         self._written[name] = record.digest
         return record
 
@@ -150,13 +152,16 @@ class Artifact:
         manifest = self.manifest()
         for record in manifest.shards:
             if self._folder.stamp(record.name + SUFFIX) is not None:
-                self._write_record(record)
+                self._write_record(WrittenShard(record=record, columns={}))
         self.keep_seconds(manifest.seconds)
         self._folder.remove(MANIFEST)
 
     def finished_shards(self) -> dict[str, ShardRecord]:
         """Records of all shards that are whole, their digests verified. Changes nothing, so that a plan may ask."""
-        records = self._records() if self._folder.stamp(MANIFEST) is None else self.manifest().shards
+        if self._folder.stamp(MANIFEST) is None:
+            records = [written.record for written in self._records()]
+        else:
+            records = self.manifest().shards
         whole = [record for record in records if known_digest(self._folder, record.name + SUFFIX) == record.digest]
         return {record.name: record for record in whole}
 
@@ -208,7 +213,7 @@ class Artifact:
         self.reopen()
         if self._folder.stamp(MANIFEST) is not None:
             return self.manifest()
-        shards = sorted(self._records(), key=lambda record: record.name)
+        shards, columns = self._recorded()
         self._check_whole(shards, expected)
         manifest = Manifest(
             stage=stage,
@@ -219,6 +224,7 @@ class Artifact:
             libraries=libraries,
             shards=shards,
             files=self._take_files({record.name + SUFFIX for record in shards}),
+            columns=columns,
             counters=sum_counters(shards),
             metrics=metrics or {},
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -267,12 +273,15 @@ class Artifact:
             f"{record.bytes} bytes with digest {record.digest}; delete this file, or its whole folder, and run again"
         )
 
-    def _records(self) -> list[ShardRecord]:
-        names = [name for name in self._folder.names() if name.startswith(f"{RECORDS}/") and name.endswith(".json")]
-        records = [(name, self._record(name)) for name in names]
-        return [record for name, record in records if record and name == _record_name(record.name)]
+    def _records(self) -> Iterator[WrittenShard]:
+        """In the order of their names. One by one: the columns of a hundred thousand shards are not kept in memory."""
+        for name in self._folder.names():
+            if name.startswith(f"{RECORDS}/") and name.endswith(".json"):
+                written = self._record(name)
+                if written and name == _record_name(written.record.name):
+                    yield written
 
-    def _record(self, name: str) -> ShardRecord | None:
+    def _record(self, name: str) -> WrittenShard | None:
         try:
             return parse_record(self._folder.read(name))
         except DataError:
@@ -281,8 +290,22 @@ class Artifact:
                 return None
             raise
 
-    def _write_record(self, record: ShardRecord) -> None:
-        self._folder.write(_record_name(record.name), record.model_dump_json().encode())
+    def _write_record(self, written: WrittenShard) -> None:
+        self._folder.write(_record_name(written.record.name), written.model_dump_json().encode())
+
+    def _recorded(self) -> tuple[list[ShardRecord], dict[str, dict[str, str]]]:
+        """Records of all shards, sorted by name, and the digests of their columns."""
+        digests = ColumnDigests()
+        records: list[ShardRecord] = []
+        for written in self._records():
+            record = written.record
+            records.append(record)
+            file = record.name + SUFFIX
+            if not written.columns and self._folder.stamp(file) is not None:
+                table = decode(self._folder.open(file), None, f"{self.url}/{file}")
+                written = written.model_copy(update={"columns": column_digests(table)})
+            digests.add(record.name, written.columns)
+        return sorted(records, key=lambda record: record.name), digests.result()
 
     def _open_for_writing(self) -> None:
         self.reopen()

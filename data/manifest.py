@@ -1,6 +1,8 @@
 """What the store writes down of an artefact: a record a file, and the manifest that is written last."""
 
+import hashlib
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -9,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from data.errors import DataError
-from data.fingerprint import mapping_digest
+from data.fingerprint import DIGEST_BYTES, mapping_digest
 
 _SHARD_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
@@ -24,6 +26,18 @@ class ShardRecord(BaseModel):
     bytes: int
     digest: str
     counters: dict[str, int | float]
+
+
+class WrittenShard(BaseModel):
+    """What is kept of a whole shard until the manifest is there: its record, and a digest of each column's content.
+
+    There are no such digests where a manifest was taken apart, which has none of single shards.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    record: ShardRecord
+    columns: dict[str, str]
 
 
 class FileRecord(BaseModel):
@@ -49,6 +63,8 @@ class Manifest(BaseModel):
     libraries: dict[str, str]
     shards: list[ShardRecord]
     files: list[FileRecord]
+    # By split, such as train, and by column: a digest of the content in all shards of the split.
+    columns: dict[str, dict[str, str]] = {}
     counters: dict[str, int | float]
     metrics: dict[str, Any]
     created: str
@@ -56,14 +72,21 @@ class Manifest(BaseModel):
 
     def content_digest(self) -> str:
         """Digest over names and digests of shards and files: equal content has equal digests, whenever it was made."""
-        return mapping_digest(self._shard_digests() | {f"file:{file.name}": file.digest for file in self.files})
+        shards = {f"shard:{shard.name}": shard.digest for shard in self.shards}
+        return mapping_digest(shards | {f"file:{file.name}": file.digest for file in self.files})
 
-    def shards_digest(self) -> str:
-        """The same over shards alone: for who reads no file beside them."""
-        return mapping_digest(self._shard_digests())
-
-    def _shard_digests(self) -> dict[str, str]:
-        return {f"shard:{shard.name}": shard.digest for shard in self.shards}
+    def columns_digest(self, columns: Mapping[str, Sequence[str]]) -> str:
+        """The same over these columns of each split's shards: for who reads no more; raises DataError."""
+        found: dict[str, str] = {}
+        for split in {split_of(shard.name) for shard in self.shards} & columns.keys():
+            known = self.columns.get(split, {})
+            if missing := [name for name in columns[split] if name not in known]:
+                raise DataError(
+                    f"{self.stage}-{self.fingerprint}: no digest of column {', '.join(missing)} of the split {split} "
+                    f"is in its manifest, which has {', '.join(known) or 'none'}; delete its folder and run again"
+                )
+            found |= {f"{split}:{name}": known[name] for name in columns[split]}
+        return mapping_digest(found)
 
 
 def parse_manifest(content: bytes, where: str) -> Manifest:
@@ -87,13 +110,37 @@ def dump_manifest(manifest: Manifest) -> bytes:
         raise DataError(f"the manifest of {manifest.stage} holds what JSON cannot: {error}") from error
 
 
-def parse_record(content: bytes) -> ShardRecord | None:
-    """A shard's record from its JSON; None when it is none, for then the shard is not finished."""
+def parse_record(content: bytes) -> WrittenShard | None:
+    """What is kept of a shard from its JSON; None when it is none, for then the shard is not finished."""
     try:
-        record = ShardRecord.model_validate_json(content)
+        written = WrittenShard.model_validate_json(content)
     except ValidationError:
         return None
-    return record if _SHARD_NAME.fullmatch(record.name) else None
+    return written if _SHARD_NAME.fullmatch(written.record.name) else None
+
+
+def split_of(shard: str) -> str:
+    """`train-00000` -> `train`."""
+    return shard.rpartition("-")[0]
+
+
+class ColumnDigests:
+    """Digests of columns over many shards, which are told one after the other in the order of their names."""
+
+    def __init__(self) -> None:
+        self._splits: dict[str, dict[str, Any]] = {}
+
+    def add(self, shard: str, columns: Mapping[str, str]) -> None:
+        """Takes the digests of one shard's columns."""
+        states = self._splits.setdefault(split_of(shard), {})
+        for name, digest in columns.items():
+            states.setdefault(name, hashlib.blake2b(digest_size=DIGEST_BYTES)).update(f"{shard} {digest}\n".encode())
+
+    def result(self) -> dict[str, dict[str, str]]:
+        """By split and column."""
+        return {
+            split: {name: state.hexdigest() for name, state in states.items()} for split, states in self._splits.items()
+        }
 
 
 def check_shard_name(name: str) -> str:

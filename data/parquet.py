@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.errors import DataError
+from data.fingerprint import bytes_digest, mapping_digest
 from data.local import check_passing
 
 ROW_GROUP_ROWS = 1 << 16
@@ -36,6 +37,30 @@ def encode(table: pa.Table) -> bytes:
     except pa.ArrowInvalid as error:
         raise DataError(f"table cannot be written: {error}") from error
     return bytes(sink.getvalue())
+
+
+def column_digests(table: pa.Table) -> dict[str, str]:
+    """BLAKE2b of each column's content, with the schema's metadata: other columns and the file's packing do not matter.
+
+    Plain Parquet, as it has nothing of how a table lies in memory: chunks, offsets, or what stands below a null.
+    """
+    metadata = bytes_digest(repr(sorted((table.schema.metadata or {}).items())).encode())
+    contents = {name: _content_digest(table.select([name]).combine_chunks()) for name in table.column_names}
+    return {name: mapping_digest({"metadata": metadata, "content": content}) for name, content in contents.items()}
+
+
+def _content_digest(table: pa.Table) -> str:
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table,
+        sink,
+        row_group_size=ROW_GROUP_ROWS,
+        compression="none",
+        use_dictionary=False,
+        write_statistics=False,
+        store_schema=False,
+    )
+    return bytes_digest(sink.getvalue())
 
 
 def decode(source: Any, columns: Sequence[str] | None, where: str) -> pa.Table:

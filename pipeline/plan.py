@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from data.fingerprint import DigestCache, fingerprint, library_versions, mapping_digest, path_digest
 from data.local import user_cache
 from data.store import Artifact, Manifest, Store
-from pipeline.graph import Graph, Node
+from pipeline.graph import Graph, Node, reads_of
 
 State = Literal["done", "partial", "to do", "waiting"]
 # Shard stages work on what is trained on; the other splits are translated in `evaluate` alone.
@@ -132,19 +132,33 @@ def open_digest_cache() -> DigestCache:
 
 
 def _content(node: Node, role: str, step: Step) -> str:
-    """Digest of what a stage reads of an input: all of it, or less or more where the stage says so.
+    """Digest of what a stage reads of an input: all of it, or no more than some columns, where the stage says so.
 
-    SHARDS_ONLY names inputs of which it reads no file. With TELLS_OF_INPUTS, as a card does, it says how they were
-    made, and is made anew when that was in another way, be what came out the same.
+    With TELLS_OF_INPUTS, as a card does, it says how they were made, and is made anew when that was in another way, be
+    what came out the same.
+    """
+    stage, content = node.stage(), step.content
+    if step.artifact is None:
+        return content
+    if role in (columns := _columns(node)):
+        content = step.artifact.manifest().columns_digest(columns[role])
+    if getattr(stage, "TELLS_OF_INPUTS", False):
+        return mapping_digest({"content": content, "fingerprint": step.artifact.fingerprint})
+    return content
+
+
+def _columns(node: Node) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
+    """Of which inputs a node reads some columns of some splits alone: a shard stage of all that it does not load.
+
+    A whole stage names inputs, splits and columns in `reads_only(config)`.
     """
     stage = node.stage()
-    if step.artifact is None:
-        return step.content
-    if role in getattr(stage, "SHARDS_ONLY", ()):
-        return step.artifact.manifest().shards_digest()
-    if getattr(stage, "TELLS_OF_INPUTS", False):
-        return mapping_digest({"content": step.content, "fingerprint": step.artifact.fingerprint})
-    return step.content
+    if node.kind == "shard":
+        loaded, reads = node.resources(), reads_of(stage, node.config)
+        split = SPLIT.removesuffix("-")
+        return {role: {split: ("id", *columns)} for role, columns in reads.items() if role not in loaded}
+    named: dict[str, dict[str, tuple[str, ...]]] = stage.reads_only(node.config) if hasattr(stage, "reads_only") else {}
+    return named
 
 
 def _shards(node: Node, inputs: Mapping[str, Artifact]) -> dict[str, int]:

@@ -30,6 +30,11 @@ SECONDS = 24.0
 _MOST_ROWS = 20_000
 
 
+def reads_only(config: Config) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Splits and columns of the corpus: what else changes in it costs no new choice, and so no new decode."""
+    return {"corpus": {"train": ("source", "reference") if config.shortlist else ("source",)}}
+
+
 def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtime: Runtime) -> dict[str, Any]:
     """Leaves `calibration.json`, and a shortlist's `vmap.txt`; returns what was measured.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from data import schema
 from data.artifact import Artifact
 from data.model_folder import CHECKPOINT_FILE, read_vocabulary
 from data.runtime import Runtime
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 VERSION = "5"
 LIBRARIES = ("torch", "OpenNMT-py", "sentencepiece")
 INPUTS = ("dataset", "corpus", "tokenizer", "teacher")
-# A new card beside the same rows trains no student again.
-SHARDS_ONLY = ("dataset", "corpus")
+# Where a row comes from teaches nothing.
+_NOT_READ = ("origin", "location")
 
 
 class PhaseConfig(BaseModel):
@@ -156,6 +157,15 @@ def inputs(config: Config) -> tuple[str, ...]:
     """The nodes that are read: the baseline needs no dataset."""
     kinds = {kind for _, data, _ in config.course() for kind in kinds_of(data)}
     return INPUTS[1:] if kinds == {"reference"} else INPUTS
+
+
+def reads_only(config: Config) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Splits and columns of which a training may read: a new card or a renamed file trains no student again."""
+    dataset = tuple(name for name in schema.DATASET.names if name not in _NOT_READ)
+    return {
+        "dataset": {"train": dataset},
+        "corpus": dict.fromkeys(("train", "valid"), ("source", "reference", *LANGUAGES)),
+    }
 
 
 def external_files(config: Config) -> list[Path]:

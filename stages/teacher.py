@@ -21,6 +21,7 @@ from data.model_folder import (
     save_teacher_info,
 )
 from data.runtime import Runtime
+from stages.directions import COLUMNS as LANGUAGES
 from stages.teacher_prompt import PromptConfig
 from stages.teacher_sources import (
     OPUS_MT_DESCRIPTION,
@@ -169,6 +170,11 @@ class Config(BaseModel):
 def inputs(config: Config) -> tuple[str, ...]:
     """The nodes that are read: none but for a training."""
     return INPUTS if config.kind == "train" else ()
+
+
+def reads_only(config: Config) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Splits and columns of the corpus that a training reads."""
+    return {"corpus": dict.fromkeys(("train", "valid"), ("source", "reference", *LANGUAGES))}
 
 
 def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtime: Runtime) -> dict[str, Any]:

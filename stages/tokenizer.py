@@ -145,6 +145,11 @@ def inputs(config: Config) -> tuple[str, ...]:
     return {"train": ("corpus",), "teacher": ("teacher",)}.get(config.kind, ())
 
 
+def reads_only(config: Config) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Splits and columns of the corpus, of those who read it."""
+    return {"corpus": {"train": ("source", "reference")}}
+
+
 def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtime: Runtime) -> dict[str, Any]:
     """Leaves `source.spm`, `target.spm` unless it is the same, and `tokenizer.json`; returns sizes.
 

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from data.store import Manifest
+from data.manifest import Manifest, split_of
 from pipeline.estimating.record import Interval, tokens_of
-from pipeline.estimating.sample import split_of
 from pipeline.estimating.schedule import Work
 from pipeline.estimating.training import TrainingTimes, validations
 from pipeline.estimating.trial import Trial

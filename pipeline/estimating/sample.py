@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data.errors import DataError
+from data.manifest import split_of
 from data.store import Artifact, Store
 from pipeline.plan import Planner, Step, open_digest_cache
 
@@ -35,11 +36,6 @@ def count_rows(corpus: Artifact) -> dict[str, int]:
     for shard in corpus.manifest().shards:
         counts[split_of(shard.name)] += shard.rows
     return {split: counts[split] for split in SPLITS}
-
-
-def split_of(shard: str) -> str:
-    """`train-00000` -> `train`."""
-    return shard.rpartition("-")[0]
 
 
 def draw(step: Step, wanted: Mapping[str, int], seed: int) -> dict[str, pa.Table]:

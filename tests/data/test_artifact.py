@@ -129,6 +129,31 @@ def test_the_content_digest_is_of_content_alone(store: Store) -> None:
     assert quick.content_digest() != renamed.content_digest()
 
 
+def test_digests_of_columns_are_kept_by_split(store: Store) -> None:
+    def made(node: str, valid: int = 2, **columns: pa.Array) -> Manifest:
+        artifact = store.artifact(node, FINGERPRINT)
+        for name in ("train-00000", "train-00001", "valid-00000"):
+            table = _table(valid if name.startswith("valid") else 3)
+            for column, values in columns.items():
+                if name == "train-00001":
+                    table = table.set_column(table.column_names.index(column), column, values)
+            artifact.write_shard(name, table)
+        return artifact.complete(**MANIFEST_FIELDS)
+
+    plain, valid, other = made("one"), made("two", valid=1), made("three", n=pa.array([7, 8, 9]))
+    assert {split: list(columns) for split, columns in plain.columns.items()} == {
+        "train": ["id", "text", "n"],
+        "valid": ["id", "text", "n"],
+    }
+    assert plain.columns_digest({"train": ["id", "n"]}) == valid.columns_digest({"train": ["id", "n"]})
+    assert plain.columns_digest({"valid": ["id"]}) != valid.columns_digest({"valid": ["id"]})
+    assert plain.columns_digest({"train": ["id", "text"]}) == other.columns_digest({"train": ["id", "text"]})
+    assert plain.columns_digest({"train": ["id", "n"]}) != other.columns_digest({"train": ["id", "n"]})
+    assert plain.columns_digest({"test": ["id"]}) == plain.columns_digest({"test": ["n"]})
+    with pytest.raises(DataError, match=r"no digest of column score of the split train .* has id, text, n"):
+        plain.columns_digest({"train": ["id", "score"]})
+
+
 def test_metrics_may_hold_numbers_of_numpy_but_nothing_without_json(store: Store, artifact: Artifact) -> None:
     metrics = {"loss": np.float32(0.5), "curve": np.arange(2)}
     assert artifact.complete(**MANIFEST_FIELDS, metrics=metrics).metrics == {"loss": 0.5, "curve": [0, 1]}
@@ -226,6 +251,7 @@ def test_a_complete_artifact_that_lost_a_shard_makes_only_this_one_again(artifac
     artifact.write_shard("train-00001", _table(first=10), {"rows": 3, "tokens": 1.5})
     after = artifact.complete(**MANIFEST_FIELDS)
     assert (after.content_digest(), after.counters) == (before.content_digest(), before.counters)
+    assert after.columns == before.columns
 
 
 def test_a_complete_artifact_is_not_written_to(artifact: Artifact) -> None:

@@ -90,7 +90,9 @@ def _check_whole(folder: Path) -> set[str]:
     """Every shard under its final name is readable, and every record is true; returns the names recorded."""
     for path in folder.glob("*.parquet"):
         assert pq.read_table(path).num_rows == 20
-    records = [json.loads(path.read_bytes()) for path in (folder / ".records").glob("*.json") if path.name[0] != "."]
+    records = [
+        json.loads(path.read_bytes())["record"] for path in (folder / ".records").glob("*.json") if path.name[0] != "."
+    ]
     for record in records:
         content = (folder / f"{record['name']}.parquet").read_bytes()
         assert hashlib.blake2b(content, digest_size=32).hexdigest() == record["digest"]

@@ -11,7 +11,7 @@ import pytest
 
 from data import schema
 from data.errors import DataError
-from data.parquet import decode, encode, leaf_columns
+from data.parquet import column_digests, decode, encode, leaf_columns
 from data.store import Store
 
 SCHEMAS = [
@@ -48,6 +48,45 @@ def test_the_same_table_gives_the_same_bytes_however_it_lies_in_memory() -> None
     assert pieces.column("id").num_chunks == 3
     assert encode(table) == encode(pieces) == encode(grown) == encode(_table())
     assert encode(table) != encode(table.slice(1))
+
+
+def test_digests_of_columns_are_of_their_content_alone() -> None:
+    table = _table()
+    known = column_digests(table)
+    assert list(known) == table.column_names
+    assert len(set(known.values())) == len(known)
+    pieces = pa.concat_tables([table.slice(0, 10), table.slice(10, 700), table.slice(710)])
+    grown = pa.concat_tables([_table(5), table, _table(3)]).slice(5, 1000)
+    read = decode(io.BytesIO(encode(table)), None, "it")
+    # What lies below a null is no content.
+    numbers = pa.Array.from_buffers(pa.int32(), 3, [pa.py_buffer(b"\x05"), pa.py_buffer(bytes(range(12)))])
+    assert column_digests(pa.table({"n": numbers})) == column_digests(
+        pa.table({"n": pa.array([0x03020100, None, 0x0B0A0908], pa.int32())})
+    )
+    for same in (pieces, grown, read, read.select(["id", "tokens"]), table.append_column("n", pa.nulls(1000))):
+        found = column_digests(same)
+        assert {name: found[name] for name in known if name in found} == {n: d for n, d in known.items() if n in found}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("id", "ff"), ("metric", "bleu"), ("tokens", None), ("reference", ""), ("topk_ids", b"")]
+)
+def test_another_value_changes_the_digest_of_its_column(name: str, value: object) -> None:
+    table = _table()
+    values = [*table.column(name).to_pylist()[:-1], value]
+    place, kind = table.column_names.index(name), table.schema.field(name).type
+    known = column_digests(table)
+    found = column_digests(table.set_column(place, name, pa.array(values, kind)))
+    assert {other for other in known if known[other] != found[other]} == {name}
+
+
+def test_digests_of_columns_tell_the_schemas_metadata() -> None:
+    table = _table().replace_schema_metadata({"k": "16", "mode": "topk"})
+    known = column_digests(table)
+    assert column_digests(decode(io.BytesIO(encode(table)), None, "it")) == known
+    assert column_digests(table.replace_schema_metadata({"mode": "topk", "k": "16"})) == known
+    other = column_digests(table.replace_schema_metadata({"k": "8", "mode": "topk"}))
+    assert all(other[name] != known[name] for name in known)
 
 
 def test_columns_of_many_pages_give_the_same_bytes_however_they_are_cut() -> None:

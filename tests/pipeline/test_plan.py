@@ -5,9 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from data.ids import split_point
 from pipeline.launch import open_planner
 from pipeline.plan import Step
-from pipeline.recipe import Recipe
+from pipeline.recipe import Recipe, read_recipe
 from pipeline.runner import make_job
 from pipeline.tables import plan_table, size_text, status_table
 from pipeline.worker import TaskError, TaskStoppedError, close_shards, run_shard, run_whole
@@ -107,7 +108,7 @@ def test_who_tells_how_its_inputs_were_made_is_made_again_when_that_changed(
     assert set(states(recipe).values()) == {"done"}
 
 
-def test_who_reads_shards_only_is_not_made_again_for_another_file(read_toy: ReadToy) -> None:
+def test_who_reads_columns_only_is_not_made_again_for_another_file(read_toy: ReadToy) -> None:
     make(read_toy(), ["corpus", "shout", "count", "total", "base", "report"])
     # A file beside the same rows, as a dataset's card.
     recipe = read_toy("corpus.title=a better name")
@@ -117,6 +118,81 @@ def test_who_reads_shards_only_is_not_made_again_for_another_file(read_toy: Read
     rows = read_toy("corpus.rows=21")
     make(rows, ["corpus"])
     assert states(rows)["base"] == "to do"
+
+
+def test_what_a_shard_stage_does_not_read_makes_it_not_anew(read_toy: ReadToy, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(read_toy(), ["corpus", "shout", "count"])
+    # The file beside the rows is none of count's, though it is one for who loads all of the corpus.
+    recipe = read_toy("corpus.title=a better name")
+    make(recipe, ["corpus", "shout"])
+    assert states(recipe)["count"] == "done"
+    monkeypatch.setattr("tests.pipeline.toy.count.RESOURCES", ("corpus",))
+    assert states(recipe)["count"] == "to do"
+
+
+REAL = """
+[run]
+store = "{folder}/runs"
+[corpus]
+source_language = "en"
+target_language = "de"
+test_fraction = 0.2
+valid_fraction = 0.1
+shard_rows = 10
+[[corpus.sources]]
+kind = "tsv"
+name = "made-up"
+file = "{file}"
+target_column = 1
+[tokenizer]
+kind = "none"
+[teacher]
+kind = "ctranslate2"
+path = "{teacher}"
+[decode]
+num_hypotheses = 2
+max_batch_tokens = 128
+max_decoding_length = 8
+[select]
+metric = "score"
+[score]
+k = 2
+backend = "ctranslate2"
+[filter.rules]
+target_length = {{max = 7}}
+"""
+MADE = ["corpus", "tokenizer", "teacher", "calibrate", "decode", "select", "score"]
+
+
+def test_decode_and_score_follow_what_they_read_of_the_corpus(tmp_path: Path, tiny_teacher: Path) -> None:
+    words = [f"w{number % 7} w{number}" for number in range(40)]
+    # Of each split and in order of the rows, so that a change is one of the train split.
+    train = next(word for word in words if split_point(word) >= 0.3)
+    test = next(word for word in words if split_point(word) < 0.2)
+
+    def recipe(name: str, *rows: str) -> Recipe:
+        (tmp_path / name).write_text("".join(f"{row}\n" for row in rows))
+        (tmp_path / "real.toml").write_text(REAL.format(folder=tmp_path, file=tmp_path / name, teacher=tiny_teacher))
+        return read_recipe(tmp_path / "real.toml")
+
+    def left(of: Recipe) -> list[str]:
+        """What is to be made again when the corpus is there anew."""
+        assert states(of)["corpus"] == "to do"
+        make(of, ["corpus"])
+        return [name for name in MADE if states(of)[name] != "done"]
+
+    rows = {word: f"{word}\tSatz {word}" for word in words}
+    make(recipe("a.tsv", *rows.values()), MADE)
+    assert left(recipe("b.tsv", *rows.values())) == []
+    assert left(recipe("a.tsv", *rows.values(), "\tno source")) == []
+    assert left(recipe("a.tsv", *(rows | {test: f"{test}\tanders"}).values())) == []
+    assert left(recipe("a.tsv", *(row for word, row in rows.items() if word != test))) == []
+    changed = recipe("a.tsv", *(rows | {train: f"{train}\tanders"}).values())
+    assert left(changed) == ["select", "score"]
+    make(changed, ["select"])
+    assert states(changed)["score"] == "done"
+    less = recipe("a.tsv", *(row for word, row in rows.items() if word != train))
+    assert left(less) == ["calibrate", "decode", "select", "score"]
 
 
 def test_versions_libraries_and_files_are_reasons(
@@ -226,7 +302,9 @@ def test_the_manifest_tells_all_that_went_into_the_fingerprint(read_toy: ReadToy
     manifest = json.loads((Path(artifact.url) / "manifest.json").read_text())
     assert manifest["stage"] == "base"
     assert manifest["config"] == {"data": "rows", "factor": 1, "seconds": 0.0, "trace": "", "meet": 0}
-    assert manifest["inputs"] == {"corpus": steps["corpus"].content}
+    corpus = steps["corpus"].artifact
+    assert corpus
+    assert manifest["inputs"] == {"corpus": corpus.manifest().columns_digest({"train": ("source",)})}
     assert manifest["metrics"] == {"total": 20}
     assert artifact.url.endswith(f"base-{manifest['fingerprint']}")
 

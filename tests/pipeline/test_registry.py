@@ -9,7 +9,9 @@ import pyarrow as pa
 import pytest
 from pydantic import BaseModel
 
+from data import schema
 from pipeline.graph import STAGES, StageEntry
+from stages.readers.splits import SPLITS
 
 HEAVY = ("torch", "onmt", "ctranslate2", "sentencepiece", "transformers", "sacrebleu", "pandas", "matplotlib", "dask")
 NODES = {entry.node for entry in STAGES}
@@ -30,8 +32,21 @@ def test_a_stage_has_what_its_kind_needs(entry: StageEntry) -> None:
         assert list(inspect.signature(stage.load).parameters) == ["config", "artifacts", "runtime"]
     else:
         assert hasattr(stage, "inputs") or set(stage.INPUTS) <= NODES
-        assert set(getattr(stage, "SHARDS_ONLY", ())) <= NODES
+        if hasattr(stage, "reads_only"):
+            assert list(inspect.signature(stage.reads_only).parameters) == ["config"]
         assert list(inspect.signature(stage.run).parameters) == ["inputs", "config", "output", "runtime"]
+
+
+@pytest.mark.parametrize("entry", STAGES, ids=lambda entry: entry.node)
+def test_what_a_whole_stage_says_it_reads_is_there(entry: StageEntry) -> None:
+    stage = importlib.import_module(entry.module)
+    if not hasattr(stage, "reads_only"):
+        return
+    schemas = {"corpus": schema.PAIRS, "dataset": schema.DATASET}
+    for role, splits in stage.reads_only(stage.Config.model_construct()).items():
+        for split, columns in splits.items():
+            assert split in SPLITS
+            assert set(columns) <= set(schemas[role].names) - {"origin", "location"}
 
 
 def test_importing_all_stages_imports_no_heavy_library() -> None:

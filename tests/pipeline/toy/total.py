@@ -12,7 +12,6 @@ from data.store import Artifact
 
 VERSION = "1"
 LIBRARIES: tuple[str, ...] = ()
-SHARDS_ONLY = ("corpus", "count")
 
 
 class Config(BaseModel):
@@ -28,6 +27,10 @@ class Config(BaseModel):
 
 def inputs(config: Config) -> tuple[str, ...]:
     return ("corpus", "count") if config.data == "length" else ("corpus",)
+
+
+def reads_only(config: Config) -> dict[str, dict[str, tuple[str, ...]]]:
+    return {"corpus": {"train": ("source",)}, "count": {"train": ("length",)}}
 
 
 def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtime: Runtime) -> dict[str, Any]:

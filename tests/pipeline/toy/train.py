@@ -15,7 +15,6 @@ from data.store import Artifact
 VERSION = "1"
 LIBRARIES: tuple[str, ...] = ()
 INPUTS = ("shout",)
-SHARDS_ONLY = ("shout",)
 
 
 class Optimiser(BaseModel):
@@ -47,6 +46,10 @@ def faults(config: Config) -> list[str]:
     if len(config.layers) != config.depth:
         return [f"student.layers: {len(config.layers)} for a depth of {config.depth}"]
     return ["student.y: is 1, as x is; lower one of them"] if config.x == config.y == 1 else []
+
+
+def reads_only(config: Config) -> dict[str, dict[str, tuple[str, ...]]]:
+    return {"shout": {"train": ("loud",)}}
 
 
 def loss_after(config: Config, step: int) -> float:
