@@ -41,7 +41,7 @@ from stages.training.config import ModelConfig, OptimiserConfig
 from stages.training.languages_config import LanguagesConfig
 from stages.training.vocabulary import BEGIN, SEPARATOR
 
-VERSION = "2"
+VERSION = "3"
 LIBRARIES = ("ctranslate2", "torch", "OpenNMT-py", "sentencepiece")
 INPUTS = ("corpus", "tokenizer")
 

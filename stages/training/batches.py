@@ -78,7 +78,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class Batch:
-    """Padded rows: src [B, S], tgt [B, 1 + T] (<s> first), srclen [B].
+    """Padded rows: src [B, S], tgt [B, 1 + T] (<s> first), and how long they are, srclen and tgtlen [B].
 
     `soft` holds soft targets [n, ...] of the n target positions that are not padding, in the order of the rows.
     """
@@ -87,9 +87,14 @@ class Batch:
     src: npt.NDArray[np.int32]
     tgt: npt.NDArray[np.int32]
     srclen: npt.NDArray[np.int64]
+    tgtlen: npt.NDArray[np.int64]  # <s> not counted, </s> counted
     soft: dict[str, Array]
-    target_tokens: int  # n: padding and <s> not counted, </s> counted
     following: Position  # of the batch after this one
+
+    @property
+    def target_tokens(self) -> int:
+        """n, that of the soft targets."""
+        return int(self.tgtlen.sum())
 
 
 @dataclass
@@ -170,21 +175,18 @@ class BatchSource:
     def _encode(self, table: pa.Table, epoch: int) -> "_Pool":
         stream = self.stream
         table = table.filter(table[stream.target_column].is_valid())
-        source = Ragged.of(self._sources(table), self.source_vocabulary)
+        texts = self.encoder.encode_source(table["source"].to_pylist())
+        prefix = self.source_vocabulary.meant(stream.source_prefix)
+        source = Ragged.of(texts, self.source_vocabulary).within(before=prefix)
         column = table[stream.target_column]
         tokens = column if pa.types.is_list(column.type) else self.encoder.encode_target(column.to_pylist())
-        target = Ragged.of(tokens, self.target_vocabulary).with_end(END_ID)
+        target = Ragged.of(tokens, self.target_vocabulary).within(after=[END_ID])
         usable = (source.lengths > len(stream.source_prefix)) & (target.lengths > 1)
         usable &= (source.lengths < self.max_tokens) & (target.lengths <= self.max_tokens)
         self.counts[epoch].rows += int(usable.sum())
         self.counts[epoch].skipped += int((~usable).sum())
         soft = stream.soft_targets.read(table) if stream.soft_targets else {}
         return _Pool(source, target, soft, np.flatnonzero(usable))
-
-    def _sources(self, table: pa.Table) -> list[list[str]]:
-        prefix = self.stream.source_prefix
-        subwords = self.encoder.encode_source(table["source"].to_pylist())
-        return [[*prefix, *row] for row in subwords] if prefix else subwords
 
     def _plan(self, pool: "_Pool", random: np.random.Generator) -> list[npt.NDArray[np.intp]]:
         rows = random.permutation(pool.usable) if self.shuffled else pool.usable
@@ -203,8 +205,8 @@ class BatchSource:
             src=pool.source.padded(rows, PADDING_ID),
             tgt=np.concatenate([begin, target], axis=1),
             srclen=pool.source.lengths[rows],
+            tgtlen=pool.target.lengths[rows],
             soft={name: pool.target.gathered(values, rows) for name, values in pool.soft.items()},
-            target_tokens=int(pool.target.lengths[rows].sum()),
             following=following,
         )
 

@@ -15,7 +15,7 @@ def joined(batch: Batch, separator: int) -> tuple[npt.NDArray[np.int32], npt.NDA
     """
     before = batch.tgt[:, :-1].copy()
     before[:, 0] = separator
-    lengths = (batch.tgt[:, 1:] != PADDING_ID).sum(axis=1)
+    lengths = batch.tgtlen
     steps = np.arange(before.shape[1])
     inside = steps < lengths[:, None]
     width = int((batch.srclen + lengths).max())

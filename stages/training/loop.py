@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -75,12 +76,13 @@ def to_torch(batch: Batch, following: Place | None, device: str, separator: int 
     With a `separator` the source goes on with it and the target, for a language model.
     """
     flat = batch.tgt[:, 1:].ravel()
-    learned = (flat != PADDING_ID).nonzero()[0]
+    learned = np.flatnonzero(np.arange(batch.tgt.shape[1] - 1) < batch.tgtlen[:, None])
     source, places = (batch.src, learned) if separator is None else joined(batch, separator)
     tensors = {
         "src": torch.from_numpy(source).long().unsqueeze(2),
         "tgt": torch.from_numpy(batch.tgt).long().unsqueeze(2),
         "srclen": torch.from_numpy(batch.srclen),
+        "tgtlen": torch.from_numpy(batch.tgtlen),
         "places": torch.from_numpy(places),
         "targets": torch.from_numpy(flat[learned]).long(),
     }

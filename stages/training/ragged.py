@@ -27,12 +27,15 @@ class Ragged:
         flat = vocabulary.ids(lists.values.slice(offsets[0], offsets[-1] - offsets[0]))
         return cls(flat, offsets[:-1] - offsets[0], np.diff(offsets))
 
-    def with_end(self, end: int) -> "Ragged":
-        """The same rows with `end` after each; a row must begin where the one before it ends."""
-        rows = np.arange(len(self.starts))
-        flat = np.full(len(self.flat) + len(rows), end, dtype=np.int32)
-        flat[np.arange(len(self.flat)) + np.repeat(rows, self.lengths)] = self.flat
-        return Ragged(flat, self.starts + rows, self.lengths + 1)
+    def within(self, before: Sequence[int] = (), after: Sequence[int] = ()) -> "Ragged":
+        """The same rows with these ids around each; a row must begin where the one before it ends."""
+        rows, more = np.arange(len(self.starts)), len(before) + len(after)
+        starts, lengths = self.starts + rows * more, self.lengths + more
+        flat = np.empty(len(self.flat) + len(rows) * more, dtype=np.int32)
+        flat[np.arange(len(self.flat)) + np.repeat(rows * more + len(before), self.lengths)] = self.flat
+        flat[starts[:, None] + np.arange(len(before))] = before
+        flat[(starts + lengths)[:, None] - len(after) + np.arange(len(after))] = after
+        return Ragged(flat, starts, lengths)
 
     def padded(self, rows: npt.NDArray[np.intp], padding: int) -> npt.NDArray[np.int32]:
         """The rows side by side, [B, longest], filled up with `padding`."""

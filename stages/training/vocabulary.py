@@ -37,9 +37,16 @@ class Vocabulary:
         return pa.array(self.tokens, pa.string())
 
     def ids(self, tokens: pa.Array) -> npt.NDArray[np.int32]:
-        """Ids [N] of tokens [N]; <unk> for a token that the vocabulary lacks."""
-        found = pc.index_in(tokens, value_set=self._value_set).fill_null(UNKNOWN_ID)
-        return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int32)
+        """Ids [N] of a text's tokens [N]; <unk> for one that the vocabulary lacks, or that is spelled like a special.
+
+        What a text says neither pads a sentence nor begins or ends it.
+        """
+        found = np.asarray(pc.index_in(tokens, value_set=self._value_set).fill_null(UNKNOWN_ID), dtype=np.int32)
+        return np.where(found < len(SPECIALS), np.int32(UNKNOWN_ID), found)
+
+    def meant(self, tokens: Sequence[str]) -> list[int]:
+        """Ids of tokens that are put around a text, specials too; <unk> for one that the vocabulary lacks."""
+        return [self.tokens.index(token) if token in self.tokens else UNKNOWN_ID for token in tokens]
 
 
 def student_ids(teacher_tokens: Sequence[str], vocabulary: Vocabulary, end: str = END) -> npt.NDArray[np.int32]:

@@ -5,20 +5,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stages.training.vocabulary import PADDING_ID
-
 
 def source_mask(batch: dict[str, Any]) -> Tensor:
     """Which positions [B, S] of the sources are no padding."""
-    steps = torch.arange(batch["src"].shape[1], device=batch["src"].device)
-    mask: Tensor = steps < batch["srclen"][:, None]
-    return mask
+    return _inside(batch["src"].shape[1], batch["srclen"])
 
 
 def target_mask(batch: dict[str, Any]) -> Tensor:
     """Which positions [B, T] of the decoder predict a token of the target, `</s>` included."""
-    mask: Tensor = batch["tgt"][:, 1:, 0] != PADDING_ID
-    return mask
+    return _inside(batch["tgt"].shape[1] - 1, batch["tgtlen"])
+
+
+def _inside(width: int, lengths: Tensor) -> Tensor:
+    return torch.arange(width, device=lengths.device) < lengths[:, None]
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:

@@ -163,6 +163,21 @@ def test_soft_targets_follow_their_positions() -> None:
         np.testing.assert_array_equal(batch.soft["marks"], expected)
 
 
+def test_a_text_that_spells_specials_is_learned_like_any_other() -> None:
+    texts = {"source": ["<s> a1 <blank>", "a2"], "reference": ["<blank> a3 </s> <blank>", "a4"]}
+
+    class Numbered:
+        def read(self, table: pa.Table) -> dict[str, np.ndarray]:
+            return {"kd_tail": np.arange(7)}
+
+    prefixed = stream("reference", pa.table(texts), source_prefix=("<s>",), soft_targets=Numbered())
+    (batch,) = epoch(source(stream=prefixed, shuffled=False))
+    assert sentences(batch.src, drop=()) == ["<s> a2 <blank> <blank>", "<s> <unk> a1 <unk>"]
+    assert sentences(batch.tgt, drop=()) == ["<s> a4 </s> <blank> <blank> <blank>", "<s> <unk> a3 <unk> <unk> </s>"]
+    assert (batch.tgtlen.tolist(), batch.target_tokens) == ([2, 5], 7)
+    assert batch.soft["kd_tail"].tolist() == [5, 6, 0, 1, 2, 3, 4]
+
+
 def test_unshuffled_batches_hold_rows_by_length_and_in_order() -> None:
     rows = content(epoch(source(shuffled=False, shuffle_rows=1000)))
     lengths = [len(target.split()) for _, target in rows]

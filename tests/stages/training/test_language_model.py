@@ -20,8 +20,8 @@ def batch(rows: list[tuple[list[int], list[int]]]) -> Batch:
     for number, (source, target) in enumerate(rows):
         src[number, : len(source)] = source
         tgt[number, : len(target) + 2] = [2, *target, END_ID]
-    lengths = np.array([len(source) for source, _ in rows])
-    return Batch("one", src, tgt, lengths, {}, sum(len(target) + 1 for _, target in rows), Position())
+    srclen, tgtlen = np.array([(len(source), len(target) + 1) for source, target in rows]).T
+    return Batch("one", src, tgt, srclen, tgtlen, {}, Position())
 
 
 def test_rows_written_out_by_hand() -> None:

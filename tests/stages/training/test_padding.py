@@ -12,6 +12,7 @@ from stages.training.batches import Batch, Position
 from stages.training.loop import DistillationLoss, to_torch
 from stages.training.model import Transformer, build_transformer
 from stages.training.objective_config import ObjectiveConfig, SoftTargetTerm
+from stages.training.online.positions import target_mask
 from stages.training.phases import Course, Phase
 from stages.training.vocabulary import Vocabulary
 from tests.stages.training.toy import MODEL, WORDS
@@ -50,7 +51,7 @@ def batch_of(numbers: Sequence[int], wider: int = 0) -> Batch:
             "kd_tail": np.concatenate(log_probs)[:, K].astype(np.float32),
             "kd_tail_2": np.concatenate(log_probs)[:, 0].astype(np.float32),
         },
-        target_tokens=sum(map(len, targets)),
+        tgtlen=np.array([len(target) for target in targets]),
         following=Position(),
     )
 
@@ -83,6 +84,17 @@ def test_more_padding_costs_nothing(network: Transformer) -> None:
     torch.testing.assert_close(wider, loss, rtol=1e-5, atol=1e-5)
     for found, wanted in zip(others, gradients, strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_learned_is_told_by_the_lengths() -> None:
+    # Nothing that the ids say: 1 is padding's, and a batch may hold it inside of a target.
+    batch = batch_of([0, 1])
+    inside = batch.tgt.copy()
+    inside[1, 2] = 1
+    ready = to_torch(replace(batch, tgt=inside), None, "cpu")
+    assert ready["targets"].tolist() == [7, 3, 9, 1, 11, 12, 3]
+    assert target_mask(ready).sum(1).tolist() == [2, 5]
+    assert len(ready["kd_tail"]) == len(ready["targets"])
 
 
 def drawn(batch: Batch) -> dict[str, np.ndarray]:

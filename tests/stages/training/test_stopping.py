@@ -85,7 +85,7 @@ def batch() -> Batch:
     source, lengths = np.array([[4, 5], [4, 1]], dtype=np.int32), np.array([2, 1])
     from stages.training.batches import Position
 
-    return Batch(STREAM, source, target, lengths, soft, 5, Position())
+    return Batch(STREAM, source, target, lengths, np.array([3, 2]), soft, Position())
 
 
 @pytest.mark.parametrize(("weight", "expected"), [(0.3, 1.0), (2.0, 2.0)])

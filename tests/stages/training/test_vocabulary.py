@@ -16,7 +16,14 @@ def test_specials_come_first_and_once() -> None:
 
 def test_ids_are_places_and_unknown_tokens_are_0() -> None:
     vocabulary = Vocabulary.from_tokens(["b", "ä"])
-    assert vocabulary.ids(pa.array(["ä", "x", "</s>", "b", ""])).tolist() == [5, 0, 3, 4, 0]
+    assert vocabulary.ids(pa.array(["ä", "x", "b", ""])).tolist() == [5, 0, 4, 0]
+
+
+def test_a_text_says_no_special_and_what_is_put_around_it_does() -> None:
+    vocabulary = Vocabulary.from_tokens(["b", "<tag>"])
+    spelled = ["<unk>", "<blank>", "<s>", "</s>", "b", "<tag>", "x"]
+    assert vocabulary.ids(pa.array(spelled)).tolist() == [0, 0, 0, 0, 4, 5, 0]
+    assert vocabulary.meant(spelled) == [0, 1, 2, 3, 4, 5, 0]
 
 
 def test_ids_of_the_teacher_are_found_by_token() -> None:

@@ -37,7 +37,7 @@ def batch_of(*numbers: int, wider: int = 0) -> dict[str, Any]:
         tgt=_padded([[2, *target] for target in targets], wider),
         srclen=np.array([len(source) for source in sources]),
         soft={},
-        target_tokens=sum(map(len, targets)),
+        tgtlen=np.array([len(target) for target in targets]),
         stream="reference",
         following=Position(),
     )
