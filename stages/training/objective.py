@@ -55,7 +55,9 @@ class LossSums(NamedTuple):
     loss: Tensor
     cross_entropy: Tensor
     divergence: Tensor
-    correct: Tensor  # positions whose target has the highest logit; a tie counts
+    # Positions whose target has the highest logit. Where no gradient is wanted, as in validation, of equal ones the
+    # first is taken, as a greedy choice would; else a tie counts: to look for the first costs as much as the softmax.
+    correct: Tensor
 
 
 class _Layer(NamedTuple):
@@ -139,7 +141,9 @@ def _sums(
     dtype: torch.dtype,
 ) -> tuple[LossSums, Tensor]:
     """Sums over all positions, and the cross-entropy [N] of each, which has no gradient."""
-    found = _ChunkedLoss.apply(*layer, targets, teacher, objective, dtype)  # type: ignore[no-untyped-call]
+    # Asked here: within the function autograd is always off.
+    learns = torch.is_grad_enabled()
+    found = _ChunkedLoss.apply(*layer, targets, teacher, objective, dtype, learns)  # type: ignore[no-untyped-call]
     *sums, losses = found
     return LossSums(*sums), losses
 
@@ -183,11 +187,11 @@ class _ChunkedLoss(torch.autograd.Function):
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, *rest: Any
     ) -> tuple[Tensor, ...]:
-        """`rest`: teacher, objective and the dtype of matrix products, which have no gradient."""
-        teacher, objective, dtype = rest
+        """`rest`: teacher, objective, the dtype of matrix products, and whether gradients are wanted at all."""
+        teacher, objective, dtype, learns = rest
         working = _working(hidden)
         layer = _Layer(hidden, weight, bias)
-        needed = any(ctx.needs_input_grad[:3])
+        needed = learns and any(ctx.needs_input_grad[:3])
         gradients = _Gradients(*(torch.zeros_like(part, dtype=working) for part in layer)) if needed else None
         states, output, offset = (part.to(dtype) for part in layer)
         sums, losses = hidden.new_zeros(4, dtype=working), hidden.new_empty(len(hidden), dtype=working)
@@ -197,6 +201,8 @@ class _ChunkedLoss(torch.autograd.Function):
             logits = torch.addmm(offset, states[rows], output.t()).to(working)
             part = None if teacher is None else teacher.of(rows)
             chunk_sums, losses[rows], gradient = _chunk(logits, targets[rows], part, objective)
+            if not learns:
+                chunk_sums[3] = (logits.argmax(1) == targets[rows]).sum()
             sums += chunk_sums
             if gradients is not None:
                 gradients.bias.add_(gradient.sum(0))
@@ -217,7 +223,7 @@ class _ChunkedLoss(torch.autograd.Function):
         """The gradients that are there already, times the one of the loss; in place, so it can be asked for once."""
         pairs = zip(ctx.gradients, ctx.dtypes, strict=True)
         ctx.gradients = None
-        return (*(gradient.mul_(grad_outputs[0]).to(dtype) for gradient, dtype in pairs), *[None] * 4)
+        return (*(gradient.mul_(grad_outputs[0]).to(dtype) for gradient, dtype in pairs), *[None] * 5)
 
 
 def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:

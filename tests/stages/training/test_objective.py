@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import get_args
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -282,6 +283,29 @@ def test_bfloat16_products_stay_close() -> None:
     for found, wanted in pairs:
         assert found.dtype == torch.float32
         assert float((found - wanted).norm() / wanted.norm()) < 0.02
+
+
+def test_of_tied_logits_the_first_is_what_counts_in_validation() -> None:
+    # Whole numbers, which bfloat16 holds: many of the 23 logits of a position are its highest.
+    generator = torch.Generator().manual_seed(2)
+    hidden, weight = (torch.randint(-2, 3, shape, generator=generator).float() for shape in ((400, 3), (V, 3)))
+    logits = (hidden @ weight.t()).numpy()
+    tied = [np.flatnonzero(row == row.max()) for row in logits]
+    targets = torch.tensor([places[number % len(places)] for number, places in enumerate(tied)])
+    greedy = sum(int(target) == int(places[0]) for target, places in zip(targets, tied, strict=True))
+    assert greedy < 350
+
+    with torch.no_grad():
+        sums = loss_sums(hidden, weight, torch.zeros(V), targets, None, Objective(), torch.bfloat16)
+    assert int(sums.correct) == greedy
+
+
+def test_without_gradient_none_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stages.training.objective._add_product", lambda *arguments: pytest.fail("a gradient"))
+    hidden, weight, bias = random_layer()
+    targets, soft, _ = random_teacher()
+    with torch.no_grad():
+        loss_sums(hidden, weight.requires_grad_(), bias, targets, soft, Objective(0.1, 1.0, 0.5))
 
 
 def test_without_gradient_nothing_is_kept() -> None:
