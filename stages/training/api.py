@@ -15,12 +15,13 @@ from stages.training.allocator import freed_memory_kept
 from stages.training.batches import BatchSource, Counts, Encoder, Position, Stream
 from stages.training.config import ModelConfig, OptimiserConfig
 from stages.training.journal import Journal
-from stages.training.loop import OnlineTerms, Sums, TorchBatch, Training, to_torch
+from stages.training.loop import OnlineTerms, TorchBatch, Training, to_torch
 from stages.training.mixture import Mixture, Place, validation
 from stages.training.model import Transformer, build_transformer
 from stages.training.phases import Course, Phase, one_phase
 from stages.training.prefetch import Prefetcher
 from stages.training.stopping import PairSwitch
+from stages.training.sums import Sums
 from stages.training.vocabulary import Vocabulary
 
 CHECKPOINT = "checkpoint.pt"
@@ -179,11 +180,11 @@ class _Run:
         self._journal.begin(training.step, state["tokens"], state["seconds"], state["cpu_seconds"])
         return Place.of_state(state["place"])
 
-    def trained(self, step: int, learning_rate: float, tokens: int, sums: Sums) -> None:
-        self._journal.trained(step, learning_rate, tokens, sums)
+    def trained(self, step: int, learning_rate: float, sums: Sums) -> None:
+        self._journal.trained(step, learning_rate, sums)
 
-    def validated(self, step: int, tokens: int, sums: Sums) -> None:
-        self._journal.validated(step, tokens, sums, self._switch.told() if self._switch else {})
+    def validated(self, step: int, sums: Sums) -> None:
+        self._journal.validated(step, sums, self._switch.told() if self._switch else {})
 
     def checkpoint(self, training: Training) -> None:
         if training.step == self._saved:  # the Trainer saves its last step twice when a checkpoint was due there

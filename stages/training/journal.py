@@ -6,10 +6,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 from data.runtime import Progress, Validated, unheard
+from stages.training.sums import Sum, Sums, added
 
 _SECONDS_BETWEEN_SIGNS = 1.0
 # What every line begins with.
@@ -21,7 +19,8 @@ class Journal:
 
     Lines have `step`, `seconds` and `tokens` (target tokens trained on so far), and either the means over the
     steps since the line before (`loss`, `cross_entropy`, `divergence`, `accuracy`, online terms, ...) or the same of
-    the validation set under names that begin with `valid_`.
+    the validation set under names that begin with `valid_`. Each is a mean over the positions where there was
+    something to sum, and is left out where there was none: `divergence` over those that had soft targets with a weight.
     """
 
     def __init__(
@@ -29,8 +28,7 @@ class Journal:
     ) -> None:
         self._path, self._steps, self._report_every = path, steps, report_every
         self._progress, self._told = progress, validated
-        self._sums: dict[str, Tensor] = {}
-        self._pending = 0
+        self._sums: dict[str, Sum] = {}
         self._reported = self._started = self._shown = time.monotonic()
         self._earlier = 0.0
         self._earlier_cpu, self._cpu_started = 0.0, time.process_time()
@@ -67,43 +65,39 @@ class Journal:
             else:
                 self.last_valid, self.validated_at = values, line["step"]
 
-    def trained(self, step: int, learning_rate: float, tokens: int, sums: Mapping[str, Tensor]) -> None:
+    def trained(self, step: int, learning_rate: float, sums: Sums) -> None:
         """Takes the sums of one step; every `report_every` steps and at the last they become a line.
 
         Progress is told then, and every second; between lines the sums are not looked at, which on a GPU would
         wait for the step.
         """
-        for name, value in sums.items():
-            self._sums[name] = self._sums[name] + value if name in self._sums else value
-        self._pending += tokens
-        self.tokens += tokens
+        self._sums = added(self._sums, sums)
+        self.tokens += sums["loss"].positions
         now = time.monotonic()
         due = step % self._report_every == 0 or step == self._steps
         if not due and now - self._shown < _SECONDS_BETWEEN_SIGNS:
             return
-        speed = self._pending / max(now - self._reported, 1e-9)
+        speed = self._sums["loss"].positions / max(now - self._reported, 1e-9)
         if due:
-            means = _means(self._pending, self._sums)
+            means = _means(self._sums)
             self.last = self._write(step, {**means, "learning_rate": learning_rate, "tokens_per_second": speed})
-            self._sums, self._pending, self._reported = {}, 0, now
+            self._sums, self._reported = {}, now
         self._shown = now
         extras = {"tokens_per_second": speed}
         extras.update((name, self.last[name]) for name in ("loss", "perplexity") if name in self.last)
         self._progress(step, self._steps, extras)
 
-    def validated(
-        self, step: int, tokens: int, sums: Mapping[str, Tensor], of_pairs: Mapping[str, float] | None = None
-    ) -> None:
+    def validated(self, step: int, sums: Sums, of_pairs: Mapping[str, float] | None = None) -> None:
         """Writes a line on the validation set; the time it took does not count against the training's speed.
 
         `of_pairs`: what is to be told beside it, of language pairs.
         """
-        means = _means(tokens, sums)
+        means = _means(sums)
         told = {f"valid_{name}": means[name] for name in ("cross_entropy", "perplexity", "accuracy")}
         self.last_valid = self._write(step, {**told, **(of_pairs or {})})
         self._told(step, self.last_valid)
         self.validated_at = step
-        if not self._pending:
+        if not self._sums:
             self._reported = time.monotonic()
 
     def _write(self, step: int, values: Mapping[str, float]) -> dict[str, float]:
@@ -115,9 +109,8 @@ class Journal:
         return written
 
 
-def _means(tokens: int, sums: Mapping[str, Tensor]) -> dict[str, float]:
-    """Of each sum its mean over the positions, the loss first; a share of correct positions is the accuracy."""
-    means = {name: float(value.to(torch.float64)) / max(tokens, 1) for name, value in sums.items()}
-    accuracy = means.pop("correct", 0.0)
-    cross_entropy = means.setdefault("cross_entropy", 0.0)
-    return {**means, "perplexity": math.exp(min(cross_entropy, 100.0)), "accuracy": accuracy}
+def _means(sums: Sums) -> dict[str, float]:
+    """Of each sum its mean over its positions, the loss first; a share of correct positions is the accuracy."""
+    means = {name: each.mean() for name, each in sums.items()}
+    accuracy = means.pop("correct")
+    return {**means, "perplexity": math.exp(min(means["cross_entropy"], 100.0)), "accuracy": accuracy}

@@ -3,7 +3,7 @@
 import argparse
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 import numpy as np
 import torch
@@ -18,9 +18,11 @@ from stages.training.mixture import Place
 from stages.training.model import Transformer
 from stages.training.objective import loss_sums
 from stages.training.objective_config import ObjectiveConfig
+from stages.training.online.named import Over, named_terms
 from stages.training.optimiser import build_optimiser, use_bfloat16
 from stages.training.phases import Course, one_phase
 from stages.training.stopping import PairSwitch, undistilled
+from stages.training.sums import Sum, Sums, added
 from stages.training.teacher_distribution import of_batch
 from stages.training.vocabulary import PADDING_ID
 
@@ -31,8 +33,6 @@ with warnings.catch_warnings():
     from onmt.utils.loss import LossCompute
 
 TorchBatch = dict[str, Any]
-# What a journal is told of a loss: the sums of LossSums by their names, and of every online term.
-Sums = Mapping[str, Tensor]
 
 
 class OnlineTerms(Protocol):
@@ -60,11 +60,11 @@ class OnlineTerms(Protocol):
 class Watcher(Protocol):
     """What a training tells to the outside."""
 
-    def trained(self, step: int, learning_rate: float, tokens: int, sums: Sums) -> None:
-        """After every step; sums over `tokens` target positions."""
+    def trained(self, step: int, learning_rate: float, sums: Sums) -> None:
+        """After every step."""
 
-    def validated(self, step: int, tokens: int, sums: Sums) -> None:
-        """After every validation."""
+    def validated(self, step: int, sums: Sums) -> None:
+        """After every validation; no sums where there was nothing to validate on."""
 
     def checkpoint(self, training: "Training") -> None:
         """When a checkpoint is due, and at the end."""
@@ -91,7 +91,9 @@ def to_torch(batch: Batch, following: Place | None, device: str, separator: int 
         tensors["kd_ids"] = tensors["kd_ids"].long()
     if device != "cpu":
         tensors = {name: value.pin_memory().to(device, non_blocking=True) for name, value in tensors.items()}
-    return {**tensors, "stream": batch.stream, "tokens": batch.target_tokens, "following": following}
+    tokens = batch.target_tokens
+    positions: dict[Over, int] = {"encoder": int(batch.srclen.sum()), "decoder": tokens, "batch": 1}
+    return {**tensors, "stream": batch.stream, "tokens": tokens, "positions": positions, "following": following}
 
 
 class DistillationLoss(LossCompute):  # type: ignore[misc]
@@ -110,15 +112,15 @@ class DistillationLoss(LossCompute):  # type: ignore[misc]
         # In a tuple, so that it is no submodule: its parameters are not the loss's, nor the model's.
         self._online = (online,)
         self._switch = switch
-        self._sums: dict[str, Tensor] = {}
-        self._tokens = 0
-        # Of each stream its cross-entropy and its positions.
-        self._of_streams: dict[str, tuple[Tensor | float, int]] = {}
-        self.begin(1)
+        self._sums: dict[str, Sum] = {}
+        # Of each stream its cross-entropy.
+        self._of_streams: dict[str, Sum] = {}
+        self.begin(1, ())
 
-    def begin(self, step: int) -> None:
-        """What holds from now on."""
+    def begin(self, step: int, batches: Sequence[TorchBatch]) -> None:
+        """What holds from now on, and the batches that make the step."""
         self._step, self._objective = step, self._course.objective(step)
+        self._positions = {over: sum(batch["positions"][over] for batch in batches) for over in get_args(Over)}
         (online,) = self._online
         if online is not None:
             online.begin(self._course.phase(step).objective, step)
@@ -130,46 +132,47 @@ class DistillationLoss(LossCompute):  # type: ignore[misc]
         hidden = output.reshape(-1, output.shape[-1]).index_select(0, batch["places"])
         distilled = self._switch is None or self._switch.distils(batch["stream"])
         objective = self._objective if distilled else undistilled(self._objective)
-        sums = loss_sums(
-            hidden,
-            self.generator.weight,
-            self.generator.bias,
-            batch["targets"],
-            of_batch(batch, objective.temperature) if distilled else None,
-            objective,
-            self._dtype,
-        )
-        terms = self._terms(batch) if distilled else {}
-        loss = sums.loss + sum(terms.values())
-        self._add({**sums._asdict(), "loss": loss, **terms}, batch)
+        soft = of_batch(batch, objective.temperature) if distilled and objective.soft_target_weight else None
+        layer = (hidden, self.generator.weight, self.generator.bias)
+        sums = loss_sums(*layer, batch["targets"], soft, objective, self._dtype)
+        terms, seen = self._terms(batch) if distilled else ([], {})
+        loss = sums.loss + sum(terms)
+        of_tokens = {**sums._asdict(), "loss": loss}
+        if soft is None:
+            del of_tokens["divergence"]
+        found = {name: Sum(value.detach(), batch["tokens"]) for name, value in of_tokens.items()} | seen
+        self._sums = added(self._sums, found)
+        self._of_streams = added(self._of_streams, {batch["stream"]: found["cross_entropy"]})
         rows = len(batch["srclen"])
         return loss, onmt.utils.Statistics(sums.cross_entropy, 1, rows, batch["tokens"], sums.correct)
 
-    def take(self) -> tuple[int, Sums]:
-        """Target positions and sums since the last call."""
-        tokens, sums = self._tokens, self._sums
-        self._tokens, self._sums, self._of_streams = 0, {}, {}
-        return tokens, sums
+    def take(self) -> Sums:
+        """Sums since the last call."""
+        sums, self._sums, self._of_streams = self._sums, {}, {}
+        return sums
 
     def cross_entropies(self) -> dict[str, float]:
         """Of each stream, the mean since the last `take`."""
-        return {name: float(total) / max(tokens, 1) for name, (total, tokens) in self._of_streams.items()}
+        return {name: found.mean() for name, found in self._of_streams.items()}
 
-    def _terms(self, batch: TorchBatch) -> dict[str, Tensor]:
-        """Online terms as sums, so that the Trainer's one division by target tokens makes means of them all."""
+    def _terms(self, batch: TorchBatch) -> tuple[list[Tensor], dict[str, Sum]]:
+        """What online terms add to the loss, and their sums over their own positions.
+
+        The Trainer divides the step's losses by its target tokens: so much of them stands for a batch as it has of the
+        positions that the term is a mean over, all batches of the step counted.
+        """
         (online,) = self._online
         if online is None:
-            return {}
-        means = online.terms(batch, self._course.phase(self._step).objective, self._step)
-        return {name: mean * batch["tokens"] for name, mean in means.items()}
-
-    def _add(self, sums: Sums, batch: TorchBatch) -> None:
-        for name, value in sums.items():
-            earlier = self._sums.get(name)
-            self._sums[name] = value.detach() if earlier is None else earlier + value.detach()
-        self._tokens += batch["tokens"]
-        total, tokens = self._of_streams.get(batch["stream"], (0.0, 0))
-        self._of_streams[batch["stream"]] = (total + sums["cross_entropy"].detach(), tokens + batch["tokens"])
+            return [], {}
+        objective = self._course.phase(self._step).objective
+        over = {named.name: named.over for named in named_terms(objective)}
+        terms: list[Tensor] = []
+        seen: dict[str, Sum] = {}
+        for name, mean in online.terms(batch, objective, self._step).items():
+            own, of_step = batch["positions"][over[name]], self._positions[over[name]]
+            terms.append(mean * (own * self._positions["decoder"] / of_step))
+            seen[name] = Sum(mean.detach() * own, own)
+        return terms, seen
 
 
 class _Reporter:
@@ -182,7 +185,7 @@ class _Reporter:
     def report_training(
         self, step: int, num_steps: int, learning_rate: float, patience: object, report_stats: Any, multigpu: bool
     ) -> Any:
-        self._watcher.trained(step, learning_rate, *self._train_loss.take())
+        self._watcher.trained(step, learning_rate, self._train_loss.take())
         return report_stats
 
     def report_step(
@@ -220,7 +223,7 @@ class _Trainer(onmt.trainer.Trainer):  # type: ignore[misc]
             # No random state to keep: a resumed training draws what the unbroken one would have drawn.
             torch.manual_seed(self.seed * 1_000_003 + self.optim.training_step)
             self.noise.begin(self.optim.training_step)
-            self.train_loss.begin(self.optim.training_step)
+            self.train_loss.begin(self.optim.training_step, batches)
             yield batches, sum(each["tokens"] for each in batches)
             batches = []
 
@@ -334,7 +337,7 @@ class Training:
     def _validated(self, step: int) -> None:
         if self._switch is not None:
             self._switch.validated(self._valid_loss.cross_entropies())
-        self._watcher.validated(step, *self._valid_loss.take())
+        self._watcher.validated(step, self._valid_loss.take())
 
     def state(self) -> dict[str, Any]:
         """Weights, optimiser and averages: all that the next step depends on beside the batches."""

@@ -52,7 +52,11 @@ class SoftTargetTerm(BaseModel):
 
 
 class ObjectiveConfig(BaseModel):
-    """The loss: every term's mean over its own positions times its weight, summed. Weights may be schedules."""
+    """The loss: every term's mean over its own positions times its weight, summed. Weights may be schedules.
+
+    The mean is over all batches of a step (`accumulate`); where a batch has no soft targets, or no teacher, they add 0
+    to it. So terms weigh by the data's shares, and not by how many batches the data is cut into.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 

@@ -129,7 +129,7 @@ def test_it_learns_from_several_hypotheses_a_source(
     inputs = artifacts(tmp_path, tiny_teacher, nbest_dataset(vocabulary))
     folder, metrics = run(tmp_path, inputs, data="nbest", nbest={"weights": weights, "temperature": 2.0})
     assert metrics["rows"] == ROWS  # an epoch draws one of two hypotheses a source
-    assert all(line["divergence"] == 0 for line in curve(folder) if "divergence" in line)
+    assert not any("divergence" in line for line in curve(folder))
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,8 @@ class RelationTerm(BaseModel):
 class SentenceTerm(BaseModel):
     """Relational distillation (RKD, https://arxiv.org/abs/1904.05068): sentences of a batch lie to one another alike.
 
-    A sentence's state is the mean of its positions.
+    A sentence's state is the mean of its positions. Of several batches a step (`accumulate`) it is the mean over them:
+    what lies in two batches is not compared.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -95,8 +96,9 @@ class SentenceTerm(BaseModel):
 class ContrastiveTerm(BaseModel):
     """Contrastive distillation: InfoNCE (https://arxiv.org/abs/1807.03748) between both models' sentence states.
 
-    A sentence's state is the mean of its positions; the other sentences of the batch are its negatives. Where the
-    widths differ a projection of the student's states is learned.
+    A sentence's state is the mean of its positions; the other sentences of the batch are its negatives. Of several
+    batches a step (`accumulate`) it is the mean over them. Where the widths differ a projection of the student's states
+    is learned.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -2,12 +2,15 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from stages.training.online.config import AttentionTerm, SentenceTerm, Term
+from stages.training.online.config import AttentionTerm, ContrastiveTerm, SentenceTerm, Term
 
 if TYPE_CHECKING:
     from stages.training.objective_config import ObjectiveConfig
+
+# What a mean is over: positions of the sources, those of the targets, or batches.
+Over = Literal["encoder", "decoder", "batch"]
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,11 @@ class NamedTerm:
     key: str
     name: str
     term: Term
+
+    @property
+    def over(self) -> Over:
+        """What the term is a mean over; relations between sentences are within a batch."""
+        return "batch" if isinstance(self.term, SentenceTerm | ContrastiveTerm) else self.term.stack
 
 
 def named_terms(objective: "ObjectiveConfig") -> list[NamedTerm]:

@@ -9,10 +9,11 @@ from torch import Tensor
 from data.errors import PotstillError
 from stages.training.batches import Batch, BatchSource, Position
 from stages.training.config import OptimiserConfig
-from stages.training.loop import Sums, Training, to_torch
+from stages.training.loop import Training, to_torch
 from stages.training.model import Transformer, build_transformer
 from stages.training.optimiser import build_optimiser, use_bfloat16
 from stages.training.phases import one_phase
+from stages.training.sums import Sums
 from stages.training.vocabulary import Vocabulary
 from tests.stages.training.toy import MODEL, WORDS, Spaces, pairs, stream
 
@@ -21,9 +22,9 @@ PLAIN = MODEL.model_copy(update={"dropout": 0.0, "attention_dropout": 0.0})
 
 
 class Silent:
-    def trained(self, step: int, learning_rate: float, tokens: int, sums: Sums) -> None: ...
+    def trained(self, step: int, learning_rate: float, sums: Sums) -> None: ...
 
-    def validated(self, step: int, tokens: int, sums: Sums) -> None: ...
+    def validated(self, step: int, sums: Sums) -> None: ...
 
     def checkpoint(self, training: Training) -> None: ...
 

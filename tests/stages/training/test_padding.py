@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 from stages.training.batches import Batch, Position
-from stages.training.loop import DistillationLoss, to_torch
+from stages.training.config import OptimiserConfig
+from stages.training.loop import DistillationLoss, Training, to_torch
 from stages.training.model import Transformer, build_transformer
 from stages.training.objective_config import ObjectiveConfig, SoftTargetTerm
 from stages.training.online.positions import target_mask
 from stages.training.phases import Course, Phase
 from stages.training.vocabulary import Vocabulary
+from tests.stages.training.test_loop import Silent
 from tests.stages.training.toy import MODEL, WORDS
 
 K = 3
@@ -86,6 +88,25 @@ def test_more_padding_costs_nothing(network: Transformer) -> None:
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
 
 
+def test_a_batch_without_soft_targets_counts_with_0_in_their_mean() -> None:
+    vocabulary = Vocabulary.from_tokens(WORDS)
+    still = MODEL.model_copy(update={"dropout": 0.0, "attention_dropout": 0.0})
+    network = build_transformer(still, vocabulary, vocabulary, "cpu")
+    batches = [batch_of([0, 2]), replace(batch_of([1]), soft={})]
+    parts = [loss_and_gradients(network, batch) for batch in batches]
+    loss = DistillationLoss(network.module.generator, COURSE, torch.float32)
+    for batch in (to_torch(each, None, "cpu") for each in batches):
+        loss(batch, network.module(batch["src"], batch["tgt"], batch["srclen"])[0], {})
+    sums = loss.take()
+    assert (sums["loss"].positions, sums["divergence"].positions) == (8, 3)
+
+    optimiser = OptimiserConfig(steps=1, accumulate=2, precision="float32", validate_every=0)
+    training = Training(network, optimiser, COURSE, "cpu", Silent())
+    training.train(iter([to_torch(batch, None, "cpu") for batch in batches]), None)
+    for parameter, *wanted in zip(network.module.parameters(), *(each for _, each in parts), strict=True):
+        torch.testing.assert_close(parameter.grad, sum(wanted) / 8, rtol=1e-4, atol=1e-6)
+
+
 def test_what_is_learned_is_told_by_the_lengths() -> None:
     # Nothing that the ids say: 1 is padding's, and a batch may hold it inside of a target.
     batch = batch_of([0, 1])
@@ -124,7 +145,7 @@ def test_sums_are_taken_once(network: Transformer) -> None:
     hidden, _ = network.module(ready["src"], ready["tgt"], ready["srclen"])
     first, _ = loss(ready, hidden, {})
     loss(ready, hidden, {})
-    tokens, sums = loss.take()
-    assert tokens == 14
-    torch.testing.assert_close(sums["loss"], 2 * first.detach())
-    assert loss.take()[0] == 0
+    total, positions = loss.take()["loss"]
+    assert positions == 14
+    torch.testing.assert_close(total, 2 * first.detach())
+    assert loss.take() == {}

@@ -11,11 +11,14 @@ from stages.training import checkpoint
 from stages.training.api import Extras
 from stages.training.config import OptimiserConfig
 from stages.training.loop import Training
+from stages.training.model import Transformer
+from stages.training.objective import Objective, loss_sums
 from stages.training.objective_config import ObjectiveConfig
 from stages.training.online.taps import Tap
 from stages.training.online.teacher import OnlineTeacher
 from stages.training.online.terms import OnlineTerms
 from stages.training.phases import Course, Phase
+from stages.training.sums import Sums
 from tests.stages.training.online.models import LARGE, SMALL, VOCABULARY, batch_of, forward, model
 from tests.stages.training.test_api import StopError, assert_same_model, lines, stop_at, without_clock
 from tests.stages.training.test_loop import Silent
@@ -25,6 +28,15 @@ from tests.stages.training.toy import MODEL, OPTIMISER, train
 OBJECTIVE = ObjectiveConfig.model_validate(
     {"features": [{"layers": [[1, 4]]}], "attention": [{"kind": "cross", "layers": "last", "unequal_heads": "learned"}]}
 )
+
+
+class Told(Silent):
+    """Keeps the sums of the last step."""
+
+    sums: Sums
+
+    def trained(self, step: int, learning_rate: float, sums: Sums) -> None:
+        self.sums = sums
 
 
 class Counting(OnlineTeacher):
@@ -45,26 +57,105 @@ def train_beside(folder: Path, teacher: OnlineTeacher | None = None, **changes: 
     return train(folder, **({"phases": phases, "extras": extras} | changes))
 
 
-def test_the_gradient_of_a_step_is_that_of_the_mean_over_the_positions_of_all_its_batches() -> None:
-    asked = ObjectiveConfig.model_validate(
-        {"soft_targets": {"weight": 0}, "features": [{"stack": "decoder", "weight": 0.3}]}
+OF_POSITIONS = [
+    *({"features": [{"stack": stack}]} for stack in ("encoder", "decoder")),
+    *({"relations": [{"stack": stack, "weight": 30.0}]} for stack in ("encoder", "decoder")),
+    *({"attention": [{"kind": kind, "weight": 30.0}]} for kind in ("encoder_self", "decoder_self", "cross")),
+]
+OF_BATCHES = [{"sentences": [{"relation": "distance"}]}, {"contrastive": [{"stack": "decoder"}]}]
+
+
+def asked_for(section: dict[str, Any]) -> ObjectiveConfig:
+    return ObjectiveConfig.model_validate({"soft_targets": {"weight": 0}, **section})
+
+
+def one_step(asked: ObjectiveConfig, batches: list[dict[str, Any]], **changes: Any) -> tuple[Transformer, Told]:
+    """A network with the gradient that a training's first step on these batches makes, and what it tells."""
+    network, told = model(), Told()
+    online = OnlineTerms(
+        network, OnlineTeacher(model(seed=1), VOCABULARY, VOCABULARY, bfloat16=False, **changes), [asked]
     )
-    network, together = model(), batch_of()
+    optimiser = OptimiserConfig(steps=1, accumulate=len(batches), precision="float32", validate_every=0)
+    course = Course([Phase(0, asked, {"reference": 1.0})])
+    Training(network, optimiser, course, "cpu", told, online).train(iter(batches), None)
+    return network, told
+
+
+def by_hand(asked: ObjectiveConfig, batch: dict[str, Any]) -> tuple[Transformer, Tensor, Tensor]:
+    """A network after a forward pass, its cross-entropies by torch's own function, [N], and the term's mean."""
+    network = model()
     online = OnlineTerms(network, OnlineTeacher(model(seed=1), VOCABULARY, VOCABULARY, bfloat16=False), [asked])
-    parameters = list(network.module.parameters())
     online.begin(asked, 1)
     network.module.train()
-    hidden = forward(network, together).reshape(-1, SMALL.width)[together["places"]]
-    cross_entropy = torch.nn.functional.cross_entropy(network.module.generator(hidden), together["targets"])
-    (features,) = online.terms(together, asked, 1).values()
-    wanted = torch.autograd.grad(cross_entropy + features, parameters)
+    hidden = forward(network, batch).reshape(-1, SMALL.width)[batch["places"]]
+    logits = network.module.generator(hidden)
+    (term,) = online.terms(batch, asked, 1).values()
+    return network, torch.nn.functional.cross_entropy(logits, batch["targets"], reduction="none"), term
 
-    optimiser = OptimiserConfig(steps=1, accumulate=2, precision="float32", validate_every=0)
-    course = Course([Phase(0, asked, {"reference": 1.0})])
-    training = Training(network, optimiser, course, "cpu", Silent(), online)
-    training.train(iter([batch_of(1), batch_of(0, 2, 3)]), None)
-    for parameter, expected in zip(parameters, wanted, strict=True):
-        torch.testing.assert_close(parameter.grad, expected, rtol=1e-4, atol=1e-6)
+
+def gradient(network: Transformer, loss: Tensor) -> Tensor:
+    found = torch.autograd.grad(loss, list(network.module.parameters()), retain_graph=True)
+    return torch.cat([each.flatten() for each in found])
+
+
+def made(network: Transformer) -> Tensor:
+    return torch.cat([parameter.grad.flatten() for parameter in network.module.parameters()])
+
+
+@pytest.mark.parametrize("section", OF_POSITIONS, ids=str)
+def test_the_gradient_of_a_step_is_that_of_the_mean_over_the_positions_of_all_its_batches(
+    section: dict[str, Any],
+) -> None:
+    asked = asked_for(section)
+    network, losses, term = by_hand(asked, batch_of())
+    wanted = gradient(network, losses.mean() + term)
+    assert float((wanted - gradient(network, losses.mean())).norm() / wanted.norm()) > 0.1, "the term weighs something"
+
+    found, told = one_step(asked, [batch_of(1), batch_of(0, 2, 3)])
+    assert float((made(found) - wanted).norm() / wanted.norm()) < 1e-5
+    (name,) = told.sums.keys() - {"loss", "cross_entropy", "correct"}
+    assert told.sums[name].mean() == pytest.approx(float(term.detach()), rel=1e-5)
+    assert told.sums["loss"].mean() == pytest.approx(float((losses.mean() + term).detach()), rel=1e-5)
+
+
+@pytest.mark.parametrize("section", OF_BATCHES, ids=str)
+def test_what_lies_between_sentences_is_a_mean_over_batches(section: dict[str, Any]) -> None:
+    asked, wanted = asked_for(section), torch.zeros(())
+    for rows in ((0, 2), (1, 3)):
+        network, losses, term = by_hand(asked, batch_of(*rows))
+        wanted = wanted + gradient(network, losses.sum() / 14 + term / 2)
+    found, _ = one_step(asked, [batch_of(0, 2), batch_of(1, 3)])
+    assert float((made(found) - wanted).norm() / wanted.norm()) < 1e-5
+
+
+@pytest.mark.parametrize("stack", ["encoder", "decoder"])
+def test_a_batch_without_a_teacher_counts_with_0(stack: str) -> None:
+    asked = asked_for({"features": [{"stack": stack}]})
+    with_teacher, without = batch_of(1, 2) | {"stream": "hypothesis/fr-en"}, batch_of(0, 3) | {"stream": "x/de-en"}
+    mine, theirs = (sum(batch["positions"][stack] for batch in batches) for batches in ([with_teacher], [without]))
+    network, losses, term = by_hand(asked, with_teacher)
+    wanted = gradient(network, losses.sum() / 14 + term * mine / (mine + theirs))
+    network, losses, _ = by_hand(asked, without)
+    wanted = wanted + gradient(network, losses.sum() / 14)
+    found, told = one_step(asked, [with_teacher, without], pairs=["fr-en"])
+    assert float((made(found) - wanted).norm() / wanted.norm()) < 1e-5
+    assert told.sums[f"features_{stack}"].mean() == pytest.approx(float(term.detach()), rel=1e-5)
+
+
+@pytest.mark.parametrize("section", OF_POSITIONS + OF_BATCHES, ids=str)
+def test_one_batch_a_step_gives_the_sum_of_the_means_to_the_last_bit(section: dict[str, Any]) -> None:
+    """Comparisons that were trained so stay as they are."""
+    asked, batch = asked_for(section), batch_of()
+    network = model()
+    online = OnlineTerms(network, OnlineTeacher(model(seed=1), VOCABULARY, VOCABULARY, bfloat16=False), [asked])
+    online.begin(asked, 1)
+    network.module.train()
+    hidden = forward(network, batch).reshape(-1, SMALL.width).index_select(0, batch["places"])
+    generator = network.module.generator
+    sums = loss_sums(hidden, generator.weight, generator.bias, batch["targets"], None, Objective())
+    (term,) = online.terms(batch, asked, 1).values()
+    wanted = gradient(network, (sums.loss + term * 14) / 14)
+    assert torch.equal(made(one_step(asked, [batch])[0]), wanted)
 
 
 @pytest.fixture(scope="module")
