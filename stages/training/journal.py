@@ -1,6 +1,7 @@
 """What a training leaves to read: lines of training.jsonl and progress."""
 
 import json
+import logging
 import math
 import time
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from pathlib import Path
 from data.runtime import Progress, Validated, unheard
 from stages.training.sums import Sum, Sums, added
 
+_LOG = logging.getLogger(__name__)
 _SECONDS_BETWEEN_SIGNS = 1.0
 # What every line begins with.
 _PLACE = ("step", "seconds", "tokens")
@@ -34,6 +36,7 @@ class Journal:
         self._earlier_cpu, self._cpu_started = 0.0, time.process_time()
         self.tokens = 0
         self.validated_at = -1
+        self._warned = False
         self.last: dict[str, float] = {}
         self.last_valid: dict[str, float] = {}
 
@@ -90,15 +93,28 @@ class Journal:
     def validated(self, step: int, sums: Sums, of_pairs: Mapping[str, float] | None = None) -> None:
         """Writes a line on the validation set; the time it took does not count against the training's speed.
 
-        `of_pairs`: what is to be told beside it, of language pairs.
+        `of_pairs`: what is to be told beside it, of language pairs. Without sums there was no token to validate on:
+        nothing is written or told, as no figure of it is true.
         """
+        self.validated_at = step
+        if not sums:
+            self._warn_of_no_validation()
+            return
         means = _means(sums)
         told = {f"valid_{name}": means[name] for name in ("cross_entropy", "perplexity", "accuracy")}
         self.last_valid = self._write(step, {**told, **(of_pairs or {})})
         self._told(step, self.last_valid)
-        self.validated_at = step
         if not self._sums:
             self._reported = time.monotonic()
+
+    def _warn_of_no_validation(self) -> None:
+        if not self._warned:
+            _LOG.warning(
+                "%s has no valid_* figures: no row of the valid split has a source and a reference of at most "
+                "optimiser.max_tokens tokens; add rows with references to it, or raise max_tokens",
+                self._path,
+            )
+        self._warned = True
 
     def _write(self, step: int, values: Mapping[str, float]) -> dict[str, float]:
         """A line; returns the values as they are read from it."""

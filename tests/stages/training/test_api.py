@@ -213,6 +213,13 @@ def test_validation_is_cross_entropy_of_the_saved_weights(tmp_path: Path, valida
     assert metrics["valid_cross_entropy"] == pytest.approx(total / tokens, rel=1e-5)
 
 
+def test_a_valid_set_without_a_usable_row_leaves_no_figures(tmp_path: Path) -> None:
+    unusable = pa.table({"source": ["a1", "a2", ""], "reference": [None, "", "a1"]})
+    metrics = train(tmp_path, data=training_data(valid=[stream("valid", unusable)]))
+    assert not [name for name in metrics if name.startswith("valid")]
+    assert [line["step"] for line in lines(tmp_path)] == [4, 8, 12]
+
+
 def test_ctranslate2_converts_the_checkpoint_and_computes_the_same(unbroken: Path, tmp_path: Path) -> None:
     import ctranslate2
     from ctranslate2.converters import OpenNMTPyConverter

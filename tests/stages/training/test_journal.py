@@ -80,6 +80,17 @@ def test_progress_is_told_between_lines(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(lines(tmp_path / "t.jsonl")) == 1
 
 
+def test_a_validation_of_no_token_is_not_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    told: list[int] = []
+    journal = Journal(tmp_path / "t.jsonl", 100, 50, silent, lambda step, figures: told.append(step))
+    journal.begin(0, 0, 0.0)
+    journal.validated(5, {})
+    journal.validated(10, {})
+    assert (lines(tmp_path / "t.jsonl"), journal.last_valid, told, journal.validated_at) == ([], {}, [], 10)
+    (record,) = caplog.records
+    assert "t.jsonl has no valid_* figures" in record.getMessage() and record.levelname == "WARNING"
+
+
 def test_every_validation_is_told_with_the_figures_of_its_line(tmp_path: Path) -> None:
     told: list[tuple[int, dict[str, float]]] = []
     path = tmp_path / "t.jsonl"
