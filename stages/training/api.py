@@ -172,12 +172,12 @@ class _Run:
     def _resume(self, training: Training) -> Place:
         path = self._folder / _STATE
         if not path.exists():
-            self._journal.begin(0, 0, 0.0)
+            self._journal.begin()
             return Place()
         state = checkpoint.load(path)
         training.load_state(state["training"])
         self._earlier_counts = {name: Counts(*counts) for name, counts in state["counts"].items()}
-        self._journal.begin(training.step, state["tokens"], state["seconds"], state["cpu_seconds"])
+        self._journal.begin(training.step, state["journal"])
         return Place.of_state(state["place"])
 
     def trained(self, step: int, learning_rate: float, sums: Sums) -> None:
@@ -194,9 +194,7 @@ class _Run:
             "training": training.state(),
             "place": training.following.state(),
             "counts": {name: [counts.rows, counts.skipped] for name, counts in self._counts().items()},
-            "tokens": self._journal.tokens,
-            "seconds": self._journal.seconds,
-            "cpu_seconds": self._journal.cpu_seconds,
+            "journal": self._journal.state(),
         }
         checkpoint.save(self._folder / _STATE, state)
 

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from data.runtime import Progress, Validated, unheard
 from stages.training.sums import Sum, Sums, added
@@ -50,14 +51,27 @@ class Journal:
         """Time that this process's threads computed, over all runs: what a busy machine does not change."""
         return self._earlier_cpu + time.process_time() - self._cpu_started
 
-    def begin(self, step: int, tokens: int, seconds: float, cpu_seconds: float = 0.0) -> None:
-        """Starts the clocks at `step`; lines of steps after it, which a killed run left, are dropped.
+    def state(self) -> dict[str, Any]:
+        """All that later lines depend on, what is in no line yet included."""
+        return {
+            "tokens": self.tokens,
+            "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
+            "sums": {name: list(each) for name, each in self._sums.items()},
+            "seconds_of_sums": time.monotonic() - self._reported,
+        }
+
+    def begin(self, step: int = 0, state: Mapping[str, Any] | None = None) -> None:
+        """Starts the clocks at `step`, going on from `state`; lines of later steps, left by a killed run, are dropped.
 
         What was told last is known again, so that a run killed at its very end has nothing left to say.
         """
-        self.tokens, self._earlier, self._earlier_cpu = tokens, seconds, cpu_seconds
+        self._started = self._shown = self._reported = time.monotonic()
         self._cpu_started = time.process_time()
-        self._reported = self._started = self._shown = time.monotonic()
+        if state is not None:
+            self.tokens, self._earlier, self._earlier_cpu = state["tokens"], state["seconds"], state["cpu_seconds"]
+            self._sums = {name: Sum(*each) for name, each in state["sums"].items()}
+            self._reported -= state["seconds_of_sums"]
         lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
         self._path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")

@@ -91,6 +91,20 @@ def test_a_run_stopped_at_its_very_end_says_all_that_an_unbroken_one_says(
     assert without_clock(tmp_path) == without_clock(unbroken)
 
 
+def test_lines_that_a_kill_cut_in_two_are_those_of_an_unbroken_run(tmp_path: Path) -> None:
+    # Lines at 5, 10 and 12, the state of step 8: three steps are in no line yet.
+    optimiser = OPTIMISER.model_copy(update={"report_every": 5, "checkpoint_every": 8})
+    whole = train(tmp_path / "whole", optimiser=optimiser)
+    with pytest.raises(StopError):
+        train(tmp_path / "broken", optimiser=optimiser, progress=stop_at(10))
+    broken = train(tmp_path / "broken", optimiser=optimiser)
+    assert without_clock(tmp_path / "broken") == without_clock(tmp_path / "whole")
+    clocks = ("seconds", "cpu_seconds", "tokens_per_second")
+    assert [(name, broken[name]) for name in whole if name not in clocks] == [
+        (name, value) for name, value in whole.items() if name not in clocks
+    ]
+
+
 def test_streams_share_the_rows_that_are_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     held: list[int] = []
     concatenate = pa.concat_tables

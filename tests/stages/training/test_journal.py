@@ -25,7 +25,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 def test_a_line_holds_means_since_the_line_before(tmp_path: Path) -> None:
     path = tmp_path / "training.jsonl"
     journal = Journal(path, 5, 2, silent)
-    journal.begin(0, 0, 0.0)
+    journal.begin()
     for step in range(1, 6):
         sums = {"loss": 2.0, "cross_entropy": 1.0, "divergence": 0.5, "correct": 4.0, "features": 3.0}
         journal.trained(step, 0.1 * step, sums_of(10 * step, **{name: step * each for name, each in sums.items()}))
@@ -41,7 +41,7 @@ def test_a_line_holds_means_since_the_line_before(tmp_path: Path) -> None:
 
 def test_what_was_not_everywhere_is_a_mean_over_where_it_was(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "t.jsonl", 6, 3, silent)
-    journal.begin(0, 0, 0.0)
+    journal.begin()
     with_teacher = sums_of(40, loss=80.0) | {
         "divergence": Sum(torch.tensor(20.0), 40),
         "features": Sum(torch.tensor(6.0), 12),
@@ -58,11 +58,30 @@ def test_a_resumed_journal_drops_later_and_torn_lines(tmp_path: Path) -> None:
     path = tmp_path / "training.jsonl"
     path.write_text('{"step": 2, "loss": 1.0}\n{"step": 4, "loss": 1.0}\n{"step": 4, "valid')
     journal = Journal(path, 5, 2, silent)
-    journal.begin(3, 70, 100.0)
+    journal.begin(3, {"tokens": 70, "seconds": 100.0, "cpu_seconds": 5.0, "sums": {}, "seconds_of_sums": 0.0})
     assert [line["step"] for line in lines(path)] == [2]
     journal.trained(4, 0.1, sums_of(30))
     assert lines(path)[-1]["tokens"] == 100
     assert lines(path)[-1]["seconds"] >= 100
+
+
+def test_a_resumed_journal_knows_what_was_in_no_line_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    journal = Journal(tmp_path / "t.jsonl", 100, 3, silent)
+    journal.begin()
+    for step in (1, 2):
+        journal.trained(step, 0.1, sums_of(10 * step, loss=float(step)))
+    now = 1004.0
+    state = journal.state()
+    now = 2000.0
+    resumed = Journal(tmp_path / "t.jsonl", 100, 3, silent)
+    resumed.begin(2, state)
+    now = 2001.0
+    resumed.trained(3, 0.1, sums_of(30, loss=3.0))
+    (line,) = lines(tmp_path / "t.jsonl")
+    assert (line["loss"], line["tokens"], line["seconds"]) == (pytest.approx(6 / 60), 60, 5.0)
+    assert line["tokens_per_second"] == pytest.approx(60 / 5)
 
 
 def test_progress_is_told_between_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +89,7 @@ def test_progress_is_told_between_lines(tmp_path: Path, monkeypatch: pytest.Monk
     journal = Journal(tmp_path / "t.jsonl", 100, 50, lambda done, total, extras: told.append((done, set(extras))))
     now = 1000.0
     monkeypatch.setattr("time.monotonic", lambda: now)
-    journal.begin(0, 0, 0.0)
+    journal.begin()
     for step in range(1, 61):
         now += 0.4
         journal.trained(step, 0.1, sums_of(10))
@@ -83,7 +102,7 @@ def test_progress_is_told_between_lines(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_validation_of_no_token_is_not_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     told: list[int] = []
     journal = Journal(tmp_path / "t.jsonl", 100, 50, silent, lambda step, figures: told.append(step))
-    journal.begin(0, 0, 0.0)
+    journal.begin()
     journal.validated(5, {})
     journal.validated(10, {})
     assert (lines(tmp_path / "t.jsonl"), journal.last_valid, told, journal.validated_at) == ([], {}, [], 10)
@@ -95,7 +114,7 @@ def test_every_validation_is_told_with_the_figures_of_its_line(tmp_path: Path) -
     told: list[tuple[int, dict[str, float]]] = []
     path = tmp_path / "t.jsonl"
     journal = Journal(path, 100, 50, silent, lambda step, figures: told.append((step, dict(figures))))
-    journal.begin(0, 0, 0.0)
+    journal.begin()
     for step, total in ((20, 30.0), (40, 10.0)):
         journal.validated(step, sums_of(20, cross_entropy=total, correct=5.0))
     assert [(step, figures["valid_cross_entropy"]) for step, figures in told] == [(20, 1.5), (40, 0.5)]
