@@ -262,7 +262,7 @@ def _extras(
 
 def _online(
     config: Config, teacher: Path, templates: Sequence[str]
-) -> "Callable[[Transformer, str], OnlineTerms] | None":
+) -> "Callable[[Transformer, str, bool], OnlineTerms] | None":
     """What makes the terms that need the teacher in memory; None where no phase weighs one."""
     objectives = [objective for _, _, objective in config.course()]
     if not any(objective.needs_online_teacher() for objective in objectives):

@@ -1,6 +1,7 @@
 """The way in: train a transformer on shards, resuming where a killed run stood."""
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,22 +9,25 @@ from typing import Any
 
 import torch
 
+from data.errors import ModelError
 from data.local import write_atomically
 from data.runtime import Runtime
 from stages.training import checkpoint
 from stages.training.allocator import freed_memory_kept
 from stages.training.batches import BatchSource, Counts, Encoder, Position, Stream
-from stages.training.config import ModelConfig, OptimiserConfig
+from stages.training.config import ModelConfig, OptimiserConfig, Precision
 from stages.training.journal import Journal
 from stages.training.loop import OnlineTerms, TorchBatch, Training, to_torch
 from stages.training.mixture import Mixture, Place, validation
 from stages.training.model import Transformer, build_transformer
+from stages.training.optimiser import use_bfloat16
 from stages.training.phases import Course, Phase, one_phase
 from stages.training.prefetch import Prefetcher
 from stages.training.stopping import PairSwitch
 from stages.training.sums import Sums
 from stages.training.vocabulary import Vocabulary
 
+_LOG = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.pt"
 CURVES = "training.jsonl"
 # Scratch: names that begin with a dot are left out of the artefact and go when it is complete.
@@ -46,8 +50,8 @@ class Extras:
 
     # Sets the first weights.
     initialise: Callable[[Transformer], None] | None = None
-    # Terms of the loss that need a teacher in memory, on this device.
-    online: Callable[[Transformer, str], OnlineTerms] | None = None
+    # Terms of the loss that need a teacher in memory, on this device, in bfloat16 or not.
+    online: Callable[[Transformer, str, bool], OnlineTerms] | None = None
     # Judges at each validation which of the streams' pairs are distilled.
     switch: PairSwitch | None = None
 
@@ -69,9 +73,10 @@ def train_transformer(
     """Trains, and leaves `checkpoint.pt` (OpenNMT-py's format, averaged weights if any) and `training.jsonl`.
 
     Killed and called again with the same arguments it goes on at its last checkpoint, over the same batches and
-    random numbers as an unbroken run. Without phases it is cross-entropy on all streams alike. `decoder_only`: a
-    language model, which learns to go on with the target where the source ends.
-    Returns metrics. Raises DataError when there is nothing to train on, ModelError for a damaged checkpoint.
+    random numbers as an unbroken run, in the precision that it began in. Without phases it is cross-entropy on all
+    streams alike. `decoder_only`: a language model, which learns to go on with the target where the source ends.
+    Returns metrics. Raises DataError when there is nothing to train on, ModelError for a state that is damaged or of
+    another precision than is asked for.
     """
     finished = work_dir / _METRICS
     if finished.exists():
@@ -80,8 +85,7 @@ def train_transformer(
     threads = torch.get_num_threads()
     torch.set_num_threads(runtime.threads)
     names, extras = [stream.name for stream in data.streams], extras or Extras()
-    smoothing = optimiser.label_smoothing
-    course = Course(phases, smoothing) if phases else one_phase(names, smoothing)
+    course = Course(phases, optimiser.label_smoothing) if phases else one_phase(names, optimiser.label_smoothing)
     try:
         with torch.random.fork_rng(), freed_memory_kept():
             torch.manual_seed(optimiser.seed)
@@ -90,14 +94,26 @@ def train_transformer(
             )
             if extras.initialise is not None:
                 extras.initialise(network)
-            online = None if extras.online is None else extras.online(network, runtime.device)
+            state = _left(work_dir)
+            auto = state["auto"] if state else _fastest(runtime.device)
+            online = extras.online(network, runtime.device, auto == "bfloat16") if extras.online else None
             sources = _sources(data.streams, tokenizer, network, optimiser)
             mixture = Mixture(sources, course.shares, optimiser.seed, optimiser.accumulate)
             valid = validation(_sources(data.valid, tokenizer, network, optimiser))
-            training = _Run(network, mixture, optimiser, work_dir, runtime, extras.switch)
-            return training.complete(course, online, valid)
+            run = _Run(network, mixture, optimiser, auto, work_dir, runtime, extras.switch)
+            return run.complete(course, online, valid, state)
     finally:
         torch.set_num_threads(threads)
+
+
+def _left(folder: Path) -> dict[str, Any]:
+    """The state that a killed training goes on from; empty where there is none yet."""
+    return checkpoint.load(folder / _STATE) if (folder / _STATE).exists() else {}
+
+
+def _fastest(device: str) -> Precision:
+    """What `auto` means on this machine."""
+    return "bfloat16" if use_bfloat16("auto", device) else "float32"
 
 
 def _sources(
@@ -138,12 +154,15 @@ class _Run:
         network: Transformer,
         mixture: Mixture,
         optimiser: OptimiserConfig,
+        auto: Precision,
         folder: Path,
         runtime: Runtime,
         switch: PairSwitch | None,
     ) -> None:
-        self._switch = switch
-        self._network, self._mixture, self._optimiser = network, mixture, optimiser
+        self._switch, self._auto = switch, auto
+        self._network, self._mixture = network, mixture
+        taken = auto if optimiser.precision == "auto" else optimiser.precision
+        self._optimiser = optimiser.model_copy(update={"precision": taken})
         self._folder, self._runtime = folder, runtime
         folder.mkdir(parents=True, exist_ok=True)
         self._journal = Journal(
@@ -152,10 +171,12 @@ class _Run:
         self._earlier_counts: dict[str, Counts] = {}
         self._saved = -1
 
-    def complete(self, course: Course, online: OnlineTerms | None, valid: Mapping[str, BatchSource]) -> dict[str, Any]:
+    def complete(
+        self, course: Course, online: OnlineTerms | None, valid: Mapping[str, BatchSource], state: dict[str, Any]
+    ) -> dict[str, Any]:
         device, separator = self._runtime.device, self._network.separator
         training = Training(self._network, self._optimiser, course, device, self, online, self._switch)
-        place = self._resume(training)
+        place = self._resume(training, state)
         valid_batches = _ValidBatches(valid, device, separator) if valid else None
         if training.step < self._optimiser.steps:
             items = (to_torch(batch, after, device, separator) for batch, after in self._mixture.batches(place))
@@ -169,16 +190,31 @@ class _Run:
         (self._folder / _STATE).unlink(missing_ok=True)
         return metrics
 
-    def _resume(self, training: Training) -> Place:
-        path = self._folder / _STATE
-        if not path.exists():
+    def _resume(self, training: Training, state: dict[str, Any]) -> Place:
+        if not state:
             self._journal.begin()
             return Place()
-        state = checkpoint.load(path)
-        training.load_state(state["training"])
+        self._check_precision(training.precision, state["precision"])
+        training.load_state(state.pop("training"))  # so that it is not held while the training runs
         self._earlier_counts = {name: Counts(*counts) for name, counts in state["counts"].items()}
         self._journal.begin(training.step, state["journal"])
         return Place.of_state(state["place"])
+
+    def _check_precision(self, asked: str, began: str) -> None:
+        path, here = self._folder / _STATE, _fastest(self._runtime.device)
+        if asked != began:
+            raise ModelError(
+                f"{path} is of a training in {began} and cannot go on in {asked}: set student.optimiser.precision to "
+                f'"{began}" (teacher.optimiser.precision for a teacher), or remove {self._folder} to begin anew'
+            )
+        if self._auto != here:
+            _LOG.warning(
+                "%s: the training goes on in %s, as it began; on this machine it would have begun in %s. Set "
+                "optimiser.precision where machines differ",
+                path,
+                self._auto,
+                here,
+            )
 
     def trained(self, step: int, learning_rate: float, sums: Sums) -> None:
         self._journal.trained(step, learning_rate, sums)
@@ -192,6 +228,8 @@ class _Run:
         self._saved = training.step
         state = {
             "training": training.state(),
+            "precision": training.precision,
+            "auto": self._auto,
             "place": training.following.state(),
             "counts": {name: [counts.rows, counts.skipped] for name, counts in self._counts().items()},
             "journal": self._journal.state(),

@@ -4,6 +4,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+Precision = Literal["float32", "bfloat16"]
+
 
 class ModelConfig(BaseModel):
     """Shape of a pre-norm transformer with sinusoidal positions (https://arxiv.org/abs/1706.03762)."""
@@ -65,7 +67,9 @@ class OptimiserConfig(BaseModel):
     )
     seed: int = Field(1, description="seed of initial weights, order of rows and dropout", ge=0, lt=2**31)
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="of matrix products; auto takes bfloat16 where the machine multiplies it in hardware"
+        "auto",
+        description="of matrix products; auto takes bfloat16 where the machine multiplies it in hardware, and a "
+        "resumed training what it began with",
     )
     report_every: int = Field(50, description="steps between two lines of training.jsonl", ge=1)
     validate_every: int = Field(500, description="steps between two validations; 0 validates at the end only", ge=0)

@@ -18,7 +18,6 @@ from stages.training.online.named import NamedTerm, named_terms
 from stages.training.online.positions import source_mask, target_mask
 from stages.training.online.taps import Tap, Taps, shape_of, working
 from stages.training.online.teacher import OnlineTeacher
-from stages.training.optimiser import use_bfloat16
 from stages.training.pairs import pair_of
 from stages.training.schedules import value_at
 
@@ -106,17 +105,17 @@ def _active(objective: ObjectiveConfig, step: int) -> list[NamedTerm]:
 def build_online_terms(
     network: Transformer,
     device: str,
+    bfloat16: bool,
     *,
     folder: Path,
     objectives: Sequence[ObjectiveConfig],
     templates: Sequence[str] = (),
 ) -> OnlineTerms:
-    """The terms of a student's objectives with the teacher in `folder`, in bfloat16 where the machine multiplies it.
+    """The terms of a student's objectives with the teacher in `folder`, which runs in bfloat16 or in float32.
 
     `templates`: of the tags before the student's sources. Raises ModelError when the teacher cannot be used in
     memory or a term does not fit the models.
     """
     vocabularies = (network.source_vocabulary, network.target_vocabulary)
-    bfloat16 = use_bfloat16("auto", device)
     teacher = OnlineTeacher.load(folder, *vocabularies, device, bfloat16=bfloat16, templates=templates)
     return OnlineTerms(network, teacher, objectives)

@@ -17,6 +17,7 @@ import torch
 
 from data.errors import DataError, ModelError, PotstillError
 from stages.training import checkpoint
+from stages.training.api import Extras
 from stages.training.config import OptimiserConfig
 from stages.training.schedules import Schedule
 from tests.stages.training.toy import MODEL, OPTIMISER, WORDS, pairs, stream, train, training_data
@@ -103,6 +104,28 @@ def test_lines_that_a_kill_cut_in_two_are_those_of_an_unbroken_run(tmp_path: Pat
     assert [(name, broken[name]) for name in whole if name not in clocks] == [
         (name, value) for name, value in whole.items() if name not in clocks
     ]
+
+
+def test_a_training_goes_on_in_the_precision_that_it_began_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    optimiser, halved = OPTIMISER.model_copy(update={"precision": "auto"}), []
+
+    def started(folder: Path, *, able: bool, **changes: Any) -> dict[str, Any]:
+        monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": able})
+        extras = Extras(online=lambda network, device, bfloat16: halved.append(bfloat16))
+        return train(folder, extras=extras, **({"optimiser": optimiser} | changes))
+
+    started(tmp_path / "whole", able=True)
+    with pytest.raises(StopError):
+        started(tmp_path / "broken", able=True, progress=stop_at(8))
+    with pytest.raises(ModelError, match=r"state\.pt is of a training in bfloat16 and cannot go on in float32: set"):
+        started(tmp_path / "broken", able=False, optimiser=OPTIMISER)
+    assert not caplog.records
+    assert started(tmp_path / "broken", able=False)["precision"] == "bfloat16"
+    assert_same_model(tmp_path / "whole", tmp_path / "broken")
+    assert halved == [True] * 4
+    assert "goes on in bfloat16, as it began; on this machine it would have begun in float32" in caplog.text
 
 
 def test_streams_share_the_rows_that_are_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,20 +122,15 @@ def test_its_targets_begin_with_its_own_token() -> None:
     assert all(torch.equal(found[tap], wanted[tap]) for tap in WANTED)
 
 
-@pytest.mark.parametrize("multiplied", [True, False])
-def test_it_runs_in_bfloat16_where_that_is_multiplied(
-    multiplied: bool, tiny_teacher: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        "stages.training.online.terms.use_bfloat16", lambda precision, device: precision == "auto" and multiplied
-    )
+@pytest.mark.parametrize("bfloat16", [True, False])
+def test_it_runs_in_the_precision_that_it_is_told(bfloat16: bool, tiny_teacher: Path) -> None:
     vocabulary = Vocabulary.from_tokens(read_vocabulary(tiny_teacher, "target"))
     asked = ObjectiveConfig.model_validate({"features": [{}]})
-    terms = build_online_terms(model(vocabulary=vocabulary), "cpu", folder=tiny_teacher, objectives=[asked])
+    terms = build_online_terms(model(vocabulary=vocabulary), "cpu", bfloat16, folder=tiny_teacher, objectives=[asked])
     kinds = {
         part.weight.dtype for part in terms._teacher._module.encoder.modules() if isinstance(part, torch.nn.Linear)
     }
-    assert kinds == {torch.bfloat16 if multiplied else torch.float32}
+    assert kinds == {torch.bfloat16 if bfloat16 else torch.float32}
 
 
 def test_only_the_encoder_runs_where_no_more_is_needed() -> None:

@@ -53,7 +53,7 @@ def beside() -> Counting:
 
 def train_beside(folder: Path, teacher: OnlineTeacher | None = None, **changes: Any) -> dict[str, Any]:
     phases = [Phase(0, OBJECTIVE, {"reference": 1.0})]
-    extras = Extras(online=lambda network, device: OnlineTerms(network, teacher or beside(), [OBJECTIVE]))
+    extras = Extras(online=lambda network, device, bfloat16: OnlineTerms(network, teacher or beside(), [OBJECTIVE]))
     return train(folder, **({"phases": phases, "extras": extras} | changes))
 
 
