@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from data import schema
 from data.artifact import Artifact
 from data.ids import row_id
+from data.manifest import WrittenShard
 from data.parquet import SUFFIX
 from data.runtime import Runtime
 
@@ -36,9 +37,10 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
     languages = {"source_language": "en", "target_language": "de", "split": "train"}
     table = pa.Table.from_pylist([row | languages], schema=schema.PAIRS)
     first = "train-000000"
-    record = output.write_shard(first, table)
+    output.write_shard(first, table)
     folder = Path(output.url)
-    linked = folder / f"{first}{SUFFIX}"
+    linked, noted = folder / f"{first}{SUFFIX}", folder / ".records" / f"{first}{SUFFIX}.json"
+    written = WrittenShard.model_validate_json(noted.read_bytes())
     for number in range(1, config.shards):
         name = f"train-{number:06d}"
         path = folder / f"{name}{SUFFIX}"
@@ -46,6 +48,8 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
             os.link(linked, path)
         else:
             linked = Path(shutil.copyfile(linked, path))
-        note = folder / ".records" / f"{name}{SUFFIX}.json"
-        note.write_text(record.model_copy(update={"name": name}).model_dump_json())
+        record = written.record.model_copy(update={"name": name})
+        noted.with_name(f"{name}{SUFFIX}.json").write_text(
+            written.model_copy(update={"record": record}).model_dump_json()
+        )
     return {}

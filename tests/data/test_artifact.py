@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import itertools
 import os
 import pickle
 import re
@@ -387,11 +388,9 @@ def test_an_artifact_travels_to_another_process(artifact: Artifact) -> None:
 
 def test_the_store_lists_the_artifacts_of_a_node(store: Store) -> None:
     assert store.artifacts("export") == []
-    fingerprints = ["b" * 20, "a" * 20]
-    for node in ("export", "export_baseline"):
-        for fingerprint in fingerprints:
-            store.artifact(node, fingerprint).write_shard("train-00000", _table())
-    assert [found.fingerprint for found in store.artifacts("export")] == sorted(fingerprints)
+    for node, letter in itertools.product(("export", "export_baseline"), "ba"):
+        store.artifact(node, letter * 20).write_shard("train-00000", _table())
+    assert [found.fingerprint for found in store.artifacts("export")] == ["a" * 20, "b" * 20]
     assert [found.node for found in store.artifacts("export_baseline")] == ["export_baseline"] * 2
 
 

@@ -210,7 +210,7 @@ def test_its_folder_says_which_tag_a_direction_needs(trained: dict[str, Any]) ->
 def made_by(teacher: Artifact, table: pa.Table, store: Path) -> dict[str, Artifact]:
     """What the stages from decode to dataset make of a corpus; of no row a measure or a verdict is missing."""
     rows = [row | {"origin": "site", "location": "", "split": "train"} for row in table.to_pylist()]
-    measures = {field.name: 1 for field in schema.MEASURES}
+    measures = {field.name: False if pa.types.is_boolean(field.type) else 1 for field in schema.MEASURES}
     tables = {
         "corpus": pa.Table.from_pylist(rows, schema.PAIRS),
         "measure": pa.Table.from_pylist([measures | {"id": row["id"]} for row in rows], schema.MEASURES),

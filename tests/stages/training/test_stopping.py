@@ -14,6 +14,7 @@ from stages.training import checkpoint
 from stages.training.batches import Batch, Stream
 from stages.training.loop import DistillationLoss, to_torch
 from stages.training.objective_config import ObjectiveConfig, SoftTargetTerm
+from stages.training.online.config import FeatureTerm
 from stages.training.phases import Course, Phase
 from stages.training.stopping import PairSwitch
 from stages.training.vocabulary import Vocabulary
@@ -64,10 +65,13 @@ def losses(stopped: bool, cross_entropy: float, online: Any = None) -> tuple[tor
     layer = torch.nn.Linear(4, 6, dtype=torch.float64)
     switch = PairSwitch({"en-de": 2.0})
     switch.validated({"valid/en-de": 1.0 if stopped else 3.0})
-    objective = ObjectiveConfig(cross_entropy=cross_entropy, soft_targets=SoftTargetTerm(weight=0.7))
+    features = () if online is None else (FeatureTerm(),)
+    objective = ObjectiveConfig(cross_entropy=cross_entropy, soft_targets=SoftTargetTerm(weight=0.7), features=features)
     course = Course([Phase(0, objective, {STREAM: 1.0})])
     distillation = DistillationLoss(layer, course, torch.float64, online, switch)
-    loss, _ = distillation(to_torch(batch(), None, "cpu"), output, None)
+    tensors = to_torch(batch(), None, "cpu")
+    distillation.begin(1, [tensors])
+    loss, _ = distillation(tensors, output, None)
     targets = torch.tensor([4, 5, 3, 4, 3])
     rows = torch.tensor([0, 1, 2, 3, 4])
     logits = layer(output.reshape(-1, 4)[rows])
