@@ -5,7 +5,7 @@ model is not counted. Each uses the beam it is used with, and teacher and studen
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field
 
 from data.errors import DataError
+from data.language_tags import Direction
 from data.local import write_atomically
 from data.model_folder import load_teacher_info
 from data.runtime import Runtime
@@ -28,7 +29,7 @@ from stages.evaluation.forced import Config as Forced
 from stages.evaluation.forced import ForcedModel
 from stages.evaluation.hallucinations import Config as Hallucinations
 from stages.evaluation.machine import describe_machine
-from stages.evaluation.pairs import Candidate, score_pairs, told_apart, translate_apart
+from stages.evaluation.pairs import Candidate, learned_all, score_pairs, told_apart, translate_apart
 from stages.evaluation.quality import Scoring, bleu_tokenizer, compare_systems, score_systems
 from stages.evaluation.speed import Timing, time_systems
 from stages.evaluation.systems import Sentences, System, load_system
@@ -36,10 +37,11 @@ from stages.translate import BATCH_TOKENS
 
 VERSION = "5"
 LIBRARIES = ("ctranslate2", "sacrebleu", "sentencepiece", "lingua-language-detector", "rapidfuzz")
-INPUTS = ("corpus", "tokenizer", "teacher", "export", "export_baseline")
+COMPARED = ("teacher", "export", "export_baseline")
+INPUTS = ("corpus", "tokenizer", *COMPARED)
 
 TRANSLATIONS = "translations-00000"
-# Of pairs that the student, or the teacher, was never trained on.
+# Of pairs that one of teacher, student and baseline was never trained on.
 OTHER_PAIRS = "other-pairs-00000"
 METRICS, FLAGGED = "metrics.json", "flagged.jsonl"
 
@@ -90,19 +92,17 @@ def inputs(config: Config) -> tuple[str, ...]:
 def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtime: Runtime) -> dict[str, Any]:
     """Compare the systems; keeps every translation in the shard `translations-00000`, and `metrics.json`.
 
-    Systems are compared on the language pairs that teacher and student are for; `pairs` has each pair alone, and the
-    others. Metrics: systems, ratios, comparisons, test, machine, settings, pairs, attribution, and those of
-    `look_closer`, whose flagged translations go to `flagged.jsonl`. Raises DataError when no test row has a reference,
-    ModelError when a folder holds no model.
+    Systems are compared on the language pairs that all of them learned; `pairs` has each pair alone, and the others, of
+    those systems that can be asked for it. Metrics: systems, ratios, comparisons, test, machine, settings, pairs,
+    attribution, and those of `look_closer`, whose flagged translations go to `flagged.jsonl`. Raises DataError when no
+    test row has a reference, ModelError when a folder holds no model.
     """
     threads = config.threads or runtime.threads
     everything, without_reference = _test_rows(inputs["corpus"])
     rows, apart = _told_apart(everything, inputs)
     languages = {language for direction in directions_of(everything) for language in direction}
     config = config.model_copy(update={"hallucinations": config.hallucinations.among(languages)})
-    systems = _load_systems(
-        inputs, config, threads, runtime.device, {str(direction) for direction in directions_of(rows)}
-    )
+    systems = _load_systems(inputs, config, threads, runtime.device, set(directions_of(rows)))
     translated = _translate(systems, Sentences.of(rows), config, runtime)
     between = _between(inputs, rows, config, replace(runtime, threads=threads)) if config.attribution else {}
     output.write_shard(TRANSLATIONS, _translations(rows, translated | between))
@@ -114,7 +114,8 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
         "settings": config.model_dump()
         | {"threads": threads, "device": runtime.device, "bleu_tokenizer": scoring.tokenizer},
     }
-    if apart.num_rows or len(set(directions_of(rows))) > 1:
+    baseline_apart = "baseline" not in systems and "export_baseline" in inputs
+    if apart.num_rows or len(set(directions_of(rows))) > 1 or baseline_apart:
         models = _by_role(inputs, systems, apart, config, (threads, runtime.device))
         metrics["pairs"] = _pair_by_pair(rows, apart, translated, models, scoring, config, output)
     closer, flagged = _look_closer(rows, translated, systems, config, scoring, (threads, runtime.device))
@@ -181,8 +182,14 @@ def _test_rows(corpus: Artifact) -> tuple[pa.Table, int]:
 
 
 def _told_apart(rows: pa.Table, inputs: Mapping[str, Artifact]) -> tuple[pa.Table, pa.Table]:
-    """Rows of the language pairs that both teacher and student are for, on which they are compared, and the others."""
-    common, apart = told_apart(rows, [load_teacher_info(inputs[node].path()) for node in ("teacher", "export")])
+    """Rows of the language pairs that all systems learned, on which they are compared, and the others.
+
+    The baseline has no part in it where it learned none of those that teacher and student have.
+    """
+    infos = [load_teacher_info(inputs[node].path()) for node in COMPARED if node in inputs]
+    common, apart = told_apart(rows, infos)
+    if not common.num_rows:
+        common, apart = told_apart(rows, infos[:2])
     if not common.num_rows:
         raise DataError(
             f"{inputs['corpus'].url}: no test row with a reference is of a language pair that both the teacher and the "
@@ -201,6 +208,9 @@ def _by_role(
     """Teacher, student and baseline, as they are asked for each pair; of several teachers those that are needed."""
     pairs = {str(direction) for direction in directions_of(apart)}
     found = {role: [systems[role]] for role in ("teacher", "student", "baseline") if role in systems}
+    if "baseline" not in found and "export_baseline" in inputs:
+        folder = inputs["export_baseline"].path()
+        found["baseline"] = [load_system("baseline", folder, folder, config.student_beam, *machine)]
     for name, node in list(teacher_nodes(inputs).items())[1:]:
         info = load_teacher_info(inputs[node].path())
         if any(info.translates(pair) for pair in pairs):
@@ -235,7 +245,9 @@ def _pair_by_pair(
         for name, column in zip(others, columns, strict=True):
             kept = kept.append_column(name, column)
         output.write_shard(OTHER_PAIRS, kept.combine_chunks())
-    together = {role: [*translated[role], *others[role]] for role in models}
+    # A baseline that learned none of the rows' pairs may still be asked for them, and was not yet.
+    left = translate_apart(rows, {role: each for role, each in models.items() if role not in translated})
+    together = {role: [*{**left, **translated}[role], *others[role]] for role in models}
     by_language = config.bleu_tokenizer == "auto"
     everything, wrong = pa.concat_tables([rows, apart]), config.hallucinations
     return score_pairs(everything, together, models, scoring, wrong, tokenizer_by_language=by_language)
@@ -247,24 +259,27 @@ def _timed_sources(rows: pa.Table, config: Config) -> Sentences:
 
 
 def _load_systems(
-    inputs: Mapping[str, Artifact], config: Config, threads: int, device: str, pairs: set[str]
+    inputs: Mapping[str, Artifact], config: Config, threads: int, device: str, directions: Collection[Direction]
 ) -> dict[str, System]:
-    """All systems by name; further teachers are among them where they are for all language pairs of the test set."""
+    """All systems by name; baseline and further teachers are among them where they learned all these directions."""
 
     def load(role: str, node: str, tokenizer_node: str, beam: int) -> System:
         return load_system(role, inputs[node].path(), inputs[tokenizer_node].path(), beam, threads, device)
+
+    def learned(node: str) -> bool:
+        return learned_all(load_teacher_info(inputs[node].path()), directions)
 
     systems = {
         "teacher": load("teacher", "teacher", "tokenizer", config.teacher_beam),
         "student": load("student", "export", "export", config.student_beam),
     }
-    if "export_baseline" in inputs:
+    if "export_baseline" in inputs and learned("export_baseline"):
         systems["baseline"] = load("baseline", "export_baseline", "export_baseline", config.student_beam)
     if config.teacher_beam != config.student_beam:
         for role, beam in (("teacher", config.student_beam), ("student", config.teacher_beam)):
             systems[f"{role}_beam{beam}"] = replace(systems[role], beam=beam)
     for name, node in list(teacher_nodes(inputs).items())[1:]:
-        if all(load_teacher_info(inputs[node].path()).translates(pair) for pair in pairs):
+        if learned(node):
             own = node_of("tokenizer", name)
             found = load("teacher", node, own if own in inputs else "tokenizer", config.teacher_beam)
             systems[node] = replace(found, name=name)

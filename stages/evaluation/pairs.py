@@ -1,6 +1,6 @@
 """Quality language pair by language pair, and apart from them the directions that the student was never trained on."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -27,14 +27,21 @@ class Candidate:
 
 def standing(info: TeacherInfo, direction: Direction) -> Standing | None:
     """Whether a model learned a direction, knows no more than its languages (zero-shot), or cannot be asked."""
+    if info.is_tagged() and not set(direction) <= set(info.language_names):
+        return None
     if info.translates(str(direction)):
         return "learned"
-    return "zero-shot" if info.is_tagged() and set(direction) <= set(info.language_names) else None
+    return "zero-shot" if info.is_tagged() else None
+
+
+def learned_all(info: TeacherInfo, directions: Iterable[Direction]) -> bool:
+    """Whether a model learned each of them."""
+    return all(standing(info, direction) == "learned" for direction in directions)
 
 
 def told_apart(rows: pa.Table, infos: Sequence[TeacherInfo]) -> tuple[pa.Table, pa.Table]:
     """Rows of the pairs that all these models learned, and the others."""
-    common = [all(info.translates(str(direction)) for info in infos) for direction in directions_of(rows)]
+    common = [all(learned_all(info, [direction]) for info in infos) for direction in directions_of(rows)]
     mask = pa.array(common, pa.bool_())
     return rows.filter(mask), rows.filter(pa.array([not kept for kept in common], pa.bool_()))
 

@@ -1,16 +1,19 @@
 """The evaluation of tiny real models, against sacrebleu, os.stat and each model translated alone."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from sacrebleu.metrics import BLEU, CHRF, TER
 
-from data.artifact import Artifact
+from data.artifact import MANIFEST, Artifact
 from data.errors import DataError
-from data.model_folder import describe_model, save_teacher_info
+from data.language_tags import Direction
+from data.model_folder import describe_model, load_teacher_info, save_teacher_info
 from data.runtime import Runtime
 from stages.conversion import convert_checkpoint
 from stages.evaluate import Config, run
@@ -18,7 +21,7 @@ from stages.export import Config as ExportConfig
 from stages.export import run as export
 from stages.tokenizer import load_tokenizer
 from stages.translate import load_translator, translate_lines
-from tests.fixtures.artifacts import closed, new_artifact
+from tests.fixtures.artifacts import artifact_of_folder, artifact_of_tables, closed, new_artifact
 from tests.fixtures.tiny_student import (
     SENTENCES,
     TALKATIVE_SEED,
@@ -190,3 +193,75 @@ def test_a_test_set_without_references_is_named(tmp_path: Path) -> None:
     corpus = corpus_artifact(tmp_path / "store", test_references=False)
     with pytest.raises(DataError, match=r"corpus-\w+: no test row has a reference"):
         run({"corpus": corpus}, CONFIG, new_artifact(tmp_path / "store", "evaluate"), Runtime())
+
+
+TAGGED = {"source_prefix": ("<2{target}>",), "language_names": {"en": "en", "de": "de", "sv": "sv"}}
+LESS = {"forced": {"on": []}, "hallucinations": {"enabled": False}}
+QUICK = Config.model_validate({"teacher_beam": 1, "repeats": 1, "bootstrap_samples": 100} | LESS)
+
+
+def of_several_pairs(root: Path, targets: list[str], infos: Mapping[str, Mapping[str, Any]]) -> dict[str, Artifact]:
+    """The inputs, with test rows into these languages, and models that are tagged, each with something of its own."""
+    parts, store = inputs(root), root / "several"
+    for node in ("teacher", "export", "export_baseline"):
+        folder = shutil.copytree(parts[node].path(), root / node, ignore=shutil.ignore_patterns(MANIFEST))
+        save_teacher_info(folder, load_teacher_info(folder).model_copy(update=TAGGED | infos.get(node, {})))
+        parts[node] = artifact_of_folder(store, node, folder)
+    test = parts["corpus"].read_shard("test-00000").slice(0, len(targets))
+    place = test.schema.get_field_index("target_language")
+    test = test.set_column(place, test.schema.field(place), pa.array(targets, pa.string()))
+    parts["corpus"] = artifact_of_tables(store, "corpus", {"test-00000": test})
+    return parts
+
+
+def evaluated_pairs(
+    root: Path, targets: list[str], infos: Mapping[str, Mapping[str, Any]]
+) -> tuple[dict[str, Artifact], Artifact, dict[str, Any]]:
+    parts, output = of_several_pairs(root, targets, infos), new_artifact(root / "several", "evaluate")
+    metrics = run(parts, QUICK, output, Runtime(threads=1))
+    return parts, closed(output), metrics
+
+
+BOTH = {"pairs": ("en-de", "en-sv")}
+ONE = {"pairs": ("en-de",)}
+
+
+@pytest.mark.parametrize("known", [("de", "en"), ("de", "en", "sv")])
+def test_a_pair_that_the_baseline_never_learned_is_in_no_main_figure(tmp_path: Path, known: tuple[str, ...]) -> None:
+    baseline = ONE | {"language_names": {name: name for name in known}}
+    parts, output, metrics = evaluated_pairs(
+        tmp_path, ["de", "sv", "de"], {"export": BOTH, "export_baseline": baseline}
+    )
+    table = output.read_shard("translations-00000")
+    assert table["source"].to_pylist() == [SENTENCES[0], SENTENCES[4]]
+    references = [SENTENCES[2], SENTENCES[5]]
+    for name in ("teacher", "student", "baseline"):
+        expected = CHRF().corpus_score(table[name].to_pylist(), [references]).score
+        assert metrics["systems"][name]["chrf"] == pytest.approx(expected)
+    german, swedish = metrics["pairs"]
+    assert (german["pair"], swedish["pair"], swedish["zero_shot"]) == ("en-de", "en-sv", False)
+    assert german["systems"]["baseline"]["chrf"] == metrics["systems"]["baseline"]["chrf"]
+    # Where it has no name for the language it cannot be asked; else it stands there as what it is.
+    assert {name: one["zero_shot"] for name, one in swedish["systems"].items()} == {
+        "teacher": False,
+        "student": False,
+        **({"baseline": True} if "sv" in known else {}),
+    }
+    [other] = output.read_shard("other-pairs-00000").to_pylist()
+    alone = load_translator(parts["export"].path(), threads=1)
+    [line] = alone.translate([SENTENCES[1]], beam_size=1, directions=[Direction("en", "sv")])
+    assert other["student"] == line.text
+    assert (other["baseline"] is None) == ("sv" not in known)
+
+
+def test_a_baseline_that_learned_none_of_the_pairs_stands_in_their_tables_alone(tmp_path: Path) -> None:
+    parts, output, metrics = evaluated_pairs(tmp_path, ["sv", "sv"], {"export": BOTH, "export_baseline": ONE})
+    assert set(metrics["systems"]) == {"teacher", "student"}
+    assert [(row["system"], row["against"]) for row in metrics["comparisons"]] == [("student", "teacher")]
+    assert "baseline" not in output.read_shard("translations-00000").column_names
+    [pair] = metrics["pairs"]
+    alone = load_translator(parts["export_baseline"].path(), threads=1)
+    found = alone.translate(SENTENCES[:2], beam_size=1, directions=[Direction("en", "sv")] * 2)
+    expected = CHRF().corpus_score([line.text for line in found], [list(SENTENCES[2:4])]).score
+    assert pair["systems"]["baseline"]["chrf"] == pytest.approx(expected)
+    assert pair["systems"]["baseline"]["zero_shot"]

@@ -55,6 +55,8 @@ def test_a_model_learned_a_direction_or_knows_its_languages_or_cannot_be_asked()
     assert [standing(MANY, each) for each in (EN_SV, SV_DE, Direction("en", "fr"))] == ["learned", "zero-shot", None]
     assert [standing(ONE, each) for each in (EN_DE, EN_SV)] == ["learned", None]
     assert standing(info(), SV_DE) == "learned"  # it says nothing of pairs: it is for all
+    open_to_all = info(source_prefix=("<2{target}>",), language_names=NAMES)
+    assert [standing(open_to_all, each) for each in (SV_DE, Direction("en", "fr"))] == ["learned", None]
 
 
 def test_rows_are_compared_where_all_models_learned_the_pair() -> None:
