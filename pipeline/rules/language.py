@@ -17,7 +17,8 @@ def language_faults(configs: Mapping[str, BaseModel]) -> Iterator[str]:
     """A line for each."""
     texts, given, chosen, learner = (configs.get(name) for name in ("corpus", "teacher", "select", "student"))
     if isinstance(texts, corpus.Config):
-        pairs = pairs_of_corpus(texts)
+        # Of a pair that is tested alone nothing is learned: whoever is not told of it would take it for its own.
+        pairs = pairs_of_corpus(texts, [*texts.sources, *texts.test_sets])
         if len(pairs) > 1:
             yield from _untold(pairs, configs)
     if isinstance(learner, student.Config) and learner.languages and learner.languages.stop_distilling:
@@ -40,7 +41,7 @@ def pairs_of_corpus(texts: corpus.Config, sources: Sequence[Source] | None = Non
 
 
 def _untold(pairs: list[str], configs: Mapping[str, BaseModel]) -> Iterator[str]:
-    several = f"the corpus has the language pairs {', '.join(pairs)}"
+    several = f"the corpus has the language pairs {', '.join(pairs)}, test sets included"
     learner = configs.get("student")
     if isinstance(learner, student.Config) and learner.languages is None:
         yield (

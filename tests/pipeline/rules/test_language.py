@@ -43,6 +43,22 @@ def test_several_pairs_must_be_told_of() -> None:
     assert faults("de", "sv", learner={"languages": {"tags": "none"}}, pairs=["en-sv"]) == []
 
 
+def test_a_pair_that_is_tested_alone_is_told_of_as_others_are() -> None:
+    def found(tested: str, learner: dict[str, Any] | None = None, **given: Any) -> list[str]:
+        several = configs("de", learner=learner, **given)
+        test = {"kind": "text", "name": "test", "source_file": "a", "target_file": "b", "target_language": tested}
+        texts = several["corpus"].model_dump() | {"test_sets": [test]}
+        return cross_faults(several | {"corpus": corpus.Config.model_validate(texts)})
+
+    untold = found("sv")
+    assert [line.split(":")[0] for line in untold] == ["student.languages", "teacher.languages"]
+    assert all("en-de, en-sv, test sets included" in line for line in untold)
+    assert found("de") == []
+    assert found("sv", learner={"languages": {}}, pairs=["en-de"]) == []
+    [fault] = found("sv", learner={"languages": {}}, **FOLDER)
+    assert fault.startswith("teacher.pairs: required")
+
+
 STOP = {"languages": {"stop_distilling": {"margin": 0.1}}}
 LIKE = {"objective": {"features": [{}]}}
 MIXED = {"data": {"hypothesis": 0.5, "reference": 0.5}}
