@@ -20,7 +20,7 @@ from data.model_folder import load_teacher_info
 from data.runtime import Runtime
 from data.store import Artifact
 from data.teachers import node_of, teacher_nodes
-from stages.directions import directions_of
+from stages.directions import COLUMNS, directions_of
 from stages.evaluation import attribution
 from stages.evaluation.closer import HeldOutRows, Options, look_closer
 from stages.evaluation.comet import Config as Comet
@@ -43,6 +43,8 @@ INPUTS = ("corpus", "tokenizer", *COMPARED)
 TRANSLATIONS = "translations-00000"
 # Of pairs that one of teacher, student and baseline was never trained on.
 OTHER_PAIRS = "other-pairs-00000"
+# Columns of both beside the systems'.
+GIVEN = ["id", "source", "reference", *COLUMNS]
 METRICS, FLAGGED = "metrics.json", "flagged.jsonl"
 
 
@@ -150,8 +152,7 @@ def _look_closer(
     scoring: Scoring,
     machine: tuple[int, str],
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    columns = ("id", "source", "reference", "source_language", "target_language")
-    held_out = HeldOutRows(*(rows[name].to_pylist() for name in columns))
+    held_out = HeldOutRows(*(rows[name].to_pylist() for name in GIVEN))
     own = [system for name, system in systems.items() if name == system.role]
     models = {system.role: ForcedModel(system.translator, system.vocabulary()) for system in own}
     options = Options(config.forced, config.hallucinations, config.comet)
@@ -169,8 +170,7 @@ def _describe_test_set(rows: pa.Table, without_reference: int, config: Config) -
 
 
 def _test_rows(corpus: Artifact) -> tuple[pa.Table, int]:
-    columns = ["id", "source", "reference", "source_language", "target_language"]
-    tables = list(corpus.tables("test-", columns))
+    tables = list(corpus.tables("test-", GIVEN))
     rows = pa.concat_tables(tables) if tables else None
     kept = rows.filter(pc.is_valid(rows["reference"])) if rows is not None else None
     if rows is None or kept is None or kept.num_rows == 0:
@@ -241,7 +241,7 @@ def _pair_by_pair(
     others = translate_apart(apart, models)
     if apart.num_rows:
         columns = [pa.array(lines, pa.string()) for lines in others.values()]
-        kept = apart.select(["id", "source", "reference", "source_language", "target_language"])
+        kept = apart.select(GIVEN)
         for name, column in zip(others, columns, strict=True):
             kept = kept.append_column(name, column)
         output.write_shard(OTHER_PAIRS, kept.combine_chunks())
@@ -287,7 +287,7 @@ def _load_systems(
 
 
 def _translations(rows: pa.Table, translated: Mapping[str, Sequence[str]]) -> pa.Table:
-    table = rows.select(["id", "source", "reference"])
+    table = rows.select(GIVEN)
     for name, lines in translated.items():
         table = table.append_column(pa.field(name, pa.string(), nullable=False), pa.array(lines, pa.string()))
     return table.combine_chunks()

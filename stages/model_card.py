@@ -34,6 +34,11 @@ def language_name(tag: str) -> str:
         return tag
 
 
+def direction_name(source_language: str, target_language: str) -> str:
+    """English to German, of two tags."""
+    return f"{language_name(source_language)} to {language_name(target_language)}"
+
+
 def render_card(facts: CardFacts) -> str:
     """The card as Markdown, with the front matter that Hugging Face models use."""
     source, target = language_name(facts.source_language), language_name(facts.target_language)

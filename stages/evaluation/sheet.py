@@ -15,8 +15,12 @@ from typing import Any
 from data.errors import DataError
 from data.fingerprint import bytes_digest
 from data.local import write_atomically
+from stages.directions import COLUMNS
+from stages.model_card import direction_name
 
 REFERENCE = "reference"
+# Said where a sheet has several.
+DIRECTION = "direction"
 GIVEN = ("id", "source", "reference", "A", "B")
 TO_FILL = ("preference", "adequacy A", "adequacy B", "comment")
 FORMAT = "potstill-sheet-1"
@@ -68,15 +72,18 @@ def write_sheet(
 ) -> Path:
     """Draws `sentences` of the rows, without replacement, and writes sheet and key; returns the key's path.
 
-    `rows` have `id`, `source`, `reference` and a column for each system; the reference may be one of the systems, and
-    is not shown then. Raises DataError when a system is not there, or a file of one of the names is.
+    `rows` have `id`, `source`, `reference`, their languages and a column for each system; the reference may be one of
+    the systems, and is not shown then. Where rows differ in their languages each says into which one it was to be
+    translated. Raises DataError when a system is not there, or a file of one of the names is.
     """
     key_path = path.with_suffix(".key.json")
     _check(rows, (path, key_path), systems)
     shown, drawn = [], {}
+    several = len({tuple(row[name] for name in COLUMNS) for row in rows}) > 1
     for row, first in _draw(rows, sentences, seed):
         given = {
             "id": row["id"],
+            **({DIRECTION: direction_name(*(row[name] for name in COLUMNS))} if several else {}),
             "source": row["source"],
             "reference": "" if REFERENCE in systems else row["reference"],
             "A": row[systems[first]],
@@ -114,7 +121,7 @@ def read_sheet(path: Path) -> list[dict[str, str]]:
 
 def row_digest(row: Mapping[str, str]) -> str:
     """Of what a row shows; space, which spreadsheets change, aside."""
-    texts = [" ".join((row[name] or "").split()) for name in GIVEN]
+    texts = [" ".join((row[name] or "").split()) for name in (*GIVEN, DIRECTION) if name in row]
     return bytes_digest(json.dumps(texts).encode())[:16]
 
 
@@ -134,7 +141,7 @@ def unescape(cell: str) -> str:
 
 
 def _check(rows: Sequence[Mapping[str, Any]], paths: Sequence[Path], systems: tuple[str, str]) -> None:
-    known = [name for name in rows[0] if name not in ("id", "source")] if rows else []
+    known = [name for name in rows[0] if name not in ("id", "source", *COLUMNS)] if rows else []
     if missing := [name for name in systems if name not in known]:
         raise DataError(f"the evaluation has no system {', '.join(missing)}; it has {', '.join(known)}")
     if systems[0] == systems[1]:
@@ -158,9 +165,9 @@ def _draw(rows: Sequence[Mapping[str, Any]], number: int, seed: int) -> Iterator
 def _csv(rows: Sequence[Mapping[str, str]]) -> str:
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow([*GIVEN, *TO_FILL])
+    writer.writerow([*rows[0], *TO_FILL])
     for row in rows:
-        writer.writerow([*(escape(row[name] or "") for name in GIVEN), *("" for _ in TO_FILL)])
+        writer.writerow([*(escape(cell or "") for cell in row.values()), *("" for _ in TO_FILL)])
     return text.getvalue()
 
 

@@ -23,8 +23,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Example:
-    """A test sentence with what each system made of it."""
+    """A test sentence with what each system made of it; languages as BCP-47 tags."""
 
+    source_language: str
+    target_language: str
     source: str
     reference: str
     lines: Sequence[Line]
@@ -50,6 +52,8 @@ def build_examples(rows: Sequence[dict[str, Any]]) -> list[Example]:
 
     return [
         Example(
+            row["source_language"],
+            row["target_language"],
             row["source"],
             row["reference"],
             [line(role, row[role], row["reference"]) for role in ROLES if role in row],

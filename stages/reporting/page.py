@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from stages.model_card import language_name
+from stages.model_card import direction_name, language_name
 from stages.reporting import text
 from stages.reporting.attribution import attribution_section
 from stages.reporting.charts import Chart, Dot, Line, Panel, line_chart, quality_speed_chart
@@ -47,7 +47,7 @@ def render_page(
         **_filter(metrics),
         **_soft_targets(metrics),
         **_corpus(metrics),
-        **_examples(examples, rule),
+        **_examples(examples, rule, metrics["test"]),
         **_provenance(metrics),
         "version": version,
     }
@@ -60,8 +60,6 @@ def _top(metrics: Mapping[str, Any]) -> dict[str, Any]:
     sides = [" and ".join(map(language_name, test[f"{side}_languages"])) for side in ("source", "target")]
     return {
         "title": " to ".join(sides),
-        "source_language": test["source_languages"][0],
-        "target_language": test["target_languages"][0],
         "headline": text.headline(metrics),
     }
 
@@ -291,13 +289,17 @@ def _corpus_row(name: str, source: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": name, "note": "; ".join(filter(None, notes)), "cells": cells}
 
 
-def _examples(examples: Sequence[Example], rule: ExampleRule) -> dict[str, Any]:
+def _examples(examples: Sequence[Example], rule: ExampleRule, test: Mapping[str, Any]) -> dict[str, Any]:
+    several = max(len(test[f"{side}_languages"]) for side in ("source", "target")) > 1
     return {
         "examples_text": f"{text.plural(rule.number, 'sentence')} drawn at random from the {text.count(rule.of)} of "
         f"the test set, with seed {rule.seed} and no look at the outcome. Marked is what is not in the reference, "
         "which is not always wrong; the number is the sentence’s chrF.",
         "examples": [
             {
+                "source_language": example.source_language,
+                "target_language": example.target_language,
+                "direction": direction_name(example.source_language, example.target_language) if several else "",
                 "source": example.source,
                 "reference": example.reference,
                 "lines": [

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stages.model_card import language_name
+from stages.model_card import direction_name
 from stages.reporting import text
 
 _ROLES = ("teacher", "student", "baseline")
@@ -29,7 +29,7 @@ def pairs_section(metrics: Mapping[str, Any]) -> dict[str, Any]:
 def _group(pairs: Sequence[Mapping[str, Any]], roles: Sequence[str], mark: str) -> list[dict[str, Any]]:
     return [
         {
-            "name": f"{language_name(pair['source_language'])} to {language_name(pair['target_language'])}",
+            "name": direction_name(pair["source_language"], pair["target_language"]),
             "mark": mark,
             "sentences": text.count(pair["sentences"]),
             "cells": [(role.capitalize(), _cell(pair["systems"].get(role), mark)) for role in roles],

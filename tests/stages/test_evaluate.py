@@ -234,6 +234,8 @@ def test_a_pair_that_the_baseline_never_learned_is_in_no_main_figure(tmp_path: P
     )
     table = output.read_shard("translations-00000")
     assert table["source"].to_pylist() == [SENTENCES[0], SENTENCES[4]]
+    languages = ["source_language", "target_language"]
+    assert table.select(languages).to_pylist() == [dict(zip(languages, ("en", "de"), strict=True))] * 2
     references = [SENTENCES[2], SENTENCES[5]]
     for name in ("teacher", "student", "baseline"):
         expected = CHRF().corpus_score(table[name].to_pylist(), [references]).score
@@ -251,6 +253,7 @@ def test_a_pair_that_the_baseline_never_learned_is_in_no_main_figure(tmp_path: P
     alone = load_translator(parts["export"].path(), threads=1)
     [line] = alone.translate([SENTENCES[1]], beam_size=1, directions=[Direction("en", "sv")])
     assert other["student"] == line.text
+    assert [other[name] for name in languages] == ["en", "sv"]
     assert (other["baseline"] is None) == ("sv" not in known)
 
 

@@ -17,6 +17,7 @@ from data.soft_targets import unpack
 from stages.report import Config, run
 from stages.reporting.examples import build_examples, choose_rows
 from stages.reporting.facts import describe_soft_targets, read_curves
+from stages.reporting.page import ExampleRule, render_page
 from tests.fixtures.artifacts import closed, new_artifact
 from tests.fixtures.made_up_run import TRANSLATIONS, made_up_run, translations
 
@@ -173,13 +174,28 @@ def test_examples_are_drawn_without_a_look_at_the_translations() -> None:
 
 def test_examples_carry_sentence_chrf_and_differences() -> None:
     _, reference, teacher, student, baseline = TRANSLATIONS[3]
-    row = {"source": "s", "reference": reference, "teacher": teacher, "student": student, "baseline": baseline}
+    row = {"source_language": "en", "target_language": "de", "source": "s", "reference": reference}
+    row |= {"teacher": teacher, "student": student, "baseline": baseline}
     [example] = build_examples([row])
     assert [line.role for line in example.lines] == ["teacher", "student", "baseline"]
     for line, text in zip(example.lines, (teacher, student, baseline), strict=True):
         assert line.chrf == pytest.approx(sentence_chrf(text, [reference]).score)
         assert "".join(segment.text for segment in line.segments) == text
     assert [segment.text for segment in example.lines[0].segments if segment.differs] == ["und"]
+
+
+def test_each_example_is_in_its_own_languages(report: tuple[dict[str, Any], str]) -> None:
+    rows = translations().slice(0, 3).to_pylist()
+    rows[0] |= {"source_language": "sv"}
+    rows[1] |= {"target_language": "sv"}
+    test = report[0]["test"] | {"source_languages": ["en", "sv"], "target_languages": ["de", "sv"]}
+    rule = ExampleRule(number=3, of=3, seed=1)
+    page = Page(render_page(report[0] | {"test": test}, {}, build_examples(rows), rule, ""))
+    found = [attributes["lang"] for tag, attributes in page.elements if tag == "dd" and "lang" in attributes]
+    assert found == ["sv", *["de"] * 4, "en", *["sv"] * 4, "en", *["de"] * 4]
+    for words in ("Swedish to German", "English to Swedish", "English to German"):
+        assert page.text.count(f"Direction{words}") == 1
+    assert "Direction" not in Page(report[1]).text
 
 
 def test_a_report_does_without_a_baseline_and_without_curves(tmp_path: Path) -> None:

@@ -18,8 +18,10 @@ Fill = Callable[[str, int], Mapping[str, str]]
 
 @pytest.fixture
 def sheet(tmp_path: Path) -> Path:
+    languages = {"source_language": "en", "target_language": "de"}
     rows = [
         {"id": f"{n:032x}", "source": f"s {n}", "reference": f"r {n}", "student": f"+{n}", "teacher": f"t {n}"}
+        | languages
         for n in range(NUMBER)
     ]
     write_sheet(rows, tmp_path / "sheet.csv", systems=("student", "teacher"), sentences=NUMBER, seed=3, evaluation="e")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import DataError
-from stages.evaluation.sheet import Key, escape, read_sheet, unescape, write_sheet
+from stages.evaluation.sheet import Key, escape, read_sheet, row_digest, unescape, write_sheet
 
 COLUMNS = ["id", "source", "reference", "A", "B", "preference", "adequacy A", "adequacy B", "comment"]
 
@@ -21,6 +21,8 @@ def rows(number: int = 40) -> list[dict[str, Any]]:
             "id": f"{place:032x}",
             "source": f"=source {place}",
             "reference": f"ref {place}",
+            "source_language": "en",
+            "target_language": "de",
             "teacher": f"@teacher, {place}",
             "student": f'-student "{place}"',
         }
@@ -28,9 +30,9 @@ def rows(number: int = 40) -> list[dict[str, Any]]:
     ]
 
 
-def write(path: Path, **options: Any) -> Path:
-    given = {"systems": ("student", "teacher"), "sentences": 20, "seed": 1, "evaluation": "e" * 20, **options}
-    return write_sheet(rows(), path, **given)
+def write(path: Path, given: list[dict[str, Any]] | None = None, **options: Any) -> Path:
+    options = {"systems": ("student", "teacher"), "sentences": 20, "seed": 1, "evaluation": "e" * 20, **options}
+    return write_sheet(given or rows(), path, **options)
 
 
 def plain(path: Path) -> list[dict[str, str]]:
@@ -53,6 +55,22 @@ def test_the_sheet_shows_both_systems_and_never_which_is_which(tmp_path: Path) -
     sides = [first for first, _ in key["rows"].values()]
     assert 4 <= sum(sides) <= 16, "either system must come first now and then"
     assert (key["systems"], key["seed"], key["of"]) == (["student", "teacher"], 1, 40)
+
+
+def test_where_there_are_several_directions_each_row_says_its_own(tmp_path: Path) -> None:
+    several = rows()
+    for row in several[::2]:
+        row["target_language"] = "sv"
+    key = Key.read(write(tmp_path / "sheet.csv", several))
+    sheet = plain(tmp_path / "sheet.csv")
+    assert list(sheet[0]) == ["id", "direction", *COLUMNS[1:]]
+    wanted = {row["id"]: row["target_language"] for row in several}
+    names = {"sv": "English to Swedish", "de": "English to German"}
+    assert [row["direction"] for row in sheet] == [names[wanted[row["id"]]] for row in sheet]
+    assert len({row["direction"] for row in sheet}) == 2
+    [first, *_] = read_sheet(tmp_path / "sheet.csv")
+    assert row_digest(first) == key.rows[first["id"]][1]
+    assert row_digest(first | {"direction": "English to Danish"}) != key.rows[first["id"]][1]
 
 
 def test_no_cell_begins_like_a_formula(tmp_path: Path) -> None:
