@@ -48,7 +48,7 @@ SetOption = Annotated[
 UntilOption = Annotated[
     str | None, typer.Option(metavar="STAGE", help="Stop after this stage; only what it needs is run.")
 ]
-
+StageArgument = Annotated[str, typer.Argument(metavar="STAGE", help="As the plan names it.")]
 SchedulerOption = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="Run on this Dask scheduler, not on a cluster of our own.")
 ]
@@ -92,7 +92,7 @@ def build_app() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_common)
-    for command in (run, plan, estimate, tune, status, verify, metrics, translate, sheet, rate):
+    for command in (run, plan, estimate, tune, status, verify, metrics, path, translate, sheet, rate):
         app.command()(command)
     app.command("export-text")(export_text)
     app.command("export-teacher")(export_teacher)
@@ -240,6 +240,11 @@ def metrics(context: typer.Context, recipe: RecipePath, overrides: SetOption = N
         raise DataError(f"{store.url} has no report yet; run `potstill run {recipe}` first")
     path = store.artifact("report", newest.fingerprint).path() / "metrics.json"
     typer.echo(path.read_text(encoding="utf-8").rstrip("\n"))
+
+
+def path(context: typer.Context, recipe: RecipePath, stage: StageArgument, overrides: SetOption = None) -> None:
+    """Print the folder that a stage has left for the recipe as it is now; exit code 1 while there is none."""
+    typer.echo(_finished(context, recipe, overrides, stage).url)
 
 
 def translate(

@@ -1,3 +1,4 @@
+import json
 import logging
 import subprocess
 import sys
@@ -136,6 +137,23 @@ def test_what_is_finished_is_read_without_the_files_that_it_was_made_from(call: 
     assert call("verify", "toy.toml", *given, "--set", "corpus.rows=-1")[0] == 2
 
 
+def test_path_prints_the_folder_of_the_recipe_as_it_is_now(call: Call, tmp_path: Path) -> None:
+    code, output, errors = call("path", "toy.toml", "shout")
+    assert (code, output) == (1, "")
+    assert errors == "the shout is not there yet; run `potstill run toy.toml --until shout` first\n"
+    found = []
+    for mark in ("!", "?"):
+        (tmp_path / "toy.toml").write_text(f"[corpus]\nrows = 20\n[shout]\nmark = '{mark}'\n")
+        assert call("path", "toy.toml", "shout")[0] == 1  # that of another recipe is there, but not this one's
+        call("run", "toy.toml", "--until", "shout")
+        code, output, _ = call("path", "toy.toml", "shout")
+        assert code == 0
+        found.append(Path(output.removesuffix("\n")))
+        assert json.loads((found[-1] / "manifest.json").read_text())["config"]["mark"] == mark
+    assert set(found) == set(tmp_path.glob("runs/toy/shout-*"))
+    assert call("path", "toy.toml", "shuot")[2].startswith("shuot: this recipe has no such stage; did you mean shout?")
+
+
 def test_two_runs_of_a_recipe_do_not_meet(call: Call, tmp_path: Path) -> None:
     (tmp_path / "runs" / "toy").mkdir(parents=True)
     command = (
@@ -180,7 +198,18 @@ def test_translate_answers_every_line_with_one_line(tmp_path: Path) -> None:
 def test_help_names_every_command(call: Call) -> None:
     code, output, _ = call("--help")
     assert code == 0
-    commands = ("run", "tune", "plan", "status", "verify", "metrics", "translate", "export-text", "export-teacher")
+    commands = (
+        "run",
+        "tune",
+        "plan",
+        "status",
+        "verify",
+        "metrics",
+        "path",
+        "translate",
+        "export-text",
+        "export-teacher",
+    )
     assert all(f"  {command} " in output for command in commands)
 
 
