@@ -1,16 +1,16 @@
 """docs/recipes.md, made from the configs themselves: `python -m pipeline.reference > docs/recipes.md`."""
 
 import importlib
+import json
 import sys
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Union
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from pipeline.graph import STAGES
 from pipeline.recipe import RunConfig
@@ -27,6 +27,7 @@ where a recipe has them, and `[fuse]` is for several teachers. Paths are relativ
 started. Unknown keys are faults, and all faults are told at once. `--set section.key=value` overrides a key from the
 command line. `[baseline]` takes the keys of `[student]`, laid over what `[student]` says, with `data = "reference"`;
 `objective`, `phases`, `start` and `datasets`, which are about a teacher, it does not take over.
+Defaults are written as in a recipe; a key whose default is none is not set.
 
 This page is made from the code by `make docs`.
 """
@@ -50,10 +51,11 @@ def reference() -> str:
 
 
 def _section(
-    name: str, model: type[BaseModel], shown: dict[type[BaseModel], str], *, many: bool = False
+    name: str, model: type[BaseModel], shown: dict[type[BaseModel], str], *, many: bool = False, kind: str = ""
 ) -> Iterator[str]:
+    """The keys of a model, or where those are, and all below it; `kind` tells a heading from others of its name."""
     heading = f"[[{name}]]" if many else f"[{name}]"
-    yield f"\n## `{heading}`\n"
+    yield f"\n## `{heading}`{kind}\n"
     if model in shown:
         yield f"The keys of `{shown[model]}`."
         return
@@ -62,10 +64,17 @@ def _section(
     yield from _keys(model)
     for key, field in model.model_fields.items():
         below, repeated = _models(field.annotation)
-        for each in below:
-            named = typing.get_origin(field.annotation) is dict
-            place = f"{name}.{key}.NAME" if named else f"{name}.{key}"
-            yield from _section(place, each, shown, many=repeated and not named)
+        named = typing.get_origin(field.annotation) is dict
+        place = f"{name}.{key}.NAME" if named else f"{name}.{key}"
+        # What is shown of all of them is told once.
+        for each in below[:1] if shown.keys() >= set(below) else below:
+            told = _kind_of(each) if each not in shown and len(below) > 1 else ""
+            yield from _section(place, each, shown, many=repeated and not named, kind=told)
+
+
+def _kind_of(model: type[BaseModel]) -> str:
+    """What the heading of one of several models says of it, which also makes its anchor one of its own."""
+    return f" with `kind = {_toml(typing.get_args(model.model_fields['kind'].annotation)[0])}`"
 
 
 def _keys(model: type[BaseModel]) -> Iterator[str]:
@@ -106,7 +115,7 @@ def _kind(field: FieldInfo) -> str:
 def _type_name(annotation: Any) -> str:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Literal:
-        return " or ".join(f"`{value}`" for value in arguments)
+        return " or ".join(f"`{_toml(value)}`" for value in arguments)
     if origin is Annotated:
         return _type_name(arguments[0])
     if origin in (Union, types.UnionType):
@@ -124,13 +133,23 @@ def _type_name(annotation: Any) -> str:
 
 
 def _default(field: FieldInfo) -> str:
+    """As a recipe would say it; a table has only what differs from the defaults of its own keys."""
     if field.is_required():
         return "required"
-    if field.default_factory is not None or field.default in (PydanticUndefined, None, ""):
-        return ""
-    # A line break as a recipe has it: it would end the table.
-    text = str(field.default).replace("\n", "\\n")
-    return f"`{text.lower() if isinstance(field.default, bool) else text}`"
+    default = field.get_default(call_default_factory=True)
+    return "none" if default is None else f"`{_toml(default)}`"
+
+
+def _toml(value: Any) -> str:
+    """A value of a recipe, on one line."""
+    if isinstance(value, BaseModel):
+        return _toml(value.model_dump(exclude_defaults=True, exclude_none=True))
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key} = {_toml(each)}' for key, each in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    # Texts, numbers and truth values are written as in JSON.
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _cell(text: str) -> str:
