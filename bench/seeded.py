@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.evaluation.quality import Scoring, two_sided
+from stages.evaluation.resampling import percentile_interval
 
 Translations = Sequence[str]
 
@@ -33,7 +34,7 @@ def chrf_difference(
         resampled += sign * np.take_along_axis(scores, taken, axis=0).mean(0)
     return {
         "difference": differences,
-        "interval": [float(bound) for bound in np.percentile(resampled, [2.5, 97.5])],
+        "interval": percentile_interval(resampled),
         "p_value": two_sided(resampled.tolist()),
     }
 

@@ -1,13 +1,14 @@
 """Quality of several systems on one test set, by sacrebleu, with signatures and paired bootstrap."""
 
-import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from data.errors import DataError
+from stages.evaluation.resampling import percentile_interval, resampled_sums
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 METRICS = ("bleu", "chrf", "ter")
 # sacrebleu's own tokenisation splits on spaces and punctuation: wrong where words are not spaced.
 _BLEU_TOKENIZERS = {"zh": "zh", "ja": "char", "ko": "char", "th": "char", "km": "char", "lo": "char", "my": "char"}
+# Sentences.
+_COUNTED_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,7 @@ def score_systems(
     Raises DataError when a system has not one hypothesis for each reference: sacrebleu would score what is there.
     """
     _check_lengths(hypotheses, references)
-    with _sacrebleu_seed(scoring.seed):
-        return {name: _score(lines, references, scoring, metrics) for name, lines in hypotheses.items()}
+    return {name: _score(lines, references, scoring, metrics) for name, lines in hypotheses.items()}
 
 
 def _score(
@@ -62,30 +64,36 @@ def _score(
     built = build_metrics(scoring.tokenizer)
     for key in metrics:
         metric = built[key]
-        score = _score_with_interval(metric, hypotheses, references, scoring.samples)
+        score, resampled = _scores(metric, hypotheses, references, scoring)
+        # What sacrebleu's own bootstrap leaves in the metric: its signature tells of it.
+        metric.n_bootstrap, metric.seed = scoring.samples, str(scoring.seed)
         signatures[key] = str(metric.get_signature())
-        spoken = json.loads(score.format(width=6, signature=signatures[key], is_json=True))
-        mean, half_width = spoken.get("confidence_mean", score.score), spoken.get("confidence_var", 0.0)
-        scores |= {key: float(score.score), f"{key}_interval": [mean - half_width, mean + half_width]}
+        scores |= {key: score, f"{key}_interval": percentile_interval(resampled)}
     return {**scores, "signatures": signatures}
 
 
-def _score_with_interval(metric: "Metric", hypotheses: Sequence[str], references: Sequence[str], samples: int) -> Any:
-    """sacrebleu's `corpus_score(..., n_bootstrap=samples)`, step by step.
+def _scores(
+    metric: "Metric", hypotheses: Sequence[str], references: Sequence[str], scoring: Scoring
+) -> tuple[float, npt.NDArray[np.float64]]:
+    """The corpus score, and that of each resample.
 
-    As a whole it fails on systems that match nothing in some resamples: their score is a Python float among numpy's,
-    and `statistics.mean` takes no such mixture.
+    The resamples are those of sacrebleu's `corpus_score(..., n_bootstrap)`, which holds all of them at once, and fails
+    on systems that match nothing in some.
     """
-    from sacrebleu.significance import _bootstrap_resample
+    counts = _counts(metric, hypotheses, references)
+    # sacrebleu's type, in which it computes the scores of resamples.
+    sums = resampled_sums(counts, scoring.samples, scoring.seed).astype(np.float32)
+    resampled = np.array([float(metric._compute_score_from_stats(row).score) for row in sums])
+    return float(metric._compute_score_from_stats(counts.sum(0).tolist()).score), resampled
 
-    score = metric.corpus_score(hypotheses, [references])
-    statistics = metric._extract_corpus_statistics(hypotheses, [references])
-    metric.n_bootstrap = samples
-    metric.seed, resampled = _bootstrap_resample(statistics, metric, samples)
-    for one in resampled:
-        one.score = float(one.score)
-    score.estimate_ci(resampled)
-    return score
+
+def _counts(metric: "Metric", hypotheses: Sequence[str], references: Sequence[str]) -> npt.NDArray[np.float64]:
+    """What a metric counts, [sentences, C]; in parts, as it holds all n-grams of the references it is given."""
+    parts = []
+    for start in range(0, len(references), _COUNTED_AT_ONCE):
+        part = slice(start, start + _COUNTED_AT_ONCE)
+        parts.append(np.array(metric._extract_corpus_statistics(hypotheses[part], [references[part]]), np.float64))
+    return np.concatenate(parts)
 
 
 def compare_systems(
@@ -109,18 +117,17 @@ def compare_systems(
 def _compare(
     system: Sequence[str], against: Sequence[str], references: Sequence[str], scoring: Scoring
 ) -> dict[str, Any]:
-    import numpy as np
-
     compared = {}
     for key, metric in build_metrics(scoring.tokenizer).items():
         if key == "ter":
             continue
-        score, base = (metric.corpus_score(lines, [references]).score for lines in (system, against))
-        resampled = _differences(metric, system, against, references, scoring)
+        (score, resampled), (base, others) = (
+            _scores(metric, lines, references, scoring) for lines in (system, against)
+        )
         compared[key] = {
-            "difference": float(score - base),
-            "interval": [float(bound) for bound in np.percentile(resampled, [2.5, 97.5])],
-            "p_value": two_sided(resampled),
+            "difference": score - base,
+            "interval": percentile_interval(resampled - others),
+            "p_value": two_sided((resampled - others).tolist()),
         }
     return compared
 
@@ -132,36 +139,6 @@ def two_sided(differences: Sequence[float]) -> float:
     """
     fewer = min(sum(each <= 0 for each in differences), sum(each >= 0 for each in differences))
     return min(2 * (fewer + 1) / (len(differences) + 1), 1.0)
-
-
-def _differences(
-    metric: "Metric", system: Sequence[str], against: Sequence[str], references: Sequence[str], scoring: Scoring
-) -> list[float]:
-    """Of both systems' scores in each resample: the same resamples as sacrebleu draws with the same seed."""
-    import numpy as np
-
-    stats = [np.array(metric._extract_corpus_statistics(lines, [references]), "float32") for lines in (system, against)]
-    size = (scoring.samples, len(references))
-    rows = np.random.default_rng(scoring.seed).choice(len(references), size=size, replace=True)
-    differences = []
-    for drawn in rows:
-        scores = [metric._compute_score_from_stats(stat[drawn].sum(0)).score for stat in stats]
-        differences.append(float(scores[0] - scores[1]))
-    return differences
-
-
-@contextmanager
-def _sacrebleu_seed(seed: int) -> Iterator[None]:
-    # sacrebleu takes its seed from the environment and nowhere else.
-    before = os.environ.get("SACREBLEU_SEED")
-    os.environ["SACREBLEU_SEED"] = str(seed)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["SACREBLEU_SEED"]
-        else:
-            os.environ["SACREBLEU_SEED"] = before
 
 
 def _check_lengths(hypotheses: Mapping[str, Sequence[str]], references: Sequence[str]) -> None:

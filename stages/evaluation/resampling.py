@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 _ENDS = (2.5, 97.5)
 # Drawn numbers that are held at a time.
-_AT_ONCE = 1 << 22
+_AT_ONCE = 1 << 20
 
 
 def ratio_interval(parts: Sequence[float], sizes: Sequence[float], samples: int, seed: int) -> list[float]:
@@ -22,7 +22,27 @@ def ratio_interval(parts: Sequence[float], sizes: Sequence[float], samples: int,
     if not len(above):
         return [0.0, 0.0]
     ratios = np.concatenate([_ratios(above, below, rows) for rows in _draws(len(above), samples, seed)])
-    return [float(bound) for bound in np.percentile(ratios, _ENDS)]
+    return percentile_interval(ratios)
+
+
+def percentile_interval(resampled: npt.ArrayLike) -> list[float]:
+    """95% of what resamples gave, [low, high]: never beyond what the figure can be."""
+    return [float(bound) for bound in np.percentile(resampled, _ENDS)]
+
+
+def resampled_sums(counts: npt.NDArray[np.float64], samples: int, seed: int) -> npt.NDArray[np.float64]:
+    """Sums [samples, C] over sentences drawn with replacement, of counts [sentences, C].
+
+    With a seed the same sentences as sacrebleu draws. What is held grows with the sentences, not with the samples.
+    """
+    number = len(counts)
+    sums = []
+    for rows in _draws(number, samples, seed):
+        often = np.empty(rows.shape)
+        for row, drawn in enumerate(rows):
+            often[row] = np.bincount(drawn, minlength=number)
+        sums.append(often @ counts)
+    return np.concatenate(sums)
 
 
 def mean_interval(values: Sequence[float], samples: int, seed: int) -> list[float]:

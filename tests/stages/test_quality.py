@@ -3,6 +3,7 @@
 import random
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from statistics import NormalDist
 
@@ -35,17 +36,51 @@ REFERENCES = sentences(0)
 SYSTEMS = {"teacher": altered(REFERENCES, 0.2, 1), "student": altered(REFERENCES, 0.3, 2)}
 
 
-def test_scores_and_intervals_are_sacrebleus() -> None:
-    scores = score_systems(SYSTEMS, REFERENCES, Scoring("13a", 200, SEED))
+@pytest.mark.parametrize("seed", [SEED, 7])
+@pytest.mark.parametrize("at_once", [1, 1000, 1 << 20])
+def test_scores_and_resamples_are_sacrebleus(monkeypatch: pytest.MonkeyPatch, seed: int, at_once: int) -> None:
+    """Resample by resample: an interval ends at percentiles of sacrebleu's own scores, whatever is held at once."""
+    monkeypatch.setattr("stages.evaluation.resampling._AT_ONCE", at_once)
+    monkeypatch.setattr("stages.evaluation.quality._COUNTED_AT_ONCE", 7)
+    scores = score_systems(SYSTEMS, REFERENCES, Scoring("13a", 200, seed))
+    monkeypatch.setenv("SACREBLEU_SEED", str(seed))
     for name, lines in SYSTEMS.items():
         for key, metric in (("bleu", BLEU()), ("chrf", CHRF()), ("ter", TER())):
             expected = metric.corpus_score(lines, [REFERENCES], n_bootstrap=200)
-            assert scores[name][key] == pytest.approx(expected.score)
-            low, high = scores[name][f"{key}_interval"]
-            assert (low, high) == pytest.approx(
-                (expected._mean - expected._ci, expected._mean + expected._ci), abs=1e-5
-            )
+            stats = metric._extract_corpus_statistics(lines, [REFERENCES])
+            resampled = [float(each.score) for each in _bootstrap_resample(stats, metric, 200)[1]]
+            assert scores[name][key] == pytest.approx(expected.score, rel=1e-12)
+            assert scores[name][f"{key}_interval"] == np.percentile(resampled, [2.5, 97.5]).tolist()
             assert scores[name]["signatures"][key] == str(metric.get_signature())
+
+
+def test_memory_grows_with_the_sentences_and_not_with_the_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All resamples at once would be 28 kB a sentence, and the n-grams of all references some 10 kB."""
+    monkeypatch.setattr("stages.evaluation.resampling._AT_ONCE", 1 << 12)
+    monkeypatch.setattr("stages.evaluation.quality._COUNTED_AT_ONCE", 100)
+    few, many = 150, 450
+
+    def peak(count: int) -> int:
+        references, scoring = sentences(5, count), Scoring(samples=400)
+        systems = {"a": references, "b": altered(references, 0.3, 1)}
+        tracemalloc.start()
+        score_systems({"b": systems["b"]}, references, scoring, ("chrf",))
+        compare_systems(systems, references, [("a", "b")], scoring)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    assert (peak(many) - peak(few)) / (many - few) < 4000
+
+
+def test_no_interval_leaves_what_the_metric_can_be() -> None:
+    """Of few and short sentences the mean of the resamples less half their spread would be below 0."""
+    references = sentences(3, 12)
+    lines = [references[0], *(altered(references[1:], 0.9, 4))]
+    found = score_systems({"a": lines}, references, Scoring())["a"]
+    for key in ("bleu", "chrf", "ter"):
+        low, high = found[f"{key}_interval"]
+        assert 0 <= low <= found[key] <= high
 
 
 def test_scores_are_those_of_the_command(tmp_path: Path) -> None:
@@ -114,14 +149,6 @@ def test_missing_hypotheses_are_an_error_not_a_perfect_score() -> None:
         score_systems({"student": REFERENCES[:1]}, REFERENCES, Scoring("13a", 100, SEED))
     with pytest.raises(DataError, match="no references"):
         score_systems({"student": []}, [], Scoring("13a", 100, SEED))
-
-
-def test_the_seed_does_not_stay_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
-    monkeypatch.delenv("SACREBLEU_SEED", raising=False)
-    score_systems({"a": REFERENCES}, REFERENCES, Scoring("13a", 100, 3))
-    assert "SACREBLEU_SEED" not in os.environ
 
 
 @pytest.mark.parametrize(
