@@ -8,6 +8,8 @@ from typing import Any
 from bench.methods import BY_NAME, REFERENCES
 from bench.quality_rows import Comparison, Row
 from bench.records import Record, record
+from stages.evaluation.quality import Scoring
+from stages.reporting.text import p_value
 
 PAGE = Path(__file__).parents[1] / "docs" / "quality.md"
 BEGIN, END = "<!-- table of recipes/{}.toml, by `make bench-quality` -->", "<!-- end of the table -->"
@@ -86,7 +88,10 @@ def _difference_cells(difference: Mapping[str, Any] | None) -> list[str]:
     if difference is None:
         return ["", ""]
     low, high = difference["interval"]
-    return [f"{difference['difference']:+.1f} ({low:+.1f} to {high:+.1f})", f"{difference['p_value']:.3f}"]
+    return [
+        f"{difference['difference']:+.1f} ({low:+.1f} to {high:+.1f})",
+        p_value(difference["p_value"], Scoring().samples),
+    ]
 
 
 def _record(name: str, value: float, unit: str, compared_with: str, detail: Mapping[str, Any]) -> Record:

@@ -27,7 +27,9 @@ def attribution_section(metrics: Mapping[str, Any]) -> dict[str, Any]:
     steps = found["steps"]
     names = {step["name"]: _name(step["name"], metrics["systems"]) for step in steps}
     return {
-        "attribution": [_row(step, names[step["name"]], found) for step in steps],
+        "attribution": [
+            _row(step, names[step["name"]], found, metrics["settings"]["bootstrap_samples"]) for step in steps
+        ],
         "attribution_text": summary(steps),
         "attribution_chart": _chart(steps, names, metrics["systems"]["student"]["quantization"]),
         "attribution_note": "All on the same test set. Each change is against the row above it, with its 95% interval "
@@ -51,7 +53,7 @@ def _name(step: str, systems: Mapping[str, Mapping[str, Any]]) -> str:
     return f"{shown.get(step, 'Student in ' + system['quantization'])}, {text.decoding(system['beam'])}"
 
 
-def _row(step: Mapping[str, Any], name: str, found: Mapping[str, Any]) -> dict[str, Any]:
+def _row(step: Mapping[str, Any], name: str, found: Mapping[str, Any], samples: int) -> dict[str, Any]:
     row = {
         "name": name,
         "role": _ROLES[step["name"]],
@@ -63,7 +65,7 @@ def _row(step: Mapping[str, Any], name: str, found: Mapping[str, Any]) -> dict[s
         change = (step["change"] or {}).get(key)
         row[f"{key}_change"] = text.signed(change["difference"]) if change else ""
         row[f"{key}_change_interval"] = text.interval(change["interval"], signed=True) if change else ""
-        row[f"{key}_p"] = text.p_value(change["p_value"]) if change else ""
+        row[f"{key}_p"] = text.p_value(change["p_value"], samples) if change else ""
     return row
 
 

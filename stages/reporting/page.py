@@ -98,7 +98,7 @@ def _systems(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "turns, and below it the slowest and the fastest.",
         "quality_chart": _quality_chart(systems, names),
         "quality_keys": [(role, role.capitalize()) for role in _MAIN if role in systems],
-        "comparisons": [_comparison_row(row) for row in metrics["comparisons"]],
+        "comparisons": [_comparison_row(row, settings["bootstrap_samples"]) for row in metrics["comparisons"]],
         "comparisons_note": "Paired bootstrap resampling: p is the chance of a difference this large if "
         "there were none. Below each difference its 95% interval.",
     }
@@ -144,12 +144,12 @@ def _quality_chart(systems: Mapping[str, Mapping[str, Any]], names: Sequence[str
     return quality_speed_chart(dots, "chrF", f"Quality against speed. {spoken}.")
 
 
-def _comparison_row(row: Mapping[str, Any]) -> dict[str, Any]:
+def _comparison_row(row: Mapping[str, Any], samples: int) -> dict[str, Any]:
     found: dict[str, Any] = {"name": f"{row['system'].capitalize()} − {row['against']}"}
     for key in ("chrf", "bleu"):
         found[key] = text.signed(row[key]["difference"])
         found[f"{key}_interval"] = text.interval(row[key]["interval"], signed=True)
-        found[f"{key}_p"] = text.p_value(row[key]["p_value"])
+        found[f"{key}_p"] = text.p_value(row[key]["p_value"], samples)
     return found
 
 

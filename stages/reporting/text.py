@@ -1,5 +1,6 @@
 """Numbers and sentences as the page writes them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -72,9 +73,17 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def p_value(value: float) -> str:
-    """Three decimals, or that it is below what they can show."""
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+def p_value(value: float, samples: int) -> str:
+    """Three decimals; no more than a bound where they show nothing, or where no resample had the other sign.
+
+    Of `samples` resamples 2 / (samples + 1) is the smallest p that `two_sided` can give.
+    """
+    if value < 0.001:
+        return "< 0.001"
+    smallest = 2 / (samples + 1)
+    if value <= smallest or math.isclose(value, smallest):
+        return f"≤ {math.ceil(1000 * smallest) / 1000:.3f}"
+    return f"{value:.3f}"
 
 
 def decoding(beam: int) -> str:

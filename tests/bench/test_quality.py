@@ -106,6 +106,12 @@ def test_the_table_has_a_line_a_method_beneath_the_teacher_s() -> None:
     assert "| 2 |" in lines[4] and " ± " in lines[4]
 
 
+def test_a_difference_that_no_resample_turns_round_has_a_bound_as_its_p() -> None:
+    right = replace(RESULTS[2], translations=REFERENCES)
+    lines = table(compare([*RESULTS[:2], right], REFERENCES), "quality").splitlines()
+    assert lines[4].endswith("| ≤ 0.002 | 5 |")
+
+
 def test_every_method_is_a_recipe_without_faults(tmp_path: Path) -> None:
     checkpoint = tmp_path / "checkpoint.pt"
     checkpoint.write_bytes(b"")

@@ -156,6 +156,7 @@ def test_the_page_shows_the_numbers(report: tuple[dict[str, Any], str]) -> None:
         "5,120 duplicate source",
         "0123456789abcdef0123",
         "nrefs:1|bs:1000|seed:12345|case:mixed|version:2.6.0|nc:6|nw:0",
+        "≤ 0.002",
         "torch 2.13.0",
     ):
         assert words in text

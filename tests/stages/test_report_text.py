@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stages.evaluation.quality import two_sided
 from stages.reporting import text
 from stages.reporting.charts import Dot, Line, Panel, line_chart, quality_speed_chart
 from stages.reporting.differences import mark_differences
@@ -63,8 +64,11 @@ def test_marking_changes_no_character(hypothesis: str, reference: str) -> None:
         (text.duration(4.2), "4.2 s"),
         (text.duration(611), "10.2 min"),
         (text.duration(7200), "2.0 h"),
-        (text.p_value(0.00099), "< 0.001"),
-        (text.p_value(0.0421), "0.042"),
+        (text.p_value(2 / 10_001, 10_000), "< 0.001"),
+        (text.p_value(0.0421, 1000), "0.042"),
+        (text.p_value(4 / 1001, 1000), "0.004"),
+        (text.p_value(two_sided([1.0] * 1000), 1000), "≤ 0.002"),
+        (text.p_value(two_sided([-1.0] * 150), 150), "≤ 0.014"),  # 0.01325: a bound is rounded up
         (text.plural(1, "thread"), "1 thread"),
         (text.plural(1000, "sentence"), "1,000 sentences"),
     ],
