@@ -65,9 +65,9 @@ class Row(NamedTuple):
 
 
 def find_flags(rows: Sequence[Row], lines: Sequence[str], config: Config) -> tuple[list[list[Flag]], dict[str, int]]:
-    """Each translation's flags, and of how many the two measures that are not always known were: copy, language."""
+    """Each translation's flags, and of how many each measure was known that not every text has."""
     identifier = LanguageIdentifier(config.other_languages)
-    flags, known = [], {"copy": 0, "language": 0}
+    flags, known = [], dict.fromkeys(FLAGS[1:], 0)
     for row, line in zip(rows, lines, strict=True):
         measures = _measure(row, line, identifier)
         for name in known:

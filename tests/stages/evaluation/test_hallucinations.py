@@ -69,4 +69,4 @@ def test_counts_say_of_how_many() -> None:
     assert found["empty"] == {"count": 1, "of": 4}
     assert found["copy"] == {"count": 1, "of": 2}  # a source of two words is no copy, an empty text neither
     assert found["language"] == {"count": 1, "of": 2}  # and eight letters tell no language
-    assert found["repetition"] == {"count": 0, "of": 4}
+    assert found["repetition"] == found["length"] == {"count": 0, "of": 3}  # an empty text has neither
