@@ -154,7 +154,7 @@ def _counts(path: Path, key: Key, rater: Mapping[str, Rating]) -> dict[str, Any]
         "wins": said.count(1),
         "ties": said.count(0),
         "losses": said.count(-1),
-        "unfilled": len(key.rows) - len(said),
+        "unfilled": len(rater) - len(said),
         "missing_rows": len(key.rows) - len(rater),
     }
 
