@@ -87,7 +87,10 @@ def _read(path: Path, key: Key) -> dict[str, Rating]:
         elif name in found:
             faults.append(f"{where}: its id {name!r} is there twice; remove one of the rows")
         elif row_digest(row) != key.rows[name][1]:
-            faults.append(f"{where}: its texts are not those that were handed out; copy the judgements to a new sheet")
+            faults.append(
+                f"{where}: its texts are not those that were handed out; copy the judgements to the sheet as it was "
+                "written, opened with all columns as text"
+            )
         else:
             found[name] = _rating(row, where, key.rows[name][0], faults)
     if faults:

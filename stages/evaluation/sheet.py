@@ -1,12 +1,14 @@
 """A sheet on which people compare two systems without knowing which is which: CSV, with the key in a file beside it.
 
-Which system is A is drawn anew for every row. A cell that a spreadsheet would take for a formula is written with an
-apostrophe before it (https://owasp.org/www-community/attacks/CSV_Injection).
+Which system is A is drawn anew for every row. A cell that a spreadsheet would take for a formula
+(https://owasp.org/www-community/attacks/CSV_Injection), or for a number or a date, which it writes in its own way, has
+an apostrophe before it.
 """
 
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +27,10 @@ GIVEN = ("id", "source", "reference", "A", "B")
 TO_FILL = ("preference", "adequacy A", "adequacy B", "comment")
 FORMAT = "potstill-sheet-1"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_TRUTH_VALUES = ("true", "false")
+_WORD = re.compile(r"[^\W\d_]+")
+# A date has as many at most: viernes, 5 de marzo de 2024.
+_MOST_WORDS = 4
 # A byte order mark: without it some spreadsheets take the text for Latin-1.
 _ENCODING = "utf-8-sig"
 
@@ -98,7 +104,7 @@ def write_sheet(
 
 
 def read_sheet(path: Path) -> list[dict[str, str]]:
-    """Rows of a filled sheet, by column, without the marks against formulas; `row` is the line as a spreadsheet has it.
+    """Rows of a filled sheet, by column, without the marks of `escape`; `row` is the line as a spreadsheet has it.
 
     Commas, semicolons and tabs are taken. Raises DataError when it cannot be read, or a column is missing.
     """
@@ -120,8 +126,9 @@ def read_sheet(path: Path) -> list[dict[str, str]]:
 
 
 def row_digest(row: Mapping[str, str]) -> str:
-    """Of what a row shows; space, which spreadsheets change, aside."""
-    texts = [" ".join((row[name] or "").split()) for name in (*GIVEN, DIRECTION) if name in row]
+    """Of what a row shows; aside are space, which spreadsheets change, and an apostrophe before it, which some drop."""
+    shown = [row[name] or "" for name in (*GIVEN, DIRECTION) if name in row]
+    texts = [" ".join(text.split()).lstrip("'") for text in shown]
     return bytes_digest(json.dumps(texts).encode())[:16]
 
 
@@ -131,13 +138,21 @@ def sheet_digest(rows: Mapping[str, tuple[int, str]]) -> str:
 
 
 def escape(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula; `unescape` undoes it."""
-    return f"'{text}" if text.lstrip("'").startswith(_FORMULA) else text
+    """A cell that spreadsheets take for text; `unescape` undoes it."""
+    return f"'{text}" if _changes(text) else text
 
 
 def unescape(cell: str) -> str:
     """The text of a cell."""
-    return cell.removeprefix("'") if cell.lstrip("'").startswith(_FORMULA) else cell
+    return cell.removeprefix("'") if _changes(cell) else cell
+
+
+def _changes(cell: str) -> bool:
+    """Whether a spreadsheet might make something else of it; of digits and few words, as dates have names of months."""
+    text = cell.lstrip("'")
+    if text.startswith(_FORMULA) or text.strip().casefold() in _TRUTH_VALUES:
+        return True
+    return any(map(str.isdigit, text)) and len(_WORD.findall(text)) <= _MOST_WORDS
 
 
 def _check(rows: Sequence[Mapping[str, Any]], paths: Sequence[Path], systems: tuple[str, str]) -> None:

@@ -38,7 +38,7 @@ def filled(sheet: Path, name: str, fill: Fill, drop: int = 0) -> Path:
     with sheet.open(encoding="utf-8-sig", newline="") as stream:
         rows = list(csv.DictReader(stream))
     for number, row in enumerate(rows):
-        row.update(fill(students[row["id"]], number))
+        row.update(fill(students[row["id"].removeprefix("'")], number))
     path = sheet.with_name(name)
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, list(rows[0]))

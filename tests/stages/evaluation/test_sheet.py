@@ -47,8 +47,9 @@ def test_the_sheet_shows_both_systems_and_never_which_is_which(tmp_path: Path) -
     assert len(sheet) == len({row["id"] for row in sheet}) == 20
     known = {row["id"]: row for row in rows()}
     for row in sheet:
+        row = {name: cell.removeprefix("'") for name, cell in row.items()}
         first = key["rows"][row["id"]][0]
-        shown = [row["A"].removeprefix("'"), row["B"].removeprefix("'")]
+        shown = [row["A"], row["B"]]
         assert shown == [known[row["id"]][key["systems"][side]] for side in (first, 1 - first)]
         assert row["reference"] == known[row["id"]]["reference"]
         assert {row[name] for name in COLUMNS[5:]} == {""}
@@ -83,10 +84,51 @@ def test_no_cell_begins_like_a_formula(tmp_path: Path) -> None:
             assert found[row["id"]]["source"] == row["source"]
 
 
-@given(st.text("'=+-@\t\r ab", max_size=6))
+@given(st.text("'=+-@\t\r ab1.e:", max_size=6))
 def test_what_is_escaped_comes_back(text: str) -> None:
     assert unescape(escape(text)) == text
     assert not escape(text).startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
+    with pytest.raises(ValueError, match="could not convert"):
+        float(escape(text))
+
+
+# What LibreOffice and Excel write for it.
+REWRITTEN = {
+    "1.50": "1.5",
+    "007": "7",
+    "1e5": "100000",
+    "10:00": "10:00:00",
+    "50 %": "50%",
+    "true": "TRUE",
+    "3/4": "4-Mar",
+    "5 March 2024": "05/03/2024",
+    "viernes, 5 de marzo de 2024": "05/03/2024",
+    "2024年3月5日": "2024/3/5",
+    "١٢": "12",
+    "=1+1": "2",
+}
+
+
+@pytest.mark.parametrize("dropped", ["", "'"])
+def test_a_spreadsheet_that_rewrites_numbers_and_dates_changes_no_text(tmp_path: Path, dropped: str) -> None:
+    """The apostrophe is kept by those that take a file as it is, and dropped by those that read it as typed."""
+    content = [
+        {"id": "4711" * 8 if not place else f"ab{place}cd2ef3ab4cd5", "source": text, "teacher": "'90s", "student": "x"}
+        for place, text in enumerate(REWRITTEN)
+    ]
+    for row in content:
+        row["reference"] = "The 2 of them are as they were."
+    options: dict[str, Any] = {"systems": ("student", "teacher"), "sentences": 99, "seed": 1, "evaluation": "e"}
+    key = Key.read(write_sheet(content, tmp_path / "sheet.csv", **options))
+    sheet = [{name: REWRITTEN.get(cell, cell) for name, cell in row.items()} for row in plain(tmp_path / "sheet.csv")]
+    assert {row["reference"] for row in sheet} == {"The 2 of them are as they were."}
+    with (tmp_path / "saved.csv").open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, COLUMNS)
+        writer.writeheader()
+        writer.writerows({name: cell.removeprefix(dropped) for name, cell in row.items()} for row in sheet)
+    found = read_sheet(tmp_path / "saved.csv")
+    assert {row["id"]: row_digest(row) for row in found} == {name: digest for name, (_, digest) in key.rows.items()}
+    assert {row["source"] for row in found} == set(REWRITTEN)
 
 
 def test_a_seed_draws_the_same_sheet_and_another_one_another(tmp_path: Path) -> None:
@@ -101,7 +143,7 @@ def test_the_reference_as_a_system_is_not_shown_as_a_reference(tmp_path: Path) -
     sheet = plain(tmp_path / "sheet.csv")
     assert len(sheet) == 40
     assert {row["reference"] for row in sheet} == {""}
-    assert {row[side][:4] for row in sheet for side in "AB"} == {"'-st", "ref "}
+    assert {row[side][:4] for row in sheet for side in "AB"} == {"'-st", "'ref"}
 
 
 def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
