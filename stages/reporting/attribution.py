@@ -5,6 +5,7 @@ from typing import Any
 
 from stages.reporting import text
 from stages.reporting.charts import Chart, Level, level_chart
+from stages.reporting.trainings import listed
 
 _ROLES = {"teacher": "teacher", "selected": "teacher", "student_float32": "student", "student": "student"}
 _SHORT = {"teacher": "Teacher", "selected": "Selected", "student_float32": "float32"}
@@ -41,8 +42,7 @@ def summary(steps: Sequence[Mapping[str, Any]]) -> str:
     """The way from the first step's chrF to the last one's, in a sentence."""
     parts = [f"{_CAUSES[step['name']]} {text.signed(step['change']['chrf']['difference'])}" for step in steps[1:]]
     first, last = steps[0]["chrf"], steps[-1]["chrf"]
-    listed = " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
-    return f"From the teacher’s {first:.1f} chrF to the student’s {last:.1f}: {listed}."
+    return f"From the teacher’s {first:.1f} chrF to the student’s {last:.1f}: {listed(parts)}."
 
 
 def _name(step: str, systems: Mapping[str, Mapping[str, Any]]) -> str:

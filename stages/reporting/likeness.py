@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from stages.reporting import text
+from stages.reporting.trainings import listed
 
 _ROLES = ("teacher", "student", "baseline")
 _REFERENCES = "reference"
@@ -87,21 +88,23 @@ def _led(metrics: Metrics) -> tuple[str, Metrics]:
 
 
 def _note(metrics: Metrics) -> Iterator[str]:
+    accuracy = ["token accuracy"] if _REFERENCES in metrics.get("forced", {}) else []
+    comet = metrics.get("comet", {})
+    columns = ["Word F1", *accuracy, *(["COMET"] if comet.get("systems") else [])]
     yield (
-        "Word F1 and token accuracy are against the references, all else against the teacher’s translations. Below "
-        "each figure its 95% interval."
+        f"{listed(columns)} {'are' if len(columns) > 1 else 'is'} against the references; chrF, BLEU and same text "
+        "against the teacher’s translations. Below each figure its 95% interval."
     )
     texts, led = _led(metrics)
     if led:
         yield (
-            "Teacher-forced are token accuracy, on the references, and the last two: along "
-            f"{texts} of {text.plural(led['sentences'], 'sentence')}, how often the system’s most probable token is "
-            "the teacher’s, and the Kullback-Leibler divergence of the system from the teacher in nats a token, over "
-            "the whole vocabulary."
+            f"Teacher-forced are {'token accuracy, on the references, and ' if accuracy else ''}same top token and "
+            f"KL: along {texts} of {text.plural(led['sentences'], 'sentence')}, how often the system’s most probable "
+            "token is the teacher’s, and the Kullback-Leibler divergence of the system from the teacher in nats a "
+            "token, over the whole vocabulary."
         )
     reasons = {role: found["reason"] for role, found in led.get("against_teacher", {}).items() if "reason" in found}
     yield from (f"Not given for the {role}: {reason}." for role, reason in reasons.items())
-    comet = metrics.get("comet")
     if comet:
         yield f"COMET: {comet['absent']}." if "absent" in comet else f"COMET by {comet['model']}."
 

@@ -13,6 +13,7 @@ from stages.reporting.charts import Chart, Dot, Line, Panel, line_chart, quality
 from stages.reporting.examples import Example
 from stages.reporting.likeness import likeness_section, likeness_signatures
 from stages.reporting.pairs import pairs_section
+from stages.reporting.trainings import targets
 
 Curves = Mapping[str, Sequence[Mapping[str, float]]]
 _MAIN = ("teacher", "student", "baseline")
@@ -97,6 +98,7 @@ def _systems(metrics: Mapping[str, Any]) -> dict[str, Any]:
         f"{machine['processor']}: the median of {text.plural(settings['repeats'], 'run')} in which the systems took "
         "turns, and below it the slowest and the fastest.",
         "quality_chart": _quality_chart(systems, names),
+        "quality_note": _quality_note([systems[name] for name in names if name not in _MAIN]),
         "quality_keys": [(role, role.capitalize()) for role in _MAIN if role in systems],
         "comparisons": [_comparison_row(row, settings["bootstrap_samples"]) for row in metrics["comparisons"]],
         "comparisons_note": "Paired bootstrap resampling: p is the chance of a difference this large if "
@@ -132,7 +134,7 @@ def _quality_chart(systems: Mapping[str, Mapping[str, Any]], names: Sequence[str
         Dot(
             role=systems[name]["role"],
             label=_system_name(systems[name]),
-            short_label=text.decoding(systems[name]["beam"]),
+            short_label=systems[name].get("name") or text.decoding(systems[name]["beam"]),
             speed=systems[name]["sentences_per_second"],
             quality=systems[name]["chrf"],
             interval=tuple(systems[name]["chrf_interval"]),
@@ -142,6 +144,13 @@ def _quality_chart(systems: Mapping[str, Mapping[str, Any]], names: Sequence[str
     ]
     spoken = "; ".join(f"{dot.label}: chrF {dot.quality:.1f} at {text.rate(dot.speed)} a second" for dot in dots)
     return quality_speed_chart(dots, "chrF", f"Quality against speed. {spoken}.")
+
+
+def _quality_note(others: Sequence[Mapping[str, Any]]) -> str:
+    kinds = [("the other beam", False), ("a further teacher", True)]
+    found = [kind for kind, further in kinds if any(bool(system.get("name")) == further for system in others)]
+    open_circles = f"; open circles are {' or '.join(found)}" if found else ""
+    return f"Lines are 95% intervals{open_circles}. Up and to the right is better."
 
 
 def _comparison_row(row: Mapping[str, Any], samples: int) -> dict[str, Any]:
@@ -172,10 +181,7 @@ def _training(curves: Curves, metrics: Mapping[str, Any]) -> dict[str, Any]:
         "training_chart": line_chart("training", panels, "Training curves. " + " ".join(facts)) if panels else None,
         "training_text": " ".join(facts),
         "training_keys": [(role, role.capitalize()) for role in roles],
-        "training_note": "In training each is measured on its own targets, the teacher’s translations or the "
-        "references; in validation both on the same references."
-        if "baseline" in roles
-        else "Validation is on the references.",
+        "training_note": _training_note(roles, metrics["stages"]),
     }
 
 
@@ -183,6 +189,11 @@ def _lines(curves: Curves, roles: Sequence[str], key: str, *, dots: bool) -> lis
     return [
         Line(role, role, [(line["step"], line[key]) for line in curves[role] if key in line], dots) for role in roles
     ]
+
+
+def _training_note(roles: Sequence[str], stages: Mapping[str, Mapping[str, Any]]) -> str:
+    own = ", ".join(f"of the {role} on {targets(role, stages)}" for role in roles)
+    return f"Cross-entropy is measured on what is trained on: {own}. Perplexity is on the references."
 
 
 def _training_fact(role: str, trained: Mapping[str, Any]) -> str:

@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from stages.reporting.trainings import same_student
+
 _UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
 
@@ -137,7 +139,7 @@ def _worth(metrics: Mapping[str, Any]) -> list[list[Part]]:
     baseline = metrics["systems"]["baseline"]["chrf"]
     return [
         [
-            Part("Trained on the references alone, the same student reaches "),
+            Part(f"Trained on the references alone, {same_student(metrics['stages'])} reaches "),
             Part(
                 f"{baseline:.1f} chrF; the distilled one is {abs(found['difference']):.1f} {direction} that ({bounds})."
             ),

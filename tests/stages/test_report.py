@@ -16,10 +16,10 @@ from data.runtime import Runtime
 from data.soft_targets import unpack
 from stages.report import Config, run
 from stages.reporting.examples import build_examples, choose_rows
-from stages.reporting.facts import describe_soft_targets, read_curves
+from stages.reporting.facts import describe_soft_targets, gather_metrics, read_curves
 from stages.reporting.page import ExampleRule, render_page
 from tests.fixtures.artifacts import closed, new_artifact
-from tests.fixtures.made_up_run import TRANSLATIONS, made_up_run, translations
+from tests.fixtures.made_up_run import TRANSLATIONS, evaluation, made_up_run, translations
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 
@@ -149,6 +149,8 @@ def test_the_page_shows_the_numbers(report: tuple[dict[str, Any], str]) -> None:
         "12.4 times as many sentences a second: 521 (greedy) against 42 (beam 5), both on 2 threads.",
         "the same student reaches 49.1 chrF; the distilled one is 6.7 above that (95% interval 5.5 to 7.8)",
         "512 held-out sentences",
+        "Lines are 95% intervals; open circles are the other beam. Up and to the right is better.",
+        "trained on: of the student on the dataset’s targets and the references, of the baseline on the references.",
         "36 sentences drawn at random from the 56 of the test set, with seed 1",
         "21,711 of 23,911 rows (90.8%)",
         "AMD EPYC 9R14",
@@ -160,6 +162,25 @@ def test_the_page_shows_the_numbers(report: tuple[dict[str, Any], str]) -> None:
         "torch 2.13.0",
     ):
         assert words in text
+
+
+def shown(tmp_path: Path, systems: dict[str, Any]) -> tuple[str, str]:
+    """A page with these systems beside those of every run: its text, and all of it."""
+    metrics = gather_metrics(made_up_run(tmp_path))
+    metrics["systems"] = {name: metrics["systems"][name] for name in ("teacher", "student", "baseline")} | systems
+    content = render_page(metrics, {}, [], ExampleRule(0, 1, 1), "")
+    return Page(content).text, content
+
+
+def test_open_circles_are_what_the_caption_says(tmp_path: Path) -> None:
+    further = evaluation()["systems"]["teacher"] | {"name": "marian"}
+    found, content = shown(tmp_path / "one", {"teacher_marian": further})
+    assert "intervals; open circles are a further teacher. Up" in found
+    wide, narrow = (content.count(f">{label}</text>") for label in ("Teacher marian, beam 5", "marian"))
+    assert (wide, narrow) == (1, 1)
+    both, _ = shown(tmp_path / "two", {"teacher_marian": further, "teacher_beam1": evaluation()["systems"]["teacher"]})
+    assert "open circles are the other beam or a further teacher. Up" in both
+    assert "Lines are 95% intervals. Up" in shown(tmp_path / "none", {})[0]
 
 
 def test_examples_are_drawn_without_a_look_at_the_translations() -> None:

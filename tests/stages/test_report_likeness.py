@@ -82,6 +82,18 @@ def test_the_note_says_along_what_and_why_something_is_missing() -> None:
     assert "Teacher-forced" not in section(forced={})["likeness_note"]
 
 
+def test_the_note_names_the_columns_that_there_are() -> None:
+    comet = {"model": "x", "signature": "x", "systems": {"student": scored("comet", 0.8)}}
+    against = " against the references; chrF, BLEU and same text against the teacher’s translations."
+    assert section()["likeness_note"].startswith(f"Word F1 and token accuracy are{against}")
+    assert section(comet=comet)["likeness_note"].startswith(f"Word F1, token accuracy and COMET are{against}")
+    teacher_only = section(forced={"teacher": FORCED})["likeness_note"]
+    assert teacher_only.startswith(f"Word F1 is{against}")
+    assert "Teacher-forced are same top token and KL: along the teacher’s translations" in teacher_only
+    on_references = section(forced={"reference": FORCED})["likeness_note"]
+    assert "token accuracy, on the references, and same top token and KL: along the references of" in on_references
+
+
 def test_comet_is_a_column_or_a_reason() -> None:
     scores = {"model": "x", "signature": "x|version:2", "systems": {"student": scored("comet", 0.8125)}}
     assert section(comet=scores)["comet"] is True

@@ -13,6 +13,8 @@ from stages.reporting import text
 from stages.reporting.charts import Dot, Line, Panel, line_chart, quality_speed_chart
 from stages.reporting.differences import mark_differences
 
+STUDENT: dict[str, Any] = {"model": {"width": 128, "heads": 4}, "optimiser": {"steps": 4000, "seed": 1}}
+
 
 def marked(hypothesis: str, reference: str) -> list[str]:
     return [segment.text for segment in mark_differences(hypothesis, reference) if segment.differs]
@@ -88,6 +90,19 @@ def test_numbers_are_written_as_people_read_them(written: str, expected: str) ->
 def test_the_headline_says_what_is_true_also_when_it_disappoints(
     difference: float, interval: list[float], expected: str
 ) -> None:
+    sentence = headline_of_two(difference, interval, STUDENT)
+    assert "Trained on the references alone, the same student reaches 50.0 chrF" in sentence
+    assert expected in sentence
+
+
+def test_the_headline_says_how_a_baseline_is_another_student() -> None:
+    baseline = {"model": STUDENT["model"] | {"width": 64}, "optimiser": {"steps": 500, "seed": 2}}
+    sentence = headline_of_two(1.0, [0.5, 1.5], baseline)
+    assert "the same student, but for model.width, optimiser.steps and optimiser.seed, reaches 50.0 chrF" in sentence
+
+
+def headline_of_two(difference: float, interval: list[float], baseline: dict[str, Any]) -> str:
+    """What is said of the baseline, of this config, beside a student of that above."""
     system: dict[str, Any] = {"chrf": 50.0, "sentences_per_second": 100.0, "beam": 1}
     metrics = {
         "systems": {"teacher": system, "student": system, "baseline": system},
@@ -96,9 +111,9 @@ def test_the_headline_says_what_is_true_also_when_it_disappoints(
         "comparisons": [
             {"system": "student", "against": "baseline", "chrf": {"difference": difference, "interval": interval}}
         ],
+        "stages": {"student": {"config": STUDENT}, "baseline": {"config": baseline}},
     }
-    sentence = "".join(part.text for part in text.headline(metrics)[1])
-    assert expected in sentence
+    return "".join(part.text for part in text.headline(metrics)[1])
 
 
 def test_lines_are_drawn_to_scale_and_take_the_pages_colours() -> None:
