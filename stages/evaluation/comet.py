@@ -7,7 +7,6 @@ downloaded: what is missing is said in words, and the evaluation goes on without
 import importlib
 import importlib.metadata
 import importlib.util
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -84,7 +83,11 @@ def identity(config: Config) -> dict[str, str]:
 
 def _find(model: str) -> Path:
     if importlib.util.find_spec("comet") is None:
-        raise AbsentError(f"the package {PACKAGE} is not installed; {sys.executable} -m pip install {PACKAGE}")
+        # pip would put older versions of numpy and others beside Potstill.
+        raise AbsentError(
+            f"the package {PACKAGE} is not in this environment; docs/evaluation.md says how to score the translations "
+            "in another"
+        )
     path = Path(model)
     found = path / _CHECKPOINT if path.is_dir() else path if path.is_file() else _in_cache(model)
     if not found.is_file():

@@ -1,5 +1,6 @@
 """COMET with a package in the place of unbabel-comet, and what is said where package or model is missing."""
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from data.errors import ModelError
@@ -22,6 +25,10 @@ SCORING = Scoring("13a", 100, 1)
 @dataclass
 class Prediction:
     scores: list[float]
+
+    @property
+    def system_score(self) -> float:
+        return sum(self.scores) / len(self.scores)
 
 
 class FakeModel:
@@ -106,8 +113,20 @@ def test_what_is_missing_is_said_and_nothing_fails(
     assert "is no file, no folder and no name of a model" in score("no/such/name/here")["absent"]
     monkeypatch.delitem(sys.modules, "comet")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    command = f"{sys.executable} -m pip install unbabel-comet"
-    assert score(str(path))["absent"] == f"the package unbabel-comet is not installed; {command}"
+    assert "unbabel-comet is not in this environment; docs/evaluation.md" in score(str(path))["absent"]
+
+
+def test_the_docs_program_scores_what_evaluate_leaves(
+    package: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sys.modules["comet"].download_model = lambda name: name  # type: ignore[attr-defined]
+    table = pa.table({"id": ["a", "b"], "source": SOURCES, "reference": REFERENCES, **HYPOTHESES})
+    pq.write_table(table, tmp_path / "translations-00000.parquet")
+    page = (Path(__file__).parents[3] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    [program] = re.findall(r"```python\n# score_comet\.py\n(.*?)```", page, flags=re.DOTALL)
+    monkeypatch.setattr(sys, "argv", ["", str(tmp_path / "translations-00000.parquet"), "teacher", "student"])
+    exec(program, {})  # noqa: S102
+    assert capsys.readouterr().out == "teacher 1.0\nstudent 0.75\n"
 
 
 def test_an_evaluation_is_another_when_package_or_model_is(
