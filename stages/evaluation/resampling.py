@@ -25,7 +25,7 @@ def ratio_interval(parts: Sequence[float], sizes: Sequence[float], samples: int,
     return percentile_interval(ratios)
 
 
-def percentile_interval(resampled: npt.ArrayLike) -> list[float]:
+def percentile_interval(resampled: npt.NDArray[np.float64]) -> list[float]:
     """95% of what resamples gave, [low, high]: never beyond what the figure can be."""
     return [float(bound) for bound in np.percentile(resampled, _ENDS)]
 
