@@ -63,13 +63,13 @@ def test_where_there_are_several_directions_each_row_says_its_own(tmp_path: Path
     for row in several[::2]:
         row["target_language"] = "sv"
     key = Key.read(write(tmp_path / "sheet.csv", several))
-    sheet = plain(tmp_path / "sheet.csv")
-    assert list(sheet[0]) == ["id", "direction", *COLUMNS[1:]]
+    assert list(plain(tmp_path / "sheet.csv")[0]) == ["id", "direction", *COLUMNS[1:]]
+    sheet = read_sheet(tmp_path / "sheet.csv")
     wanted = {row["id"]: row["target_language"] for row in several}
     names = {"sv": "English to Swedish", "de": "English to German"}
     assert [row["direction"] for row in sheet] == [names[wanted[row["id"]]] for row in sheet]
     assert len({row["direction"] for row in sheet}) == 2
-    [first, *_] = read_sheet(tmp_path / "sheet.csv")
+    first = sheet[0]
     assert row_digest(first) == key.rows[first["id"]][1]
     assert row_digest(first | {"direction": "English to Danish"}) != key.rows[first["id"]][1]
 
@@ -117,7 +117,7 @@ def test_a_spreadsheet_that_rewrites_numbers_and_dates_changes_no_text(tmp_path:
         for place, text in enumerate(REWRITTEN)
     ]
     for row in content:
-        row["reference"] = "The 2 of them are as they were."
+        row |= {"reference": "The 2 of them are as they were.", "source_language": "en", "target_language": "de"}
     options: dict[str, Any] = {"systems": ("student", "teacher"), "sentences": 99, "seed": 1, "evaluation": "e"}
     key = Key.read(write_sheet(content, tmp_path / "sheet.csv", **options))
     sheet = [{name: REWRITTEN.get(cell, cell) for name, cell in row.items()} for row in plain(tmp_path / "sheet.csv")]
