@@ -190,7 +190,7 @@ class Artifact:
 
     def keep_seconds(self, seconds: float) -> None:
         """Writes down what was spent so far; gone when the artefact is complete, whose manifest has it."""
-        self._folder.write(_SECONDS, str(round(seconds, 1)).encode())
+        self._folder.write(_SECONDS, str(round(seconds, 3)).encode())
 
     def complete(
         self,
