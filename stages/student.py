@@ -160,12 +160,13 @@ def inputs(config: Config) -> tuple[str, ...]:
 
 
 def reads_only(config: Config) -> dict[str, dict[str, tuple[str, ...]]]:
-    """Splits and columns of which a training may read: a new card or a renamed file trains no student again."""
+    """Splits and columns of which a training may read: a new card or a renamed file trains no student again.
+
+    What is held out is read where further datasets are to be kept from it.
+    """
     dataset = tuple(name for name in schema.DATASET.names if name not in _NOT_READ)
-    return {
-        "dataset": {"train": dataset},
-        "corpus": dict.fromkeys(("train", "valid"), ("source", "reference", *LANGUAGES)),
-    }
+    splits = ("train", "valid", "test") if config.datasets else ("train", "valid")
+    return {"dataset": {"train": dataset}, "corpus": dict.fromkeys(splits, ("source", "reference", *LANGUAGES))}
 
 
 def external_files(config: Config) -> list[Path]:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -269,3 +270,28 @@ def test_soft_targets_of_other_pairs_alone_are_not_learned(tmp_path: Path, tiny_
     (alone,) = further_streams([one], tokens, reader, as_text=False)
     (apart,) = further_streams([one], tokens, reader, as_text=False, more=LANGUAGES)
     assert alone.soft_targets is None and apart.soft_targets is reader
+
+
+def test_what_is_read_of_the_corpus_is_what_the_fingerprint_holds(
+    tmp_path: Path, tiny_teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: dict[str, set[str]] = {}
+    read_shard = Artifact.read_shard
+
+    def noted(self: Artifact, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+        if self.node == "corpus":
+            read.setdefault(name.partition("-")[0], set()).update(columns or ("all",))
+        return read_shard(self, name, columns)
+
+    monkeypatch.setattr(Artifact, "read_shard", noted)
+    tokens = read_vocabulary(tiny_teacher, "target")
+    path = of_vocabulary(tmp_path / "other", tokens)
+    held_out = {
+        "test-00000": held_out_rows(("en", "de", "a", "b")),
+        "valid-00000": held_out_rows(("en", "de", "c", "d")),
+    }
+    trained(tmp_path / "own", tiny_teacher, path, held_out, data={"hypothesis": 0.5, "reference": 0.5})
+    config = student.Config.model_validate(SMALL | {"datasets": [{"name": "other", "path": str(path)}]})
+    known = student.reads_only(config)["corpus"]
+    assert set(read) == {"train", "valid", "test"}
+    assert all(columns <= set(known[split]) for split, columns in read.items())
