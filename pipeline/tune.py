@@ -11,6 +11,7 @@ from pipeline.launch import ClusterOptions, libraries_of, locked, open_planner
 from pipeline.progress import Display
 from pipeline.recipe import Recipe
 from pipeline.tuning.candidates import Candidates, Source, check_space, common_nodes, study_digest
+from pipeline.tuning.chart import save_chart
 from pipeline.tuning.config import TuneConfig
 from pipeline.tuning.results import Results, best_of
 from pipeline.tuning.study import Study, Training
@@ -45,7 +46,7 @@ def tune_recipe(
             with contextlib.closing(open_display()) as display:
                 call.run(wanted, display, options)
         results = call.save()
-        results.save_plot()
+        save_chart(results)
     return results
 
 

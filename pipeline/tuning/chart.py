@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from data.local import write_atomically
 from pipeline.tuning.results import Results, best_of, columns, ranked, short_name
 from pipeline.tuning.space import toml_text
 from pipeline.tuning.study import Row
@@ -13,9 +14,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+FILE = "tune.svg"
 _BEST, _DONE, _PRUNED, _LINE = "#c2410c", "#1d4ed8", "#9ca3af", "#e5e7eb"
 _ACROSS = 3
 _WIDTH, _HEIGHT = 4.0, 2.9
+
+
+def save_chart(results: Results) -> None:
+    """Writes tune.svg where there is anything to draw."""
+    if any(row.value is not None or row.curve for row in results.rows):
+        write_atomically(results.folder / FILE, sweep_chart(results).encode())
 
 
 def sweep_chart(results: Results) -> str:

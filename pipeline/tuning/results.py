@@ -1,4 +1,4 @@
-"""What a sweep leaves to read: tune.json, tune.csv, tune.svg, and a table for the terminal."""
+"""What a sweep leaves to read: tune.json, tune.csv, and a table for the terminal."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ from pipeline.tuning.config import TuneConfig
 from pipeline.tuning.space import toml_text
 from pipeline.tuning.study import Row
 
-JSON, CSV, PLOT = "tune.json", "tune.csv", "tune.svg"
+JSON, CSV = "tune.json", "tune.csv"
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,6 @@ class Results:
         """Writes tune.json and tune.csv, each whole or not at all."""
         write_atomically(self.folder / JSON, json.dumps(self.as_json(), indent=1).encode())
         write_atomically(self.folder / CSV, _csv(self).encode())
-
-    def save_plot(self) -> None:
-        """Writes tune.svg where there is anything to draw."""
-        from pipeline.tuning.chart import sweep_chart
-
-        if any(row.value is not None or row.curve for row in self.rows):
-            write_atomically(self.folder / PLOT, sweep_chart(self).encode())
 
     def table(self) -> str:
         """Best first, then pruned and failed ones in their order; below it, what moved the metric and the best."""
