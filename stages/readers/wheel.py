@@ -1,7 +1,6 @@
 """A wheel from the package index, fetched by pip into a cache."""
 
 import hashlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -10,6 +9,7 @@ from pathlib import Path
 import fsspec
 
 from data.errors import DataError
+from data.local import user_cache
 from stages.readers.paths import shown_error, shown_path
 
 _SECONDS = 1800
@@ -34,7 +34,7 @@ def fetch_wheel(requirement: str, python_version: str | None, cache: Path | None
 
 def default_cache() -> Path:
     """`wheels` in the user's cache folder of Potstill."""
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "potstill" / "wheels"
+    return user_cache() / "wheels"
 
 
 def check_sha256(path: str, expected: str) -> None:
