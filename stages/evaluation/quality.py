@@ -64,7 +64,7 @@ def _score(
     built = build_metrics(scoring.tokenizer)
     for key in metrics:
         metric = built[key]
-        score, resampled = _scores(metric, hypotheses, references, scoring)
+        score, resampled = resampled_scores(metric, hypotheses, references, scoring)
         # What sacrebleu's own bootstrap leaves in the metric: its signature tells of it.
         metric.n_bootstrap, metric.seed = scoring.samples, str(scoring.seed)
         signatures[key] = str(metric.get_signature())
@@ -72,7 +72,7 @@ def _score(
     return {**scores, "signatures": signatures}
 
 
-def _scores(
+def resampled_scores(
     metric: "Metric", hypotheses: Sequence[str], references: Sequence[str], scoring: Scoring
 ) -> tuple[float, npt.NDArray[np.float64]]:
     """The corpus score, and that of each resample.
@@ -122,7 +122,7 @@ def _compare(
         if key == "ter":
             continue
         (score, resampled), (base, others) = (
-            _scores(metric, lines, references, scoring) for lines in (system, against)
+            resampled_scores(metric, lines, references, scoring) for lines in (system, against)
         )
         compared[key] = {
             "difference": score - base,

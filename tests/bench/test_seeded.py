@@ -27,10 +27,7 @@ def test_of_one_training_a_side_it_is_the_paired_bootstrap() -> None:
     system, against = worse(references, 4), worse(references, 3)
     expected = compare_systems({"a": system, "b": against}, references, [("a", "b")], Scoring())[0]["chrf"]
     found = chrf_difference([system], [against], references, Scoring())
-    # sacrebleu's counts are summed in float32 there.
-    assert found["difference"] == pytest.approx(expected["difference"], abs=1e-3)
-    assert found["interval"] == pytest.approx(expected["interval"], abs=1e-3)
-    assert found["p_value"] == expected["p_value"]
+    assert found == {**expected, "difference": pytest.approx(expected["difference"])}
 
 
 def test_the_interval_holds_what_a_training_owes_to_its_seed() -> None:
@@ -43,7 +40,7 @@ def test_the_interval_holds_what_a_training_owes_to_its_seed() -> None:
     means = [np.mean(drawn) - other for drawn in itertools.product(scores, repeat=3)]
     assert found["difference"] == pytest.approx(np.mean(scores) - other)
     expected = np.quantile(means, [0.025, 0.975], method="inverted_cdf")
-    assert found["interval"] == pytest.approx(list(expected), abs=1e-6)
+    assert found["interval"] == pytest.approx(list(expected), rel=1e-6)
 
 
 def test_many_alike_are_as_one() -> None:
