@@ -7,7 +7,6 @@ docs/quality.md. Trainings run side by side, one on a core.
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -22,13 +21,19 @@ from bench.quality_results import TEACHER, TestSet, keep_result, read_references
 from bench.quality_rows import compare
 from bench.quality_table import records_of, write_page
 from bench.records import save, show
-from data.model_folder import CHECKPOINT_FILE
+from bench.teacher_checkpoint import filled
+from data.local import TEMPORARY_SUFFIX
+from data.model_folder import CHECKPOINT_FILE, MODEL_FILE
 from data.store import Artifact
 from pipeline.launch import open_planner, select_graph
 from pipeline.recipe import read_recipe
+from stages.conversion import read_checkpoint
 
 ROOT = Path(__file__).parents[1]
 TEACHER_RECIPE = ROOT / "recipes" / "demo-teacher.toml"
+TEACHER_MODEL = ROOT / "recipes" / "teachers" / "en-de" / MODEL_FILE
+# Where recipes/quality.toml looks for it.
+CHECKPOINT = Path("runs/quality-teacher") / CHECKPOINT_FILE
 TEACHER_BEAM = 5
 _TEACHER_IS_KEPT_ONCE = Lock()
 
@@ -124,14 +129,16 @@ def train(training: Training, lane: int) -> None:
 
 
 def _keep_teacher(teacher: Artifact, tokenizer: Artifact, test: TestSet) -> None:
-    """The teacher's own translations, and the test set: both once. Raises DataError when the test set is another."""
+    """The teacher's own translations and the test set, kept once; raises DataError when another of them was kept."""
     with _TEACHER_IS_KEPT_ONCE:
-        if any(result.method == TEACHER for result in read_results()):
-            test.check()
-        else:
+        lines = test.translate(teacher.path(), tokenizer.path(), TEACHER_BEAM)
+        kept = next((result for result in read_results() if result.method == TEACHER), None)
+        if kept is None:
             test.save()
-            lines = test.translate(teacher.path(), tokenizer.path(), TEACHER_BEAM)
             keep_result(Method(TEACHER, ""), 0, teacher.manifest(), lines)
+        else:
+            test.check()
+            kept.check(lines)
 
 
 def _artifacts(path: Path, overrides: Sequence[str]) -> dict[str, Artifact]:
@@ -141,19 +148,24 @@ def _artifacts(path: Path, overrides: Sequence[str]) -> dict[str, Artifact]:
 
 
 def _prepare_teacher() -> None:
-    """The demo's teacher with its checkpoint, trained anew when it is not there: about an hour on a core."""
-    path = Path("runs/quality-teacher") / CHECKPOINT_FILE
-    if path.is_file():
+    """The demo's teacher with a checkpoint: the weights of the folder that ships, in one that a single step leaves."""
+    import torch
+
+    if CHECKPOINT.is_file():
         return
+    overrides = ["run.name=quality-teacher", "teacher.optimiser.steps=1"]
+    settings = [part for each in overrides for part in ("--set", each)]
     command = [sys.executable, "-m", "pipeline.cli", "run", str(TEACHER_RECIPE), "--until", "teacher", "--plain"]
-    subprocess.run(command, check=True)  # noqa: S603
-    recipe = read_recipe(TEACHER_RECIPE)
+    subprocess.run([*command, *settings], check=True)  # noqa: S603
+    recipe = read_recipe(TEACHER_RECIPE, overrides)
     graph, _ = select_graph(recipe, "teacher", None)
-    found = {step.node.name: step.artifact for step in open_planner(recipe).plan(graph)}
-    if found["teacher"] is None:
+    (trained,) = [step.artifact for step in open_planner(recipe).plan(graph) if step.node.name == "teacher"]
+    if trained is None:
         raise RuntimeError("the teacher was trained, and is not there")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(found["teacher"].path() / CHECKPOINT_FILE, path)
+    checkpoint = filled(read_checkpoint(trained.path() / CHECKPOINT_FILE), TEACHER_MODEL)
+    temporary = CHECKPOINT.with_suffix(TEMPORARY_SUFFIX)
+    torch.save(checkpoint, temporary)
+    temporary.replace(CHECKPOINT)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -24,6 +24,8 @@ from stages.translate import load_translator
 FOLDER = RESULTS / "quality"
 TEACHER = "teacher"
 SEARCHED = "beam"
+# Share of sentences in which a model may differ from itself: in 8 bits processors do not all round alike.
+_ROUNDED_OTHERWISE = 0.05
 _FIGURES = ("steps", "tokens", "seconds", "cpu_seconds", "threads", "parameters", "rows")
 _VALID = ("valid_cross_entropy", "valid_accuracy")
 
@@ -65,6 +67,16 @@ class Result:
     def seed(self) -> int:
         """Of the student."""
         return self.facts.seed
+
+    def check(self, translations: Sequence[str]) -> None:
+        """Raises DataError when `translations`, of the same sentences, are another model's: rows cannot be compared."""
+        pairs = zip(self.translations, translations, strict=True)
+        others = sum(" ".join(line.split()) != kept for kept, line in pairs)
+        if others > _ROUNDED_OTHERWISE * len(self.translations):
+            raise DataError(
+                f"{self.method}.{self.seed}.txt has {others} of {len(self.translations)} sentences otherwise than the "
+                f"{self.method} of today, which is another: remove runs/quality-* and {FOLDER} to begin anew with it"
+            )
 
 
 @dataclass(frozen=True)

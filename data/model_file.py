@@ -1,4 +1,4 @@
-"""Reads the table of contents of a CTranslate2 `model.bin`: which weights there are, and none of their values."""
+"""Reads the table of contents of a CTranslate2 `model.bin`: which weights there are and where, not their values."""
 
 import math
 import struct
@@ -30,6 +30,7 @@ class Variable:
     shape: tuple[int, ...]
     dtype: str
     learned: bool
+    start: int  # of its values in the file, in bytes
 
     def size(self) -> int:
         """Number of elements; a scalar has one."""
@@ -114,7 +115,7 @@ class _Reader:
         learned = bool(shape) and not name.endswith(_FACTORS) and not self._is_sinusoid(name, shape, _TYPES[kind])
         if self._stream.seek(start + expected) > self._size:
             raise self._damaged(f"{name!r} ends beyond the file's {self._size} bytes")
-        return Variable(name, shape, _TYPES[kind], learned)
+        return Variable(name, shape, _TYPES[kind], learned, start)
 
     def _is_sinusoid(self, name: str, shape: tuple[int, ...], dtype: str) -> bool:
         """Whether a table of positions [length, D] was computed: then a row's squares, D / 2 pairs, add up to D / 2."""

@@ -174,3 +174,31 @@ def test_another_test_set_is_refused(tmp_path: Path) -> None:
     TestSet(["one", "two\nlines"], ["eins", "zwei"]).check(tmp_path)
     with pytest.raises(DataError, match=r"test\.source\.txt holds other sentences"):
         TestSet(["one", "three"], ["eins", "drei"]).check(tmp_path)
+
+
+def test_another_teacher_is_refused() -> None:
+    kept = replace(RESULTS[0], translations=[f"Satz {number}" for number in range(100)])
+    said = list(kept.translations)
+    kept.check([*said[:95], *["anders"] * 5])
+    kept.check([f" {line}\n" for line in said])
+    with pytest.raises(DataError, match=r"teacher\.0\.txt has 6 of 100 sentences otherwise than the teacher of today"):
+        kept.check([*said[:94], *["anders"] * 6])
+
+
+def test_each_training_is_of_the_teacher_that_was_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Folder:
+        def path(self) -> Path:
+            return Path()
+
+    class Sentences(TestSet):
+        def translate(self, model: Path, tokenizer: Path, beam_size: int) -> list[str]:
+            return list(self.references)
+
+        def check(self, folder: Path = Path()) -> None:
+            pass
+
+    monkeypatch.setattr(quality, "read_results", lambda: RESULTS)
+    folder: Any = Folder()
+    quality._keep_teacher(folder, folder, Sentences(REFERENCES, RESULTS[0].translations))
+    with pytest.raises(DataError, match="which is another"):
+        quality._keep_teacher(folder, folder, Sentences(REFERENCES, RESULTS[1].translations))
