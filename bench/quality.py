@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
+from typing import IO
 
 from bench.methods import BY_NAME, Method
 from bench.quality_results import TEACHER, TestSet, keep_result, read_references, read_results
@@ -22,7 +23,7 @@ from bench.quality_rows import compare
 from bench.quality_table import records_of, write_page
 from bench.records import save, show
 from bench.teacher_checkpoint import filled
-from data.local import TEMPORARY_SUFFIX
+from data.local import atomic
 from data.model_folder import CHECKPOINT_FILE, MODEL_FILE
 from data.store import Artifact
 from pipeline.launch import open_planner, select_graph
@@ -101,25 +102,10 @@ def train_all(trainings: Sequence[Training], lanes: int) -> None:
 
 def train(training: Training, lane: int) -> None:
     """One training through `potstill run`, as a user would; leaves its result."""
-    overrides = training.overrides(lane)
-    settings = [part for each in overrides for part in ("--set", each)]
-    command = [
-        sys.executable,
-        "-m",
-        "pipeline.cli",
-        "run",
-        str(training.recipe),
-        "--until",
-        "export",
-        "--workers",
-        "1",
-        "--plain",
-    ]
     log = Path("runs") / f"quality-{lane}.log"
     log.parent.mkdir(exist_ok=True)
     with log.open("a", encoding="utf-8") as file:
-        subprocess.run([*command, *settings], stdout=file, stderr=subprocess.STDOUT, check=True)  # noqa: S603
-    found = _artifacts(training.recipe, overrides)
+        found = _made(training.recipe, training.overrides(lane), "export", file)
     test = TestSet.of(found["corpus"])
     _keep_teacher(found["teacher"], found["tokenizer"], test)
     exported = found["export"].path()
@@ -131,19 +117,24 @@ def train(training: Training, lane: int) -> None:
 def _keep_teacher(teacher: Artifact, tokenizer: Artifact, test: TestSet) -> None:
     """The teacher's own translations and the test set, kept once; raises DataError when another of them was kept."""
     with _TEACHER_IS_KEPT_ONCE:
-        lines = test.translate(teacher.path(), tokenizer.path(), TEACHER_BEAM)
         kept = next((result for result in read_results() if result.method == TEACHER), None)
-        if kept is None:
+        if kept is not None:
+            test.check()
+        lines = test.translate(teacher.path(), tokenizer.path(), TEACHER_BEAM)
+        if kept is not None:
+            kept.check(lines)
+        else:
             test.save()
             keep_result(Method(TEACHER, ""), 0, teacher.manifest(), lines)
-        else:
-            test.check()
-            kept.check(lines)
 
 
-def _artifacts(path: Path, overrides: Sequence[str]) -> dict[str, Artifact]:
+def _made(path: Path, overrides: Sequence[str], until: str, log: IO[str] | None = None) -> dict[str, Artifact]:
+    """What `potstill run` makes of a recipe up to a stage, as a user would have it; what it says goes into `log`."""
+    settings = [part for each in overrides for part in ("--set", each)]
+    command = [sys.executable, "-m", "pipeline.cli", "run", str(path), "--until", until, "--workers", "1", "--plain"]
+    subprocess.run([*command, *settings], stdout=log, stderr=log and subprocess.STDOUT, check=True)  # noqa: S603
     recipe = read_recipe(path, overrides)
-    graph, _ = select_graph(recipe, "export", None)
+    graph, _ = select_graph(recipe, until, None)
     return {step.node.name: step.artifact for step in open_planner(recipe).plan(graph) if step.artifact}
 
 
@@ -153,19 +144,10 @@ def _prepare_teacher() -> None:
 
     if CHECKPOINT.is_file():
         return
-    overrides = ["run.name=quality-teacher", "teacher.optimiser.steps=1"]
-    settings = [part for each in overrides for part in ("--set", each)]
-    command = [sys.executable, "-m", "pipeline.cli", "run", str(TEACHER_RECIPE), "--until", "teacher", "--plain"]
-    subprocess.run([*command, *settings], check=True)  # noqa: S603
-    recipe = read_recipe(TEACHER_RECIPE, overrides)
-    graph, _ = select_graph(recipe, "teacher", None)
-    (trained,) = [step.artifact for step in open_planner(recipe).plan(graph) if step.node.name == "teacher"]
-    if trained is None:
-        raise RuntimeError("the teacher was trained, and is not there")
-    checkpoint = filled(read_checkpoint(trained.path() / CHECKPOINT_FILE), TEACHER_MODEL)
-    temporary = CHECKPOINT.with_suffix(TEMPORARY_SUFFIX)
-    torch.save(checkpoint, temporary)
-    temporary.replace(CHECKPOINT)
+    found = _made(TEACHER_RECIPE, ["run.name=quality-teacher", "teacher.optimiser.steps=1"], "teacher")
+    checkpoint = filled(read_checkpoint(found["teacher"].path() / CHECKPOINT_FILE), TEACHER_MODEL)
+    with atomic(CHECKPOINT) as temporary:
+        torch.save(checkpoint, temporary)
 
 
 def _parser() -> argparse.ArgumentParser:

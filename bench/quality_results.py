@@ -71,7 +71,7 @@ class Result:
     def check(self, translations: Sequence[str]) -> None:
         """Raises DataError when `translations`, of the same sentences, are another model's: rows cannot be compared."""
         pairs = zip(self.translations, translations, strict=True)
-        others = sum(" ".join(line.split()) != kept for kept, line in pairs)
+        others = sum(_line(line) != kept for kept, line in pairs)
         if others > _ROUNDED_OTHERWISE * len(self.translations):
             raise DataError(
                 f"{self.method}.{self.seed}.txt has {others} of {len(self.translations)} sentences otherwise than the "
@@ -104,7 +104,7 @@ class TestSet:
     def check(self, folder: Path = FOLDER) -> None:
         """Raises DataError unless it is the one that was saved: scores on another cannot be compared."""
         path = folder / "test.source.txt"
-        if read_lines(path) != [" ".join(line.split()) for line in self.sources]:
+        if read_lines(path) != [_line(line) for line in self.sources]:
             raise DataError(f"{path} holds other sentences than this corpus holds out; remove {folder} to begin anew")
 
     def translate(self, model: Path, tokenizer: Path, beam_size: int) -> list[str]:
@@ -162,4 +162,9 @@ def read_lines(path: Path) -> list[str]:
 
 
 def _write_lines(path: Path, lines: Sequence[Any]) -> None:
-    write_atomically(path, "".join(f"{' '.join(line.split())}\n" for line in lines).encode())
+    write_atomically(path, "".join(f"{_line(line)}\n" for line in lines).encode())
+
+
+def _line(text: str) -> str:
+    """As it is kept: no whitespace in it breaks a line."""
+    return " ".join(text.split())

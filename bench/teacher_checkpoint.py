@@ -108,5 +108,5 @@ def _variable(name: str) -> tuple[str, int, int]:
 
 
 def _undone(value: npt.NDArray[Any], scale: npt.NDArray[np.float32] | None) -> npt.NDArray[np.float32]:
-    """[rows, ...] by what each row was multiplied with for 8 bits."""
-    return value if scale is None else value.astype(np.float32) / scale.reshape(-1, *[1] * (value.ndim - 1))
+    """A matrix by what each of its rows was multiplied with for 8 bits."""
+    return value if scale is None else value.astype(np.float32) / scale[:, None]

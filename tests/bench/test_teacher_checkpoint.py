@@ -12,9 +12,9 @@ from stages.conversion import convert_checkpoint, read_checkpoint
 from tests.fixtures.tiny_teacher import TinyShape, write_tiny_checkpoint
 
 
-def converted(tmp_path: Path, quantization: str, **given: Any) -> tuple[Path, Path]:
+def converted(tmp_path: Path, quantization: str) -> tuple[Path, Path]:
     """A checkpoint, and the model.bin that CTranslate2 makes of it."""
-    checkpoint = write_tiny_checkpoint(tmp_path / "checkpoint.pt", seed=3, **given)
+    checkpoint = write_tiny_checkpoint(tmp_path / "checkpoint.pt", seed=3)
     convert_checkpoint(checkpoint, tmp_path / "model", quantization=quantization)
     return checkpoint, tmp_path / "model" / "model.bin"
 

@@ -26,10 +26,11 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-def test_a_second_step_finds_its_memory_and_the_end_gives_it_back() -> None:
+def test_a_later_step_finds_its_memory_and_the_end_gives_it_back() -> None:
     with freed_memory_kept():
+        # The heap's free pieces lie as they will only after the second.
         step()
-        # Not none: threads of other tests take some of the heap.
-        assert step() < PAGES / 4
+        step()
+        assert step() < PAGES / 10
         kept = resident_bytes()
     assert kept - resident_bytes() > PIECES * ELEMENTS * 4 / 2
