@@ -8,7 +8,7 @@ from stages.training.online.layers import Shape
 from stages.training.online.named import NamedTerm, named_terms
 
 if TYPE_CHECKING:
-    from stages.training.objective_config import ObjectiveConfig
+    from stages.training.objective.config import ObjectiveConfig
 
 
 def online_faults(objective: "ObjectiveConfig", student: Shape, teacher: Shape | None = None) -> list[str]:

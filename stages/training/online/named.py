@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from stages.training.online.config import AttentionTerm, ContrastiveTerm, SentenceTerm, Term
 
 if TYPE_CHECKING:
-    from stages.training.objective_config import ObjectiveConfig
+    from stages.training.objective.config import ObjectiveConfig
 
 # What a mean is over: positions of the sources, those of the targets, or batches.
 Over = Literal["encoder", "decoder", "batch"]

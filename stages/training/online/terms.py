@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from data.errors import ModelError
+from stages.training.batches.pairs import pair_of
 from stages.training.model import Transformer
-from stages.training.objective_config import ObjectiveConfig
+from stages.training.objective.config import ObjectiveConfig
 from stages.training.online.compare import Seen, compare, learned_map, whats
 from stages.training.online.config import AttentionTerm, Term
 from stages.training.online.faults import online_faults
@@ -18,7 +19,6 @@ from stages.training.online.named import NamedTerm, named_terms
 from stages.training.online.positions import source_mask, target_mask
 from stages.training.online.taps import Tap, Taps, shape_of, working
 from stages.training.online.teacher import OnlineTeacher
-from stages.training.pairs import pair_of
 from stages.training.schedules import value_at
 
 

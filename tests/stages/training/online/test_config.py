@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from stages.training.config import ModelConfig
 from stages.training.data_config import step_without_weight
-from stages.training.objective_config import ObjectiveConfig
+from stages.training.objective.config import ObjectiveConfig
 from stages.training.online.faults import online_faults
 from stages.training.online.layers import Shape, layer_pairs
 from stages.training.online.named import named_terms
