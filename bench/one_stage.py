@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench.synthetic.registry import SCALE_STAGES
+from pipeline.planning.scope import open_planner
 from pipeline.recipe.graph import Graph, StageEntry
 from pipeline.recipe.recipe import read_recipe
 from pipeline.running.cluster import connect
-from pipeline.running.launch import open_planner
 from pipeline.running.runner import Runner
 from pipeline.terminal.progress import PlainDisplay
 

@@ -18,10 +18,10 @@ from typing import Any
 from bench.fixtures import DEMO, ROOT
 from bench.records import Record, median, record
 from pipeline.planning.plan import Planner, Step
+from pipeline.planning.scope import open_planner
 from pipeline.recipe.graph import STAGES, Graph, StageEntry
 from pipeline.recipe.recipe import Recipe, read_recipe
 from pipeline.running.cluster import Cluster, connect
-from pipeline.running.launch import open_planner
 from pipeline.running.runner import Runner
 from pipeline.terminal.progress import PlainDisplay
 

@@ -18,10 +18,10 @@ from typing import Any
 from bench.one_stage import peak_memory
 from bench.records import Record, record
 from bench.synthetic.registry import PLAN_STAGES
+from pipeline.planning.scope import open_planner
 from pipeline.recipe.graph import Graph
 from pipeline.recipe.recipe import read_recipe
 from pipeline.running.cluster import Cluster, connect
-from pipeline.running.launch import open_planner
 from pipeline.running.runner import Runner
 from pipeline.terminal.progress import PlainDisplay
 

@@ -26,8 +26,8 @@ from bench.teacher_checkpoint import filled
 from data.local import atomic
 from data.model_folder import CHECKPOINT_FILE, MODEL_FILE
 from data.store import Artifact
+from pipeline.planning.scope import open_planner, select_graph
 from pipeline.recipe.recipe import read_recipe
-from pipeline.running.launch import open_planner, select_graph
 from stages.loaded_model.conversion import read_checkpoint
 
 ROOT = Path(__file__).parents[1]

@@ -19,7 +19,7 @@ from data.errors import DataError
 from data.local import write_atomically
 from data.manifest import Manifest
 from stages.loaded_model.translate import load_translator
-from stages.tokenizer.stage import load_tokenizer
+from stages.text.tokenizer import load_tokenizer
 
 FOLDER = RESULTS / "quality"
 TEACHER = "teacher"

@@ -13,7 +13,7 @@ from bench.trainers import Trainings
 from data.model_folder import read_vocabulary
 from data.parquet import decode
 from stages.student import stage as student
-from stages.tokenizer.stage import load_tokenizer
+from stages.text.tokenizer import load_tokenizer
 
 BATCH_TOKENS = 1536
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.cli.tables import aligned
+from pipeline.terminal.tables import aligned
 
 
 def rating_table(found: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from data.store import Manifest
 from pipeline.estimating.record import SECONDS_AN_HOUR, Estimate, Interval
 from pipeline.planning.plan import Step
+from pipeline.terminal.tables import aligned, size_text
 
 
 def plan_table(steps: Sequence[Step]) -> str:
@@ -106,28 +107,6 @@ def _total_error(steps: Sequence[Step], estimate: Estimate | None) -> list[str]:
 def total_bytes(manifest: Manifest) -> int:
     """Size of all that a manifest names."""
     return sum(shard.bytes for shard in manifest.shards) + sum(file.bytes for file in manifest.files)
-
-
-def size_text(count: float) -> str:
-    """`512 B`, `1.4 MB`; decimal units."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
-
-
-def aligned(rows: Sequence[Sequence[str]], right: frozenset[int] | set[int] = frozenset()) -> str:
-    """Cells padded to their column's width; the columns of `right` to the right."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.rjust(width) if index in right else cell.ljust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
 
 
 def _made_shards(step: Step) -> str:

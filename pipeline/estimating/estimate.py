@@ -15,10 +15,11 @@ from pipeline.estimating.sample import count_rows
 from pipeline.estimating.schedule import Machine
 from pipeline.estimating.training import is_training
 from pipeline.planning.plan import Planner, Step
+from pipeline.planning.scope import open_planner
 from pipeline.recipe.graph import Graph
 from pipeline.recipe.recipe import Recipe
 from pipeline.running.cluster import Cluster
-from pipeline.running.launch import ClusterOptions, libraries_of, locked, open_planner, run_recipe
+from pipeline.running.launch import ClusterOptions, libraries_of, locked, run_recipe
 from pipeline.terminal.progress import Display
 
 

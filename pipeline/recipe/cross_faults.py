@@ -16,18 +16,16 @@ def _rules(configs: Mapping[str, BaseModel]) -> Sequence[Rule]:
     """Those that know the stages' own configs. Imported only where there are any: they import all stages."""
     if not any(type(config).__module__.startswith("stages.") for config in configs.values()):
         return ()
-    from pipeline.recipe.rules.checkpoint import checkpoint_faults
     from pipeline.recipe.rules.datasets import dataset_faults
-    from pipeline.recipe.rules.decoder_only import decoder_only_faults
     from pipeline.recipe.rules.fusion import fusion_faults
+    from pipeline.recipe.rules.hypotheses import length_faults, nbest_faults
     from pipeline.recipe.rules.language import language_faults
-    from pipeline.recipe.rules.length import length_faults
-    from pipeline.recipe.rules.nbest import nbest_faults
     from pipeline.recipe.rules.online import online_term_faults
     from pipeline.recipe.rules.schedules import schedule_faults
     from pipeline.recipe.rules.soft_targets import soft_target_faults
     from pipeline.recipe.rules.start import start_faults
     from pipeline.recipe.rules.student_tokenizer import student_tokenizer_faults
+    from pipeline.recipe.rules.teacher import checkpoint_faults, decoder_only_faults
     from pipeline.recipe.rules.teacher_pairs import teacher_pair_faults
 
     return (

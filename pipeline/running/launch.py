@@ -12,8 +12,8 @@ from data.errors import ConfigError, PotstillError
 from data.fingerprint import bytes_digest
 from data.folder import LocalFolder, open_folder
 from data.local import user_cache
-from data.store import Store
-from pipeline.planning.plan import Planner, Step, open_digest_cache
+from pipeline.planning.plan import Planner, Step
+from pipeline.planning.scope import open_planner, select_graph
 from pipeline.recipe.graph import Graph
 from pipeline.recipe.recipe import Recipe
 from pipeline.running.lease import leased
@@ -40,20 +40,6 @@ class Outcome:
         """Where the report's page is; empty when there is none."""
         urls = [step.artifact.url for step in self.steps if step.node.name == "report" and step.artifact]
         return f"{urls[0]}/index.html" if urls else ""
-
-
-def open_planner(recipe: Recipe) -> Planner:
-    """The planner over the recipe's store."""
-    store = Store(recipe.run.store_url(), recipe.run.storage_options or None)
-    return Planner(store, open_digest_cache())
-
-
-def select_graph(recipe: Recipe, until: str | None, only: str | None) -> tuple[Graph, Graph]:
-    """What to run, and all that must be planned for it; raises ConfigError for a stage that is not there."""
-    if until and only:
-        raise ConfigError(["--until and --only exclude each other; give one of them"])
-    wanted = recipe.graph.up_to(until or only or "") if until or only else recipe.graph
-    return (Graph((recipe.graph[only],)) if only else wanted), wanted
 
 
 def run_recipe(

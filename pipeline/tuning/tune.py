@@ -7,9 +7,10 @@ from functools import partial
 from pathlib import Path
 
 from data.errors import ConfigError
+from pipeline.planning.scope import open_planner
 from pipeline.recipe.recipe import Recipe
 from pipeline.recipe.tune_config import TuneConfig
-from pipeline.running.launch import ClusterOptions, libraries_of, locked, open_planner
+from pipeline.running.launch import ClusterOptions, libraries_of, locked
 from pipeline.terminal.progress import Display
 from pipeline.tuning.candidates import Candidates, Source, check_space, common_nodes, study_digest
 from pipeline.tuning.chart import save_chart

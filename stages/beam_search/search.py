@@ -8,7 +8,7 @@ from stages.beam_search.config import Config
 from stages.loaded_model.engine import Hypothesis, SearchOptions
 from stages.loaded_model.model import TeacherModel
 from stages.loaded_model.prompt import encode_sources
-from stages.tokenizer.stage import Tokenizer
+from stages.text.tokenizer import Tokenizer
 
 __all__ = ["Hypothesis", "Search", "open_search"]
 

@@ -17,7 +17,7 @@ from stages.beam_search.shortlist import FILE as SHORTLIST
 from stages.beam_search.shortlist import learn_shortlist
 from stages.languages.directions import some_direction
 from stages.loaded_model.model import TargetVocabulary, load_teacher
-from stages.tokenizer.stage import load_tokenizer
+from stages.text.tokenizer import load_tokenizer
 
 __all__ = ["Config", "run"]
 

@@ -15,7 +15,7 @@ from data.teachers import soft_targets_node
 from stages.dataset import facts
 from stages.dataset.facts import Row, markdown_table
 from stages.dataset.licences import front_matter_licence, licence_text
-from stages.presentation import figures as text
+from stages.presentation import figures
 from stages.presentation.model_card import language_name
 
 TAGS = ("machine-translation", "knowledge-distillation", "sequence-level-distillation", "soft-targets", "synthetic")
@@ -90,13 +90,13 @@ def _page(manifests: Mapping[str, Manifest], summary: Summary) -> dict[str, Any]
     return {
         "front_matter": head.rstrip("\n"),
         "title": _title(summary),
-        "rows": text.count(summary.rows),
+        "rows": figures.count(summary.rows),
         "teachers": len(summary.infos),
         "source_names": _names(summary, 0),
         "target_names": _names(summary, 1),
         "overview": markdown_table(("What", "How much"), _overview_rows(summary)),
         "format": summary.target_format,
-        "vocabulary_size": text.count(summary.target_format.vocabulary_size),
+        "vocabulary_size": figures.count(summary.target_format.vocabulary_size),
         "ids_dtype": {"uint16": "<u2", "uint32": "<u4"}[summary.target_format.ids_dtype],
         "counts_dtype": "u1" if summary.target_format.draws < 2**8 else "<u2",
         "high_dtype": {"uint16": "u1", "uint32": "<u2"}[summary.target_format.ids_dtype],
@@ -122,13 +122,13 @@ def _names(summary: Summary, side: int) -> str:
 
 
 def _overview_rows(summary: Summary) -> Iterator[Row]:
-    yield "Rows", text.count(summary.rows)
+    yield "Rows", figures.count(summary.rows)
     for (source, target), rows in summary.languages:
-        yield f"{source} to {target}", text.count(rows)
-    yield "Rows whose source has no reference", text.count(summary.counted("monolingual"))
-    yield "Target subwords, `</s>` included", text.count(summary.counted("tokens"))
+        yield f"{source} to {target}", figures.count(rows)
+    yield "Rows whose source has no reference", figures.count(summary.counted("monolingual"))
+    yield "Target subwords, `</s>` included", figures.count(summary.counted("tokens"))
     size = sum(shard.bytes for shard in summary.shards)
-    yield "Parquet files", f"{text.count(len(summary.shards))}, {text.size(size)}"
+    yield "Parquet files", f"{figures.count(len(summary.shards))}, {figures.size(size)}"
 
 
 def _licences(manifests: Mapping[str, Manifest], summary: Summary) -> list[str | None]:
@@ -140,4 +140,4 @@ def _licences(manifests: Mapping[str, Manifest], summary: Summary) -> list[str |
 def _kept_mass(score: Manifest) -> str:
     """Share of the teacher's probability that the kept entries hold, over all positions; empty when not counted."""
     counters = score.counters
-    return text.share(counters["kept_mass"], counters["tokens"]) if counters.get("tokens") else ""
+    return figures.share(counters["kept_mass"], counters["tokens"]) if counters.get("tokens") else ""

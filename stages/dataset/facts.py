@@ -12,7 +12,7 @@ from data.manifest import Manifest
 from data.model_folder import TeacherInfo
 from data.soft_targets import SoftTargetFormat
 from data.teachers import FIRST, node_of
-from stages.presentation import figures as text
+from stages.presentation import figures
 
 Row = Sequence[str]
 Manifests = Mapping[str, Manifest]
@@ -44,14 +44,14 @@ def source_rows(corpus: Manifest, accepted: Mapping[str, int]) -> Iterator[Row]:
         counts = [source["read"], sum(source["dropped"].values()), held_out, train - rows, rows]
         sums = [before + count for before, count in zip(sums, counts, strict=True)]
         title = f"[{name}]({source['homepage']})" if source["homepage"] else name
-        yield title, source["licence"] or "not known", *map(text.count, counts)
-    yield "all", "", *map(text.count, sums)
+        yield title, source["licence"] or "not known", *map(figures.count, counts)
+    yield "all", "", *map(figures.count, sums)
 
 
 def dropped_text(corpus: Manifest) -> str:
     """Why rows were dropped, most first."""
     reasons = sorted(corpus.metrics["dropped"].items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{text.count(count)} {reason}" for reason, count in reasons)
+    return ", ".join(f"{figures.count(count)} {reason}" for reason, count in reasons)
 
 
 def making_rows(
@@ -73,11 +73,11 @@ def making_rows(
 
 
 def _teacher_rows(title: str, teacher: Manifest, info: TeacherInfo) -> Iterator[Row]:
-    size = f"{text.parameters(info.parameters)} parameters"
+    size = f"{figures.parameters(info.parameters)} parameters"
     pairs = f", for {', '.join(info.pairs)}" if info.pairs else ""
     yield title, f"{teacher_name(teacher)}, {size}, {info.quantization}{_kind(info)}{pairs}"
     yield f"{title}'s digest", f"`{info.digest}`"
-    entries = text.count(info.target_vocabulary_size)
+    entries = figures.count(info.target_vocabulary_size)
     yield "Its target vocabulary", f"{entries} entries, `{info.vocabulary_digest}`"
 
 
@@ -106,24 +106,24 @@ def options_text(manifests: Manifests) -> str:
 def waterfall_rows(judged: Manifest) -> Iterator[Row]:
     """All rows, and what each rule did to them."""
     total = judged.metrics["rows"]
-    yield "all rows", "", "", "", text.count(total), ""
+    yield "all rows", "", "", "", figures.count(total), ""
     for step in judged.metrics["waterfall"]:
-        counts = (text.count(step[key]) for key in ("failed", "failed_alone", "left", "unknown"))
-        yield f"`{step['rule']}`", text.bounds(step["min"], step["max"]), *counts
+        counts = (figures.count(step[key]) for key in ("failed", "failed_alone", "left", "unknown"))
+        yield f"`{step['rule']}`", figures.bounds(step["min"], step["max"]), *counts
 
 
 def _chosen(select: Manifest) -> Iterator[str]:
     """How many rows each metric chose a hypothesis for, and whose it was."""
     counters = select.counters
     for key in sorted(key for key in counters if key.startswith("by_")):
-        yield f"{text.count(counters[key])} rows by {key.removeprefix('by_')}"
+        yield f"{figures.count(counters[key])} rows by {key.removeprefix('by_')}"
     total = sum(shard.rows for shard in select.shards)
     teachers = sorted(key for key in counters if key.startswith("of_"))
     if len(teachers) > 1:
         for key in teachers:
-            yield f"a hypothesis of {key.removeprefix('of_')} for {text.share(counters[key], total)}"
+            yield f"a hypothesis of {key.removeprefix('of_')} for {figures.share(counters[key], total)}"
     elif "first" in counters and total:
-        yield f"the teacher's own first hypothesis for {text.share(counters['first'], total)}"
+        yield f"the teacher's own first hypothesis for {figures.share(counters['first'], total)}"
 
 
 def _option_lines(config: Mapping[str, Any]) -> Iterator[str]:

@@ -17,12 +17,12 @@ from data.errors import DataError, ModelError
 from data.join import join
 from data.local import write_atomically
 from data.manifest import ShardRecord
-from data.model_folder import TeacherInfo, load_teacher_info, read_vocabulary
+from data.model_folder import VOCABULARY_FILE, TeacherInfo, load_teacher_info, read_vocabulary
 from data.runtime import Runtime
 from data.soft_targets import SoftTargetFormat
 from data.teachers import FIRST, nbest_node, soft_targets_node, teacher_nodes
 from stages.dataset.card import Summary, render_card
-from stages.dataset.text_export import TOKENIZER, VOCABULARY, export_text
+from stages.dataset.text_export import TOKENIZER, export_text
 
 __all__ = ["Config", "export_text", "run"]
 
@@ -213,7 +213,7 @@ def _summary(
 def _write_files(inputs: Mapping[str, Artifact], teacher: Path, folder: Path) -> None:
     """What is needed to read tokens and ids: the vocabularies and the tokenizer."""
     vocabulary = {side: read_vocabulary(teacher, side) for side in ("source", "target")}
-    write_atomically(folder / VOCABULARY, json.dumps(vocabulary, ensure_ascii=False, indent=0).encode())
+    write_atomically(folder / VOCABULARY_FILE, json.dumps(vocabulary, ensure_ascii=False, indent=0).encode())
     tokenizer = inputs["tokenizer"]
     place = tokenizer.path()
     for record in tokenizer.manifest().files:

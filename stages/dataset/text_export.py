@@ -11,10 +11,10 @@ import pyarrow as pa
 from data.artifact import Artifact
 from data.errors import DataError
 from data.local import atomic, storage_faults, write_atomically
+from data.model_folder import VOCABULARY_FILE
 from stages.languages.directions import COLUMNS as LANGUAGES
-from stages.tokenizer.stage import Tokenizer, load_tokenizer
+from stages.text.tokenizer import Tokenizer, load_tokenizer
 
-VOCABULARY = "vocabulary.json"
 TOKENIZER = "tokenizer"
 # File by file, line by line the same row.
 TEXTS = ("ids.txt", "source.txt", "target.txt", "source.tok", "target.tok", "languages.txt")
@@ -41,7 +41,7 @@ def export_text(dataset: Artifact, folder: Path) -> dict[str, int]:
         for table in dataset.tables(columns=list(_COLUMNS)):
             pairs |= _write(table, tokenizer, files)
             rows += table.num_rows
-    sizes = _write_vocabularies(json.loads((own / VOCABULARY).read_bytes()), folder)
+    sizes = _write_vocabularies(json.loads((own / VOCABULARY_FILE).read_bytes()), folder)
     write_atomically(folder / CONFIG, (_several(pairs) + _config(*sizes)).encode())
     return {"rows": rows}
 

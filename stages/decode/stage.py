@@ -18,10 +18,9 @@ from stages.beam_search.config import Config
 from stages.beam_search.search import Hypothesis, Search, open_search
 from stages.beam_search.shortlist import FILE as SHORTLIST
 from stages.languages.directions import COLUMNS as LANGUAGES
-from stages.languages.directions import rows_by_direction
-from stages.languages.language_pairs import is_for
+from stages.languages.directions import is_for, rows_by_direction
 from stages.loaded_model.model import TeacherModel, check_tokenizer, load_teacher
-from stages.tokenizer.stage import Tokenizer, load_tokenizer
+from stages.text.tokenizer import Tokenizer, load_tokenizer
 
 __all__ = ["Config", "Resources", "count", "load", "run"]
 

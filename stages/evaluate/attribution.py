@@ -18,8 +18,8 @@ from stages.evaluate.quality import Scoring, compare_systems, score_systems
 from stages.languages.directions import ANY, by_direction
 from stages.loaded_model.conversion import convert_checkpoint
 from stages.loaded_model.model import load_teacher
+from stages.text.tokenizer import load_tokenizer
 from stages.text.utility import Array, sentence_bleu, utilities
-from stages.tokenizer.stage import load_tokenizer
 
 # What it reads beside the evaluation's own inputs.
 INPUTS = ("decode", "select", "student")

@@ -11,7 +11,7 @@ from data.model_folder import load_teacher_info
 from stages.languages.directions import directions_of
 from stages.loaded_model.model import TargetVocabulary
 from stages.loaded_model.translate import TextTranslator, load_translator, size_on_disk
-from stages.tokenizer.stage import load_tokenizer
+from stages.text.tokenizer import load_tokenizer
 
 
 @dataclass(frozen=True)

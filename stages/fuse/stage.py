@@ -30,7 +30,7 @@ from data.soft_targets import (
 from data.teachers import node_of, section_of
 from stages.fuse.fusion import Fused, Opinion, fuse, opinion
 from stages.languages.directions import COLUMNS as LANGUAGES
-from stages.languages.language_pairs import is_for
+from stages.languages.directions import is_for
 
 VERSION = "3"
 LIBRARIES: tuple[str, ...] = ()

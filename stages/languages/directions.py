@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from data.language_tags import Direction
@@ -51,3 +53,10 @@ def some_direction(info: TeacherInfo) -> Direction:
         return ANY
     names = list(info.language_names)
     return Direction(names[0], names[-1])
+
+
+def is_for(info: TeacherInfo, table: pa.Table) -> npt.NDArray[np.bool_]:
+    """Whether the teacher is for a row, [rows]."""
+    if not info.pairs:
+        return np.ones(table.num_rows, dtype=bool)
+    return np.array([info.translates(str(direction)) for direction in directions_of(table)], dtype=bool)

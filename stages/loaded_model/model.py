@@ -21,7 +21,7 @@ from data.model_folder import (
 )
 from data.runtime import Runtime
 from stages.loaded_model.engine import Engine, open_engine, with_target_prefix
-from stages.tokenizer.stage import Tokenizer
+from stages.text.tokenizer import Tokenizer
 
 # CTranslate2 may put a mark before and one after a sentence.
 _MARKS = 2

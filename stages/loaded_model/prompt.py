@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from data.model_folder import Prompt
-from stages.tokenizer.stage import Tokenizer
+from stages.text.tokenizer import Tokenizer
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _LANGUAGES = ("source_language", "target_language")

@@ -14,7 +14,7 @@ from stages.languages.directions import grouped
 from stages.loaded_model.engine import Engine, SearchOptions, open_engine, with_target_prefix
 from stages.loaded_model.model import Positions, positions_of
 from stages.loaded_model.prompt import encode_sources
-from stages.tokenizer.stage import Tokenizer, load_tokenizer
+from stages.text.tokenizer import Tokenizer, load_tokenizer
 
 # Lines read before any is translated: enough to sort by length, little enough to stream.
 CHUNK_LINES = 2048

@@ -14,7 +14,7 @@ from data.artifact import Artifact
 from data.join import part
 from data.runtime import Runtime
 from data.teachers import node_of
-from stages.tokenizer.stage import Tokenizer, load_tokenizer
+from stages.text.tokenizer import Tokenizer, load_tokenizer
 
 VERSION = "1"
 LIBRARIES = ("sentencepiece",)

@@ -1,19 +1,10 @@
-"""Numbers and sentences as the page writes them."""
+"""Numbers as pages and cards write them."""
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
-
-from stages.report.trainings import same_student
+from typing import Any
 
 _UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
-
-
-class Part(NamedTuple):
-    """A stretch of a sentence; `strong` is what the eye should catch."""
-
-    text: str
-    strong: bool = False
 
 
 def count(value: float) -> str:
@@ -93,55 +84,11 @@ def decoding(beam: int) -> str:
     return "greedy" if beam == 1 else f"beam {beam}"
 
 
-def role(system: Mapping[str, Any]) -> str:
-    """What a system is, and which of several teachers."""
-    return " ".join(filter(None, [system["role"].capitalize(), system.get("name")]))
-
-
 def plural(number: int, noun: str) -> str:
     """1 thread, 2 threads."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def headline(metrics: Mapping[str, Any]) -> list[list[Part]]:
-    """What came out, in one sentence, and what distillation was worth in another where there is a baseline."""
-    ratios, systems = metrics["ratios"], metrics["systems"]
-    teacher, student = systems["teacher"], systems["student"]
-    threads = plural(metrics["settings"]["threads"], "thread")
-    first = [
-        Part("With "),
-        Part(f"{100 * ratios['parameters_vs_teacher']:.1f}%", True),
-        Part(" of the teacher’s parameters the student keeps "),
-        Part(f"{100 * ratios['chrf_vs_teacher']:.1f}%", True),
-        Part(f" of its chrF ({student['chrf']:.1f} against {teacher['chrf']:.1f}) and translates "),
-        Part(f"{ratios['speedup_vs_teacher']:.1f} times", True),
-        Part(
-            f" as many sentences a second: {rate(student['sentences_per_second'])} "
-            f"({decoding(student['beam'])}) against {rate(teacher['sentences_per_second'])} "
-            f"({decoding(teacher['beam'])}), both on {threads}."
-        ),
-    ]
-    return [first, *_worth(metrics)]
-
-
-def _worth(metrics: Mapping[str, Any]) -> list[list[Part]]:
-    pairs = {(row["system"], row["against"]): row["chrf"] for row in metrics["comparisons"]}
-    found = pairs.get(("student", "baseline"))
-    if found is None:
-        return []
-    direction = "above" if found["difference"] >= 0 else "below"
-    low, high = sorted(abs(bound) for bound in found["interval"])
-    bounds = (
-        f"95% interval {low:.1f} to {high:.1f}"
-        if found["interval"][0] * found["interval"][1] > 0
-        else f"95% interval {interval(found['interval'], signed=True)}, so chance may explain it"
-    )
-    baseline = metrics["systems"]["baseline"]["chrf"]
-    return [
-        [
-            Part(f"Trained on the references alone, {same_student(metrics['stages'])} reaches "),
-            Part(
-                f"{baseline:.1f} chrF; the distilled one is {abs(found['difference']):.1f} {direction} that ({bounds})."
-            ),
-        ]
-    ]
+def role(system: Mapping[str, Any]) -> str:
+    """What a system is, and which of several teachers."""
+    return " ".join(filter(None, [system["role"].capitalize(), system.get("name")]))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stages.presentation import figures as text
+from stages.presentation import figures
 from stages.report.charts import Chart, Level, level_chart
 from stages.report.trainings import listed
 
@@ -40,7 +40,7 @@ def attribution_section(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 def summary(steps: Sequence[Mapping[str, Any]]) -> str:
     """The way from the first step's chrF to the last one's, in a sentence."""
-    parts = [f"{_CAUSES[step['name']]} {text.signed(step['change']['chrf']['difference'])}" for step in steps[1:]]
+    parts = [f"{_CAUSES[step['name']]} {figures.signed(step['change']['chrf']['difference'])}" for step in steps[1:]]
     first, last = steps[0]["chrf"], steps[-1]["chrf"]
     return f"From the teacher’s {first:.1f} chrF to the student’s {last:.1f}: {listed(parts)}."
 
@@ -50,7 +50,7 @@ def _name(step: str, systems: Mapping[str, Mapping[str, Any]]) -> str:
         return "Selected hypotheses"
     system = systems["teacher" if step == "teacher" else "student"]
     shown = {"teacher": "Teacher", "student_float32": "Student in float32"}
-    return f"{shown.get(step, 'Student in ' + system['quantization'])}, {text.decoding(system['beam'])}"
+    return f"{shown.get(step, 'Student in ' + system['quantization'])}, {figures.decoding(system['beam'])}"
 
 
 def _row(step: Mapping[str, Any], name: str, found: Mapping[str, Any], samples: int) -> dict[str, Any]:
@@ -61,18 +61,18 @@ def _row(step: Mapping[str, Any], name: str, found: Mapping[str, Any], samples: 
         "note": _note(found) if step["name"] == "selected" else "",
     }
     for key in ("chrf", "bleu"):
-        row[key], row[f"{key}_interval"] = f"{step[key]:.1f}", text.interval(step[f"{key}_interval"])
+        row[key], row[f"{key}_interval"] = f"{step[key]:.1f}", figures.interval(step[f"{key}_interval"])
         change = (step["change"] or {}).get(key)
-        row[f"{key}_change"] = text.signed(change["difference"]) if change else ""
-        row[f"{key}_change_interval"] = text.interval(change["interval"], signed=True) if change else ""
-        row[f"{key}_p"] = text.p_value(change["p_value"], samples) if change else ""
+        row[f"{key}_change"] = figures.signed(change["difference"]) if change else ""
+        row[f"{key}_change_interval"] = figures.interval(change["interval"], signed=True) if change else ""
+        row[f"{key}_p"] = figures.p_value(change["p_value"], samples) if change else ""
     return row
 
 
 def _note(found: Mapping[str, Any]) -> str:
     knows = found["metric"] in _NEED_A_REFERENCE
     return (
-        f"best of {found['hypotheses']} ({text.decoding(found['beam'])}) by {_METRICS[found['metric']]}: what the "
+        f"best of {found['hypotheses']} ({figures.decoding(found['beam'])}) by {_METRICS[found['metric']]}: what the "
         "student is taught" + (", not what a system could know" if knows else "")
     )
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from stages.presentation import figures as text
+from stages.presentation import figures
 from stages.report.trainings import listed
 
 _ROLES = ("teacher", "student", "baseline")
@@ -48,7 +48,7 @@ def _row(name: str, metrics: Metrics) -> dict[str, Any]:
     forced, apart = _accuracy(name, metrics), _divergence(name, metrics)
     comet = metrics.get("comet", {}).get("systems", {}).get(name)
     return {
-        "name": f"{text.role(system)}, {text.decoding(system['beam'])}",
+        "name": f"{figures.role(system)}, {figures.decoding(system['beam'])}",
         "role": system["role"],
         "aside": name not in _ROLES,
         "f1": _scored(metrics["token_f1"].get(name), "f1"),
@@ -56,7 +56,7 @@ def _row(name: str, metrics: Metrics) -> dict[str, Any]:
         "comet": _scored(comet, "comet", decimals=3),
         "chrf": _scored(like, "chrf"),
         "bleu": _scored(like, "bleu"),
-        "equal": (text.count(like["equal"]), f"of {text.count(like['sentences'])}") if like else None,
+        "equal": (figures.count(like["equal"]), f"of {figures.count(like['sentences'])}") if like else None,
         "agreement": _scored(apart, "agreement", "%"),
         "kl": _scored(apart, "kl", decimals=2),
     }
@@ -99,9 +99,9 @@ def _note(metrics: Metrics) -> Iterator[str]:
     if led:
         yield (
             f"Teacher-forced are {'token accuracy, on the references, and ' if accuracy else ''}same top token and "
-            f"KL: along {texts} of {text.plural(led['sentences'], 'sentence')}, how often the system’s most probable "
-            "token is the teacher’s, and the Kullback-Leibler divergence of the system from the teacher in nats a "
-            "token, over the whole vocabulary."
+            f"KL: along {texts} of {figures.plural(led['sentences'], 'sentence')}, how often the system’s most "
+            "probable token is the teacher’s, and the Kullback-Leibler divergence of the system from the teacher in "
+            "nats a token, over the whole vocabulary."
         )
     reasons = {role: found["reason"] for role, found in led.get("against_teacher", {}).items() if "reason" in found}
     yield from (f"Not given for the {role}: {reason}." for role, reason in reasons.items())
@@ -126,8 +126,8 @@ def _flag_row(name: str, counts: Mapping[str, Mapping[str, int]]) -> dict[str, A
     cells = []
     for flag, title in _FLAGS.items():
         known = counts[flag]["of"]
-        note = text.share(counts[flag]["count"], whole) if flag == "any" else ""
-        cells.append((title, text.count(counts[flag]["count"]), note or _of(known, whole)))
+        note = figures.share(counts[flag]["count"], whole) if flag == "any" else ""
+        cells.append((title, figures.count(counts[flag]["count"]), note or _of(known, whole)))
     references = name == _REFERENCES
     return {
         "name": "References" if references else name.capitalize(),
@@ -138,7 +138,7 @@ def _flag_row(name: str, counts: Mapping[str, Mapping[str, int]]) -> dict[str, A
 
 
 def _of(known: int, whole: int) -> str:
-    return f"of {text.count(known)}" if known < whole else ""
+    return f"of {figures.count(known)}" if known < whole else ""
 
 
 def _flags_note(bounds: Metrics) -> str:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from stages.presentation import figures as text
+from stages.presentation import figures
 from stages.presentation.model_card import direction_name, language_name
 from stages.report.attribution import attribution_section
 from stages.report.charts import Chart, Dot, Line, Panel, line_chart, quality_speed_chart
 from stages.report.examples import Example
+from stages.report.headline import headline
 from stages.report.likeness import likeness_section, likeness_signatures
 from stages.report.pairs import pairs_section
 from stages.report.trainings import targets
@@ -61,7 +62,7 @@ def _top(metrics: Mapping[str, Any]) -> dict[str, Any]:
     sides = [" and ".join(map(language_name, test[f"{side}_languages"])) for side in ("source", "target")]
     return {
         "title": " to ".join(sides),
-        "headline": text.headline(metrics),
+        "headline": headline(metrics),
     }
 
 
@@ -89,13 +90,13 @@ def _systems(metrics: Mapping[str, Any]) -> dict[str, Any]:
     names = [*(name for name in _MAIN if name in systems), *(name for name in systems if name not in _MAIN)]
     left = test["without_reference"]
     return {
-        "test_set": f"{text.plural(test['sentences'], 'held-out sentence')} that no student saw in training."
-        + (f" {text.count(left)} more have no reference and are not used." if left else ""),
+        "test_set": f"{figures.plural(test['sentences'], 'held-out sentence')} that no student saw in training."
+        + (f" {figures.count(left)} more have no reference and are not used." if left else ""),
         "systems": [_system_row(name, systems[name]) for name in names],
         "systems_note": f"Below the scores their 95% intervals, by bootstrap over {settings['bootstrap_samples']:,} "
         f"resamples of the test set. Lower TER is better. Speed is text in, text out, tokenisation included, over "
-        f"{text.plural(test['timed_sentences'], 'sentence')} on {text.plural(settings['threads'], 'thread')} of "
-        f"{machine['processor']}: the median of {text.plural(settings['repeats'], 'run')} in which the systems took "
+        f"{figures.plural(test['timed_sentences'], 'sentence')} on {figures.plural(settings['threads'], 'thread')} of "
+        f"{machine['processor']}: the median of {figures.plural(settings['repeats'], 'run')} in which the systems took "
         "turns, and below it the slowest and the fastest.",
         "quality_chart": _quality_chart(systems, names),
         "quality_note": _quality_note([systems[name] for name in names if name not in _MAIN]),
@@ -107,12 +108,12 @@ def _systems(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _system_name(system: Mapping[str, Any]) -> str:
-    return f"{text.role(system)}, {text.decoding(system['beam'])}"
+    return f"{figures.role(system)}, {figures.decoding(system['beam'])}"
 
 
 def _system_row(name: str, system: Mapping[str, Any]) -> dict[str, Any]:
     scores = {key: f"{system[key]:.1f}" for key in ("chrf", "bleu", "ter")}
-    intervals = {f"{key}_interval": text.interval(system[f"{key}_interval"]) for key in scores}
+    intervals = {f"{key}_interval": figures.interval(system[f"{key}_interval"]) for key in scores}
     slowest, fastest = system["sentences_per_second_range"]
     return {
         **scores,
@@ -120,11 +121,11 @@ def _system_row(name: str, system: Mapping[str, Any]) -> dict[str, Any]:
         "name": _system_name(system),
         "role": system["role"],
         "aside": name not in _MAIN,
-        "sentences_per_second": text.rate(system["sentences_per_second"]),
-        "sentences_per_second_range": f"{text.rate(slowest)}–{text.rate(fastest)}",
-        "tokens_per_second": text.rate(system["tokens_per_second"]),
-        "parameters": text.parameters(system["parameters"]),
-        "bytes": text.size(system["bytes"]),
+        "sentences_per_second": figures.rate(system["sentences_per_second"]),
+        "sentences_per_second_range": f"{figures.rate(slowest)}–{figures.rate(fastest)}",
+        "tokens_per_second": figures.rate(system["tokens_per_second"]),
+        "parameters": figures.parameters(system["parameters"]),
+        "bytes": figures.size(system["bytes"]),
         "quantization": system["quantization"],
     }
 
@@ -134,7 +135,7 @@ def _quality_chart(systems: Mapping[str, Mapping[str, Any]], names: Sequence[str
         Dot(
             role=systems[name]["role"],
             label=_system_name(systems[name]),
-            short_label=systems[name].get("name") or text.decoding(systems[name]["beam"]),
+            short_label=systems[name].get("name") or figures.decoding(systems[name]["beam"]),
             speed=systems[name]["sentences_per_second"],
             quality=systems[name]["chrf"],
             interval=tuple(systems[name]["chrf_interval"]),
@@ -142,7 +143,7 @@ def _quality_chart(systems: Mapping[str, Mapping[str, Any]], names: Sequence[str
         )
         for name in names
     ]
-    spoken = "; ".join(f"{dot.label}: chrF {dot.quality:.1f} at {text.rate(dot.speed)} a second" for dot in dots)
+    spoken = "; ".join(f"{dot.label}: chrF {dot.quality:.1f} at {figures.rate(dot.speed)} a second" for dot in dots)
     return quality_speed_chart(dots, "chrF", f"Quality against speed. {spoken}.")
 
 
@@ -156,9 +157,9 @@ def _quality_note(others: Sequence[Mapping[str, Any]]) -> str:
 def _comparison_row(row: Mapping[str, Any], samples: int) -> dict[str, Any]:
     found: dict[str, Any] = {"name": f"{row['system'].capitalize()} − {row['against']}"}
     for key in ("chrf", "bleu"):
-        found[key] = text.signed(row[key]["difference"])
-        found[f"{key}_interval"] = text.interval(row[key]["interval"], signed=True)
-        found[f"{key}_p"] = text.p_value(row[key]["p_value"], samples)
+        found[key] = figures.signed(row[key]["difference"])
+        found[f"{key}_interval"] = figures.interval(row[key]["interval"], signed=True)
+        found[f"{key}_p"] = figures.p_value(row[key]["p_value"], samples)
     return found
 
 
@@ -199,10 +200,10 @@ def _training_note(roles: Sequence[str], stages: Mapping[str, Mapping[str, Any]]
 def _training_fact(role: str, trained: Mapping[str, Any]) -> str:
     if "steps" not in trained:
         return ""
-    rows = f" on {text.count(trained['rows'])} rows" if trained.get("rows") else ""
+    rows = f" on {figures.count(trained['rows'])} rows" if trained.get("rows") else ""
     return (
-        f"The {role} was trained for {text.plural(trained['steps'], 'step')}{rows} "
-        f"in {text.duration(trained['seconds'])} ({trained.get('precision', 'float32')})."
+        f"The {role} was trained for {figures.plural(trained['steps'], 'step')}{rows} "
+        f"in {figures.duration(trained['seconds'])} ({trained.get('precision', 'float32')})."
     )
 
 
@@ -213,23 +214,23 @@ def _filter(metrics: Mapping[str, Any]) -> dict[str, Any]:
     total = metrics["filter"]["rows"]
     before = [total, *(step["left"] for step in steps)]
     first = {"name": "all rows", "bounds": "", "failed": "", "alone": ""}
-    rows = [first | {"left": text.count(total), "percent": 100, "lost_percent": 0}]
+    rows = [first | {"left": figures.count(total), "percent": 100, "lost_percent": 0}]
     for step, left in zip(steps, before[:-1], strict=True):
         rows.append(
             {
                 "name": step["rule"].replace("_", " "),
-                "bounds": text.bounds(step["min"], step["max"]),
-                "failed": text.count(step["failed"]),
-                "alone": text.count(step["failed_alone"]),
-                "left": text.count(step["left"]),
+                "bounds": figures.bounds(step["min"], step["max"]),
+                "failed": figures.count(step["failed"]),
+                "alone": figures.count(step["failed_alone"]),
+                "left": figures.count(step["left"]),
                 "percent": _percent(step["left"], total),
                 "lost_percent": _percent(left - step["left"], total),
             }
         )
     return {
         "waterfall": [{**row, "final": row is rows[-1]} for row in rows],
-        "waterfall_text": f"{text.count(before[-1])} of {text.count(total)} rows "
-        f"({text.share(before[-1], total)}) went into the dataset. Nothing is deleted: the other rows keep "
+        "waterfall_text": f"{figures.count(before[-1])} of {figures.count(total)} rows "
+        f"({figures.share(before[-1], total)}) went into the dataset. Nothing is deleted: the other rows keep "
         "their measures and every reason.",
         "waterfall_note": "Failed counts the rows that a rule turns down, Alone those that no other rule does. Left "
         "counts what this rule and all above it let through. A row whose measure is not known passes.",
@@ -244,7 +245,7 @@ def _soft_targets(metrics: Mapping[str, Any]) -> dict[str, Any]:
     soft = metrics.get("soft_targets")
     if not soft:
         return {"soft_targets": []}
-    sampled, entries = soft["mode"] == "sampled", text.count(soft["vocabulary_size"])
+    sampled, entries = soft["mode"] == "sampled", figures.count(soft["vocabulary_size"])
     forced = {"mixed": "reference, or of the hypothesis where there is none"}
     kept = (
         f"{soft['draws']} of the teacher’s {entries} entries were drawn by their probabilities and are kept with how "
@@ -263,8 +264,8 @@ def _soft_targets(metrics: Mapping[str, Any]) -> dict[str, Any]:
             else ("Mass kept", f"{100 * soft['mean_kept_mass']:.1f}%", "mean over positions"),
             ("Teacher’s first choice", f"{100 * soft['top1_share']:.1f}%", "of the forced tokens"),
             ("Entropy", f"{soft['mean_entropy']:.2f} nats", "mean over positions"),
-            ("Positions", text.count(soft["tokens"]), f"in {text.count(soft['rows'])} rows"),
-            ("On disk", text.size(soft["bytes"]), f"{soft['bytes_per_token']:.1f} bytes a position"),
+            ("Positions", figures.count(soft["tokens"]), f"in {figures.count(soft['rows'])} rows"),
+            ("On disk", figures.size(soft["bytes"]), f"{soft['bytes_per_token']:.1f} bytes a position"),
             ("Computed by", soft["backend"], f"teacher in {soft['compute_type']}"),
         ],
     }
@@ -273,11 +274,11 @@ def _soft_targets(metrics: Mapping[str, Any]) -> dict[str, Any]:
 def _corpus(metrics: Mapping[str, Any]) -> dict[str, Any]:
     corpus = metrics["corpus"]
     splits = corpus.get("splits", {})
-    parts = [f"{text.count(counts['rows'])} {split}" for split, counts in splits.items()]
+    parts = [f"{figures.count(counts['rows'])} {split}" for split, counts in splits.items()]
     alone = splits.get("train", {}).get("monolingual", 0)
     return {
-        "corpus_text": f"Of {text.count(corpus.get('read', 0))} rows read these were kept: {', '.join(parts)}. "
-        f"{text.count(alone)} of the training rows have no reference. No training row shares its source with a "
+        "corpus_text": f"Of {figures.count(corpus.get('read', 0))} rows read these were kept: {', '.join(parts)}. "
+        f"{figures.count(alone)} of the training rows have no reference. No training row shares its source with a "
         "held-out one, case and whitespace aside.",
         "corpus_columns": _CORPUS_COLUMNS,
         "corpus_sources": [_corpus_row(name, source) for name, source in corpus.get("sources", {}).items()],
@@ -286,7 +287,7 @@ def _corpus(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 def _corpus_row(name: str, source: Mapping[str, Any]) -> dict[str, Any]:
     kept, dropped = source["kept"], source["dropped"]
-    reasons = ", ".join(f"{text.count(number)} {reason.replace('_', ' ')}" for reason, number in dropped.items())
+    reasons = ", ".join(f"{figures.count(number)} {reason.replace('_', ' ')}" for reason, number in dropped.items())
     notes = [source.get("licence") or "", f"dropped: {reasons}" if reasons else ""]
     values = [
         source["read"],
@@ -296,16 +297,16 @@ def _corpus_row(name: str, source: Mapping[str, Any]) -> dict[str, Any]:
         kept["test"],
         sum(dropped.values()),
     ]
-    cells = [(column, text.count(value)) for column, value in zip(_CORPUS_COLUMNS, values, strict=True)]
+    cells = [(column, figures.count(value)) for column, value in zip(_CORPUS_COLUMNS, values, strict=True)]
     return {"name": name, "note": "; ".join(filter(None, notes)), "cells": cells}
 
 
 def _examples(examples: Sequence[Example], rule: ExampleRule, test: Mapping[str, Any]) -> dict[str, Any]:
     several = max(len(test[f"{side}_languages"]) for side in ("source", "target")) > 1
     return {
-        "examples_text": f"{text.plural(rule.number, 'sentence')} drawn at random from the {text.count(rule.of)} of "
-        f"the test set, with seed {rule.seed} and no look at the outcome. Marked is what is not in the reference, "
-        "which is not always wrong; the number is the sentence’s chrF.",
+        "examples_text": f"{figures.plural(rule.number, 'sentence')} drawn at random from the "
+        f"{figures.count(rule.of)} of the test set, with seed {rule.seed} and no look at the outcome. "
+        "Marked is what is not in the reference, which is not always wrong; the number is the sentence’s chrF.",
         "examples": [
             {
                 "source_language": example.source_language,
@@ -333,8 +334,8 @@ def _provenance(metrics: Mapping[str, Any]) -> dict[str, Any]:
     signatures = next(iter(metrics["systems"].values()))["signatures"]
     return {
         "machine": [
-            ("Processor", machine["processor"], text.plural(machine["cores"], "core")),
-            ("Memory", text.size(machine["memory_bytes"]), ""),
+            ("Processor", machine["processor"], figures.plural(machine["cores"], "core")),
+            ("Memory", figures.size(machine["memory_bytes"]), ""),
             ("Threads of every system", settings["threads"], f"on {machine.get('gpu', settings['device'])}"),
             ("System", machine["system"], f"Python {machine['python']}"),
         ],
@@ -342,9 +343,9 @@ def _provenance(metrics: Mapping[str, Any]) -> dict[str, Any]:
             {
                 "name": node.replace("_", " "),
                 "fingerprint": stage["fingerprint"],
-                "rows": "" if stage["rows"] is None else text.count(stage["rows"]),
-                "bytes": text.size(stage["bytes"]),
-                "time": text.duration(stage["seconds"]),
+                "rows": "" if stage["rows"] is None else figures.count(stage["rows"]),
+                "bytes": figures.size(stage["bytes"]),
+                "time": figures.duration(stage["seconds"]),
                 "created": stage["created"][:16].replace("T", " "),
             }
             for node, stage in stages.items()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stages.presentation import figures as text
+from stages.presentation import figures
 from stages.presentation.model_card import direction_name
 
 _ROLES = ("teacher", "student", "baseline")
@@ -31,7 +31,7 @@ def _group(pairs: Sequence[Mapping[str, Any]], roles: Sequence[str], mark: str) 
         {
             "name": direction_name(pair["source_language"], pair["target_language"]),
             "mark": mark,
-            "sentences": text.count(pair["sentences"]),
+            "sentences": figures.count(pair["sentences"]),
             "cells": [(role.capitalize(), _cell(pair["systems"].get(role), mark)) for role in roles],
         }
         for pair in pairs
@@ -43,5 +43,8 @@ def _cell(scores: Mapping[str, Any] | None, mark: str) -> tuple[str, str]:
         return "–", ""
     own = "zero-shot; " if scores["zero_shot"] and not mark else ""
     wrong = scores.get("wrong_language", {"count": 0})["count"]
-    other = f", {text.count(wrong)} in another language" if wrong else ""
-    return f"{scores['chrf']:.1f}", f"{own}{text.interval(scores['chrf_interval'])}, BLEU {scores['bleu']:.1f}{other}"
+    other = f", {figures.count(wrong)} in another language" if wrong else ""
+    return (
+        f"{scores['chrf']:.1f}",
+        f"{own}{figures.interval(scores['chrf_interval'])}, BLEU {scores['bleu']:.1f}{other}",
+    )

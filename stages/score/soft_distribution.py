@@ -1,5 +1,7 @@
 """From raw logits to what a soft target keeps of them; on whatever device they lie."""
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -148,3 +150,37 @@ def put(kept: Kept, target: Kept, places: slice | npt.NDArray[np.int64]) -> None
     """Copies what was kept of some positions to their places in a larger one."""
     for field in fields(Kept):
         getattr(target, field.name)[places] = getattr(kept, field.name)
+
+
+def no_opinion(wanted: Wanted, positions: int, vocabulary_size: int) -> Kept:
+    """What is kept of N positions of the even distribution over V entries, at any temperature."""
+    each, rest = -np.log(vocabulary_size), vocabulary_size - wanted.k
+    tail = np.log(rest / vocabulary_size) if rest else np.log(np.finfo(np.float32).tiny)
+    uniforms = np.empty((positions, 0)) if wanted.uniforms is None else wanted.uniforms
+    return Kept(
+        topk_ids=np.tile(np.arange(wanted.k), (positions, 1)),
+        topk_log_probs=np.full((positions, wanted.k), each, dtype=np.float32),
+        tail_log_mass=np.full(positions, tail, dtype=np.float32),
+        tempered_tails=np.full((positions, len(wanted.temperatures)), tail, dtype=np.float32),
+        drawn_ids=np.minimum(uniforms * vocabulary_size, vocabulary_size - 1).astype(np.int32),
+        token_log_probs=np.full(positions, each, dtype=np.float32),
+        entropy=np.full(positions, -each, dtype=np.float32),
+    )
+
+
+def uniforms(seed: int, row_ids: Sequence[str], lengths: npt.NDArray[np.int64], draws: int) -> npt.NDArray[np.float64]:
+    """Numbers in 0..1 for all positions of all rows, [N, draws], rising at every position.
+
+    Those of a row follow from the seed and its id alone; `lengths` [rows] holds each row's T.
+    """
+    numbers = np.empty((int(lengths.sum()), draws))
+    ends = np.cumsum(lengths)
+    for row_id, start, end in zip(row_ids, ends - lengths, ends, strict=True):
+        numbers[start:end] = _generator(seed, row_id).random((end - start, draws))
+    numbers.sort(axis=1)
+    return numbers
+
+
+def _generator(seed: int, row_id: str) -> np.random.Generator:
+    digest = hashlib.blake2b(f"{seed} {row_id}".encode(), digest_size=16).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))

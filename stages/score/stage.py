@@ -21,8 +21,7 @@ from data.model_folder import CHECKPOINT_FILE, TeacherInfo, load_teacher_info
 from data.runtime import Runtime
 from data.soft_targets import Conditioning, Mode, SoftTargetFormat, pack, smallest_ids_dtype
 from stages.languages.directions import COLUMNS as LANGUAGES
-from stages.languages.directions import rows_by_direction
-from stages.languages.language_pairs import is_for
+from stages.languages.directions import is_for, rows_by_direction
 from stages.loaded_model.engine import GeneratorEngine, TranslatorEngine
 from stages.loaded_model.model import (
     Positions,
@@ -38,10 +37,8 @@ from stages.loaded_model.prompt import encode_sources
 from stages.score.by_ctranslate2 import CTranslate2Scorer
 from stages.score.by_generator import GeneratorScorer
 from stages.score.by_torch import Precision, TorchScorer
-from stages.score.draws import uniforms
-from stages.score.no_opinion import no_opinion
-from stages.score.soft_distribution import Kept, Wanted, put, room
-from stages.tokenizer.stage import Tokenizer, load_tokenizer
+from stages.score.soft_distribution import Kept, Wanted, no_opinion, put, room, uniforms
+from stages.text.tokenizer import Tokenizer, load_tokenizer
 
 VERSION = "6"
 READS = {"corpus": ("source", *LANGUAGES), "select": ("target_tokens", "metric")}

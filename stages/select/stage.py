@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from data import schema
 from data.artifact import Artifact
 from data.runtime import Runtime
+from stages.text.tokenizer import Tokenizer, load_tokenizer
 from stages.text.utility import Measure, sentence_bleu, utilities
-from stages.tokenizer.stage import Tokenizer, load_tokenizer
 
 if TYPE_CHECKING:
     from sacrebleu import BLEU

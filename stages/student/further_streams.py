@@ -7,8 +7,7 @@ from pathlib import Path
 
 from data.artifact import Artifact
 from data.errors import DataError, ModelError
-from data.model_folder import vocabulary_digest
-from stages.dataset.text_export import VOCABULARY
+from data.model_folder import VOCABULARY_FILE, vocabulary_digest
 from stages.student.further_rows import FurtherDataset
 from stages.training.batches.batches import Stream
 from stages.training.batches.soft_columns import COLUMNS, SoftTargetColumns
@@ -56,7 +55,7 @@ def _stream(
 
 def _vocabulary(artifact: Artifact) -> str:
     """Digest of the target vocabulary that the dataset carries."""
-    path = Path(artifact.path()) / VOCABULARY
+    path = Path(artifact.path()) / VOCABULARY_FILE
     try:
         tokens: list[str] = json.loads(path.read_bytes())["target"]
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -17,7 +17,7 @@ from stages.student.further_config import DatasetConfig, file_faults, name_fault
 from stages.student.further_rows import further_datasets
 from stages.student.nbest import NBestConfig
 from stages.student.start_config import StartConfig
-from stages.tokenizer.stage import Tokenizer, load_tokenizer
+from stages.text.tokenizer import Tokenizer, load_tokenizer
 from stages.training.config import ModelConfig, OptimiserConfig
 from stages.training.data_config import Data, kinds_of, shares_of, step_without_data, step_without_weight
 from stages.training.languages_config import StudentLanguagesConfig

@@ -16,7 +16,7 @@ from stages.languages.directions import COLUMNS as LANGUAGES
 from stages.languages.directions import directions_of
 from stages.loaded_model.conversion import convert_checkpoint
 from stages.teacher.sources import copy_tokenizer, take_model
-from stages.tokenizer.stage import Tokenizer, load_tokenizer
+from stages.text.tokenizer import Tokenizer, load_tokenizer
 from stages.training.config import ModelConfig, OptimiserConfig
 from stages.training.languages_config import LanguagesConfig
 from stages.training.multilingual import Languages

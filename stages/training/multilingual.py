@@ -15,7 +15,7 @@ from data.model_folder import load_teacher_info
 from data.runtime import Runtime
 from data.teachers import FIRST, teacher_nodes
 from stages.languages.directions import COLUMNS, directions_of, grouped
-from stages.tokenizer.stage import Tokenizer
+from stages.text.tokenizer import Tokenizer
 from stages.training.batches.pairs import PairedStreams, Tagging, by_pair
 from stages.training.languages_config import LanguagesConfig, StopConfig
 

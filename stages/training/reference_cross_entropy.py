@@ -10,7 +10,7 @@ from data.language_tags import Direction
 from data.runtime import Runtime
 from stages.loaded_model.engine import Engine, TranslatorEngine
 from stages.loaded_model.model import load_teacher
-from stages.tokenizer.stage import Tokenizer
+from stages.text.tokenizer import Tokenizer
 
 # Rows of a batch times its longest side, in tokens.
 _BATCH_TOKENS = 2048

@@ -24,7 +24,7 @@ from stages.loaded_model.translate import load_translator
 from stages.measure import stage as measure
 from stages.score import stage as score
 from stages.select import stage as select
-from stages.tokenizer.stage import load_tokenizer
+from stages.text.tokenizer import load_tokenizer
 from stages.training.reference_cross_entropy import cross_entropy
 from tests.fixtures.artifacts import artifact_of_folder, artifact_of_tables, new_artifact, words_tokenizer
 from tests.fixtures.oracle import forced_log_probs

@@ -28,7 +28,7 @@ from stages.score import stage as score
 from stages.select import stage as select
 from stages.student import stage as student
 from stages.student.stage import Config
-from stages.tokenizer.stage import load_tokenizer
+from stages.text.tokenizer import load_tokenizer
 from stages.training.reference_cross_entropy import cross_entropy
 from tests.fixtures.artifacts import artifact_of_folder, artifact_of_tables, closed, new_artifact, words_tokenizer
 from tests.fixtures.distilled import artifact, corpus_metrics, made_up_inputs

@@ -9,9 +9,8 @@ from stages.student import stage as student
 from stages.teacher import stage as teacher
 from stages.training.languages_config import LanguagesConfig
 from stages.training.objective.config import ObjectiveConfig
+from stages.training.objective.layers import Shape
 from stages.training.online.faults import online_faults
-from stages.training.online.layers import Shape
-from stages.training.online.named import named_terms
 from stages.training.schedules import always_zero
 
 _METHODS = {
@@ -97,7 +96,7 @@ def _other_tags(node: str, ours: LanguagesConfig | None, theirs: LanguagesConfig
 
 def _no_pytorch_teacher(objective: ObjectiveConfig, kind: str) -> Iterator[str]:
     only = "names only a CTranslate2 folder" if kind == "ctranslate2" else f"names only one of kind {kind!r}"
-    for named in named_terms(objective):
+    for named in objective.online_terms():
         if not always_zero(named.term.weight):
             yield (
                 f"{named.key}: {_METHODS[named.key.partition('[')[0]]} needs a PyTorch teacher; this recipe {only}: "

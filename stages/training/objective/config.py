@@ -4,8 +4,15 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from stages.training.online.config import AttentionTerm, ContrastiveTerm, FeatureTerm, RelationTerm, SentenceTerm
-from stages.training.online.named import named_terms
+from stages.training.objective.online_config import (
+    AttentionTerm,
+    ContrastiveTerm,
+    FeatureTerm,
+    NamedTerm,
+    RelationTerm,
+    SentenceTerm,
+    named_terms,
+)
 from stages.training.schedules import NonNegative, Positive, Schedule, Value, always_zero, ends
 
 
@@ -70,9 +77,14 @@ class ObjectiveConfig(BaseModel):
     sentences: tuple[SentenceTerm, ...] = Field((), description="relations between sentences like the teacher's")
     contrastive: tuple[ContrastiveTerm, ...] = Field((), description="sentences to be told apart as by the teacher")
 
+    def online_terms(self) -> list[NamedTerm]:
+        """All that compare the student with a teacher in memory, in the order of the recipe."""
+        lists = ("features", "attention", "relations", "sentences", "contrastive")
+        return named_terms({name: getattr(self, name) for name in lists})
+
     def weights(self, *, soft_targets: bool) -> list[Value]:
         """Of all terms; `soft_targets` says whether the data has any."""
-        online = [named.term.weight for named in named_terms(self)]
+        online = [named.term.weight for named in self.online_terms()]
         return [self.cross_entropy, *([self.soft_targets.weight] if soft_targets else []), *online]
 
     def schedules(self) -> dict[str, Schedule]:
@@ -81,7 +93,7 @@ class ObjectiveConfig(BaseModel):
             "cross_entropy": self.cross_entropy,
             "soft_targets.weight": self.soft_targets.weight,
             "soft_targets.temperature": self.soft_targets.temperature,
-            **{f"{named.key}.weight": named.term.weight for named in named_terms(self)},
+            **{f"{named.key}.weight": named.term.weight for named in self.online_terms()},
         }
         return {key: value for key, value in values.items() if isinstance(value, Schedule)}
 
@@ -91,7 +103,7 @@ class ObjectiveConfig(BaseModel):
 
     def needs_online_teacher(self) -> bool:
         """Whether a term compares the student with a teacher in memory in any step."""
-        return any(not always_zero(named.term.weight) for named in named_terms(self))
+        return any(not always_zero(named.term.weight) for named in self.online_terms())
 
 
 def plain_cross_entropy() -> ObjectiveConfig:

@@ -23,9 +23,10 @@ from pipeline.estimating.sample import draw, repeat, write_sample
 from pipeline.estimating.schedule import Machine, Work, simulate
 from pipeline.estimating.training import read_times, short_training
 from pipeline.estimating.trial import TimedShard, Trial
+from pipeline.planning.scope import open_planner
 from pipeline.recipe.graph import Node
 from pipeline.running.cluster import Cluster
-from pipeline.running.launch import ClusterOptions, open_planner, run_recipe
+from pipeline.running.launch import ClusterOptions, run_recipe
 from pipeline.terminal.progress import PlainDisplay
 from stages.student import stage as student
 from stages.training.schedules import Schedule

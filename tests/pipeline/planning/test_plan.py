@@ -6,12 +6,13 @@ from types import SimpleNamespace
 import pytest
 
 from data.ids import split_point
-from pipeline.cli.tables import plan_table, size_text, status_table
+from pipeline.cli.tables import plan_table, status_table
 from pipeline.planning.plan import Step
+from pipeline.planning.scope import open_planner
 from pipeline.recipe.recipe import Recipe, read_recipe
-from pipeline.running.launch import open_planner
 from pipeline.running.runner import make_job
 from pipeline.running.worker import TaskError, TaskStoppedError, close_shards, run_shard, run_whole
+from pipeline.terminal.tables import size_text
 from tests.pipeline.conftest import ReadToy
 
 

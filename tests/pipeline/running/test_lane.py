@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from pipeline.planning.scope import open_planner
 from pipeline.recipe.recipe import Recipe
 from pipeline.running.cluster import Cluster
 from pipeline.running.lane import Lane
-from pipeline.running.launch import open_planner
 from pipeline.running.runner import Runner
 from pipeline.terminal.progress import PlainDisplay
 from tests.pipeline.conftest import ReadToy

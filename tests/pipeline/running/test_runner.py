@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.planning.scope import open_planner
 from pipeline.recipe.recipe import Recipe
 from pipeline.running.cluster import Cluster, Place
-from pipeline.running.launch import open_planner
 from pipeline.running.runner import RunError, Runner
 from pipeline.terminal.progress import PlainDisplay
 from tests.pipeline.conftest import ReadToy

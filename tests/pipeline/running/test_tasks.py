@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.running.launch import open_planner
+from pipeline.planning.scope import open_planner
 from pipeline.running.runner import make_job
 from pipeline.running.tasks import ShardRun
 from pipeline.running.worker import TaskError, close_shards

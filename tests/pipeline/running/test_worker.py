@@ -12,8 +12,8 @@ from data.errors import DataError
 from data.local import storage_faults
 from data.schema import NOTES_KEY
 from pipeline.planning.plan import Step
+from pipeline.planning.scope import open_planner
 from pipeline.recipe.graph import Node
-from pipeline.running.launch import open_planner
 from pipeline.running.runner import make_job
 from pipeline.running.worker import Job, ResourceCache, TaskError, check_result, close_shards, run_shard, without_notes
 from tests.pipeline.conftest import ReadToy

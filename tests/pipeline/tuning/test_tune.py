@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from data.errors import ConfigError, DataError, PotstillError
+from pipeline.planning.scope import open_planner
 from pipeline.recipe.recipe import read_recipe
 from pipeline.running.cluster import Cluster
-from pipeline.running.launch import ClusterOptions, locked, open_planner
+from pipeline.running.launch import ClusterOptions, locked
 from pipeline.running.runner import RunError
 from pipeline.terminal.progress import PlainDisplay
 from pipeline.tuning.candidates import Source, check_space, study_digest

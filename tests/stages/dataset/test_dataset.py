@@ -15,7 +15,7 @@ from data.errors import DataError, ModelError
 from data.runtime import Runtime
 from data.soft_targets import SoftTargetFormat, unpack
 from stages.dataset import stage as dataset
-from stages.tokenizer.stage import load_tokenizer
+from stages.text.tokenizer import load_tokenizer
 from tests.fixtures import distilled
 from tests.fixtures.artifacts import artifact_of_tables, closed, new_artifact
 from tests.fixtures.distilled import FORMAT, LAST, VOCABULARY, made_up_inputs

@@ -20,7 +20,7 @@ from stages.evaluate.attribution import float32_folder, selected_hypotheses
 from stages.evaluate.stage import Config
 from stages.loaded_model.conversion import convert_checkpoint
 from stages.loaded_model.translate import load_translator
-from stages.tokenizer.stage import load_tokenizer
+from stages.text.tokenizer import load_tokenizer
 from tests.fixtures.artifacts import closed, new_artifact
 from tests.fixtures.tiny_student import SENTENCES, student_artifact
 from tests.stages.evaluate.test_evaluate import inputs as evaluated_inputs

@@ -20,7 +20,7 @@ from stages.export.stage import Config as ExportConfig
 from stages.export.stage import run as export
 from stages.loaded_model.conversion import convert_checkpoint
 from stages.loaded_model.translate import load_translator, translate_lines
-from stages.tokenizer.stage import load_tokenizer
+from stages.text.tokenizer import load_tokenizer
 from tests.fixtures.artifacts import artifact_of_folder, artifact_of_tables, closed, new_artifact
 from tests.fixtures.tiny_student import (
     SENTENCES,

@@ -3,7 +3,7 @@
 import pytest
 from sacrebleu.metrics import BLEU, CHRF
 
-from stages.evaluate.fidelity import measure_fidelity
+from stages.evaluate.closer import measure_fidelity
 from stages.evaluate.quality import Scoring
 
 TEACHER = ["Das Licht in der Küche ist an", "Der Sensor {name} ist nicht verfügbar", "Verbindung fehlgeschlagen"] * 8

@@ -16,7 +16,7 @@ from stages.evaluate.forced import Config, ForcedModel, Pair, measure_forcing
 from stages.evaluate.quality import Scoring
 from stages.loaded_model.model import TargetVocabulary
 from stages.loaded_model.translate import load_translator
-from stages.tokenizer.stage import Tokenizer, load_tokenizer
+from stages.text.tokenizer import Tokenizer, load_tokenizer
 from tests.fixtures.oracle import continued_log_probs, forced_log_probs
 from tests.fixtures.tiny_language_model import LanguageModelShape, write_tiny_language_model
 from tests.fixtures.tiny_student import write_tiny_tokenizer

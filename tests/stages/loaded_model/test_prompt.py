@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from data.model_folder import Prompt
 from stages.loaded_model.prompt import PromptConfig, encode_sources
-from stages.tokenizer.stage import load_tokenizer
+from stages.text.tokenizer import load_tokenizer
 from tests.fixtures.tiny_student import write_tiny_tokenizer
 
 LANGUAGES = {"source_language": "English", "target_language": "German"}

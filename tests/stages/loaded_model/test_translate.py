@@ -12,7 +12,7 @@ from data.errors import ModelError
 from data.model_folder import describe_model, load_teacher_info, save_teacher_info
 from stages.loaded_model.conversion import convert_checkpoint
 from stages.loaded_model.translate import load_translator, size_on_disk, translate_lines
-from stages.tokenizer.stage import load_tokenizer
+from stages.text.tokenizer import load_tokenizer
 from tests.fixtures.artifacts import words_tokenizer
 from tests.fixtures.tiny_student import SENTENCES, TALKATIVE_SEED, PiecesShape, tokenizer_pieces, write_tiny_tokenizer
 from tests.fixtures.tiny_teacher import TinyShape, write_tiny_checkpoint, write_tiny_teacher

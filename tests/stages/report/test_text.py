@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.evaluate.quality import two_sided
-from stages.presentation import figures as text
+from stages.presentation import figures
 from stages.report.charts import Dot, Line, Panel, line_chart, quality_speed_chart
 from stages.report.differences import mark_differences
+from stages.report.headline import headline
 
 STUDENT: dict[str, Any] = {"model": {"width": 128, "heads": 4}, "optimiser": {"steps": 4000, "seed": 1}}
 
@@ -47,32 +48,32 @@ def test_marking_changes_no_character(hypothesis: str, reference: str) -> None:
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
-        (text.size(999), "999 B"),
-        (text.size(1_986_412), "2.0 MB"),
-        (text.parameters(1_528_832), "1.53 M"),
-        (text.parameters(8_128), "8,128"),
-        (text.share(1, 8), "12.5%"),
-        (text.share(1, 0), "–"),
-        (text.rate(521.3), "521"),
-        (text.rate(4.25), "4.25"),
-        (text.interval([54.44, 57.06]), "54.4–57.1"),
-        (text.interval([-1.25, 0.5], signed=True), "−1.2 to +0.5"),
-        (text.interval(None), ""),
-        (text.bounds(0.2, 5.0), "0.2 to 5"),
-        (text.bounds(-2.3125, None), "at least −2.31"),
-        (text.bounds(None, 0.0), "at most 0"),
-        (text.bounds(None, None), ""),
-        (text.signed(-0.31), "−0.3"),
-        (text.duration(4.2), "4.2 s"),
-        (text.duration(611), "10.2 min"),
-        (text.duration(7200), "2.0 h"),
-        (text.p_value(2 / 10_001, 10_000), "< 0.001"),
-        (text.p_value(0.0421, 1000), "0.042"),
-        (text.p_value(4 / 1001, 1000), "0.004"),
-        (text.p_value(two_sided([1.0] * 1000), 1000), "≤ 0.002"),
-        (text.p_value(two_sided([-1.0] * 150), 150), "≤ 0.014"),  # 0.01325: a bound is rounded up
-        (text.plural(1, "thread"), "1 thread"),
-        (text.plural(1000, "sentence"), "1,000 sentences"),
+        (figures.size(999), "999 B"),
+        (figures.size(1_986_412), "2.0 MB"),
+        (figures.parameters(1_528_832), "1.53 M"),
+        (figures.parameters(8_128), "8,128"),
+        (figures.share(1, 8), "12.5%"),
+        (figures.share(1, 0), "–"),
+        (figures.rate(521.3), "521"),
+        (figures.rate(4.25), "4.25"),
+        (figures.interval([54.44, 57.06]), "54.4–57.1"),
+        (figures.interval([-1.25, 0.5], signed=True), "−1.2 to +0.5"),
+        (figures.interval(None), ""),
+        (figures.bounds(0.2, 5.0), "0.2 to 5"),
+        (figures.bounds(-2.3125, None), "at least −2.31"),
+        (figures.bounds(None, 0.0), "at most 0"),
+        (figures.bounds(None, None), ""),
+        (figures.signed(-0.31), "−0.3"),
+        (figures.duration(4.2), "4.2 s"),
+        (figures.duration(611), "10.2 min"),
+        (figures.duration(7200), "2.0 h"),
+        (figures.p_value(2 / 10_001, 10_000), "< 0.001"),
+        (figures.p_value(0.0421, 1000), "0.042"),
+        (figures.p_value(4 / 1001, 1000), "0.004"),
+        (figures.p_value(two_sided([1.0] * 1000), 1000), "≤ 0.002"),
+        (figures.p_value(two_sided([-1.0] * 150), 150), "≤ 0.014"),  # 0.01325: a bound is rounded up
+        (figures.plural(1, "thread"), "1 thread"),
+        (figures.plural(1000, "sentence"), "1,000 sentences"),
     ],
 )
 def test_numbers_are_written_as_people_read_them(written: str, expected: str) -> None:
@@ -113,7 +114,7 @@ def headline_of_two(difference: float, interval: list[float], baseline: dict[str
         ],
         "stages": {"student": {"config": STUDENT}, "baseline": {"config": baseline}},
     }
-    return "".join(part.text for part in text.headline(metrics)[1])
+    return "".join(part.text for part in headline(metrics)[1])
 
 
 def test_lines_are_drawn_to_scale_and_take_the_pages_colours() -> None:

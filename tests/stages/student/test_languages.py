@@ -12,7 +12,7 @@ import pytest
 from data.artifact import Artifact
 from data.model_folder import load_teacher_info, read_vocabulary, save_teacher_info
 from data.runtime import Runtime
-from stages.tokenizer.stage import load_tokenizer
+from stages.text.tokenizer import load_tokenizer
 from stages.training.multilingual import teacher_cross_entropy
 from tests.fixtures.artifacts import artifact_of_tables, words_tokenizer
 from tests.fixtures.oracle import forced_log_probs

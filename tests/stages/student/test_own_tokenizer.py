@@ -13,7 +13,7 @@ from stages.export import stage as export
 from stages.student import stage as student
 from stages.student.nbest import COLUMNS as NBEST_COLUMNS
 from stages.student.nbest import TARGET, NBestConfig, drawn
-from stages.tokenizer.stage import load_tokenizer
+from stages.text.tokenizer import load_tokenizer
 from tests.fixtures.artifacts import artifact_of_folder, artifact_of_tables, closed, new_artifact, words_tokenizer
 from tests.fixtures.tiny_student import SENTENCES, corpus_artifact, tokenizer_pieces, write_tiny_tokenizer
 

@@ -17,8 +17,8 @@ from data.errors import DataError, ModelError
 from data.ids import normalise, row_id
 from data.runtime import Runtime
 from data.schema import PAIRS
+from stages.text.tokenizer import Tokenizer, load_tokenizer
 from stages.tokenizer import stage as tokenizer
-from stages.tokenizer.stage import Tokenizer, load_tokenizer
 from tests.fixtures.artifacts import artifact_of_folder, artifact_of_tables, closed, new_artifact
 
 SYLLABLES = ["ba", "den", "ki", "lo", "mun", "ra", "sel", "tü", "vo", "wix"]

@@ -14,8 +14,8 @@ from stages.training import checkpoint
 from stages.training.batches.batches import Batch, Stream
 from stages.training.loop import DistillationLoss, to_torch
 from stages.training.objective.config import ObjectiveConfig, SoftTargetTerm
+from stages.training.objective.online_config import FeatureTerm
 from stages.training.objective.phases import Course, Phase
-from stages.training.online.config import FeatureTerm
 from stages.training.stopping import PairSwitch
 from stages.training.vocabulary import Vocabulary
 from tests.stages.training.toy import OPTIMISER, WORDS, pairs, stream, train, training_data

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from stages.training.batches.batches import Batch, BatchSource, Position
-from stages.training.batches.language_model import joined
+from stages.training.batches.batches import Batch, BatchSource, Position, joined
 from stages.training.vocabulary import BEGIN, END_ID, PADDING_ID, SEPARATOR, Vocabulary
 from tests.stages.training.toy import MODEL, OPTIMISER, WORDS, Spaces, pairs, stream, train, training_data
 

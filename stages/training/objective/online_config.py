@@ -1,10 +1,13 @@
 """Terms of a recipe's objective that need the teacher in memory: `[[student.objective.features]]` and its like."""
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from stages.training.online.layers import LayerMap, Stack
+from stages.training.objective.layers import LayerMap, Stack
 from stages.training.schedules import NonNegative
 
 _LAYERS = (
@@ -110,3 +113,39 @@ class ContrastiveTerm(BaseModel):
 
 
 Term = FeatureTerm | AttentionTerm | RelationTerm | SentenceTerm | ContrastiveTerm
+
+# What a mean is over: positions of the sources, those of the targets, or batches.
+Over = Literal["encoder", "decoder", "batch"]
+
+
+@dataclass(frozen=True)
+class NamedTerm:
+    """A term, its key below the objective (`features[0]`) and its name in the curves (`features_encoder`)."""
+
+    key: str
+    name: str
+    term: Term
+
+    @property
+    def over(self) -> Over:
+        """What the term is a mean over; relations between sentences are within a batch."""
+        return "batch" if isinstance(self.term, SentenceTerm | ContrastiveTerm) else self.term.stack
+
+
+def named_terms(lists: Mapping[str, Sequence[Term]]) -> list[NamedTerm]:
+    """The terms of each list with their names; one that comes again gets a number."""
+    found: list[NamedTerm] = []
+    used: Counter[str] = Counter()
+    for section, terms in lists.items():
+        for index, term in enumerate(terms):
+            name = f"{section}_{_what(term)}"
+            used[name] += 1
+            number = f"_{used[name]}" if used[name] > 1 else ""
+            found.append(NamedTerm(f"{section}[{index}]", name + number, term))
+    return found
+
+
+def _what(term: Term) -> str:
+    if isinstance(term, AttentionTerm):
+        return term.kind
+    return f"{term.stack}_{term.relation}" if isinstance(term, SentenceTerm) else term.stack

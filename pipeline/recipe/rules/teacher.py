@@ -1,13 +1,29 @@
-"""What a recipe asks of a decoder-only teacher and only an encoder-decoder teacher can do."""
+"""What a recipe asks of a teacher that this kind of teacher cannot do."""
 
 from collections.abc import Iterator, Mapping
 
 from pydantic import BaseModel
 
+from data.teachers import node_of, section_of, teacher_nodes
 from stages.beam_search.config import Config as Decoding
 from stages.score import stage as score
 from stages.student import stage as student
 from stages.teacher import stage as teacher
+
+
+def checkpoint_faults(configs: Mapping[str, BaseModel]) -> Iterator[str]:
+    """A line for each teacher without one that is to score with PyTorch."""
+    stored = configs.get("score")
+    if not isinstance(stored, score.Config) or stored.backend != "torch":
+        return
+    for name, node in teacher_nodes(configs).items():
+        given = configs[node]
+        scores = node_of("score", name) in configs
+        if scores and isinstance(given, teacher.Config) and not given.has_checkpoint:
+            yield (
+                f"score.backend: 'torch' needs a teacher with an OpenNMT-py checkpoint, but {section_of(name)}.kind is "
+                f"{given.kind!r}; set it to 'ctranslate2' or 'auto'"
+            )
 
 
 def decoder_only_faults(configs: Mapping[str, BaseModel]) -> Iterator[str]:
