@@ -35,6 +35,11 @@ class StageEntry:
     # Nodes that the module gets beyond its inputs, under their own names, where the recipe has them.
     also: tuple[str, ...] = ()
 
+    @property
+    def stage(self) -> str:
+        """The name of the stage's room: `student` of the node `baseline`."""
+        return self.module.removesuffix(".stage").rpartition(".")[2]
+
 
 # What a student has in place of the teacher's tokenizer, where the recipe has such a section.
 OWN_TOKENIZER = ("student_tokenizer",)

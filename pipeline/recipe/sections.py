@@ -119,7 +119,7 @@ def _clashes(entry: StageEntry, content: Mapping[str, Any], name: str) -> list[s
 
 def _under_own_name(faults: Sequence[str], entry: StageEntry) -> list[str]:
     """Faults as a stage tells them, under the name of the section that they are in."""
-    stage = f"{entry.module.rpartition('.')[2]}."
+    stage = f"{entry.stage}."
     name = f"{entry.section or entry.node}." if entry.own or not entry.section else stage
     return [name + fault.removeprefix(stage) if fault.startswith(stage) else fault for fault in faults]
 

@@ -89,7 +89,7 @@ def _sentences(term: SentenceTerm, ours: Tensor, theirs: Tensor) -> Tensor:
 def feature_loss(student: Tensor, teacher: Tensor, mask: Tensor, distance: Literal["mse", "cosine"]) -> Tensor:
     """FitNets (https://arxiv.org/abs/1412.6550): mean over the positions of mask [B, T] between states [B, T, D].
 
-    The states are of one width. mse: the squared difference, a mean over D. cosine: 1 - the cosine of the angle between both.
+    The states are of one width. mse: the squared difference, a mean over D. cosine: 1 - the cosine of their angle.
     """
     if distance == "mse":
         return masked_mean((student - teacher).square().mean(2), mask)
