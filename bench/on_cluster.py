@@ -22,7 +22,7 @@ class OnCluster:
 
     def __init__(self, fixture: Fixture, stage: str, config: BaseModel, threads: int, folder: Path) -> None:
         self._fixture, self._config, self._folder = fixture, config, folder
-        self._node = Node(stage, f"stages.{stage}", "shard", config, {})
+        self._node = Node(stage, f"stages.{stage}.stage", "shard", config, {})
         self._runs = 0
         self._open = ExitStack()
         with environment({}):

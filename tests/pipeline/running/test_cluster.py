@@ -48,7 +48,7 @@ def test_local_workers_are_fit_for_a_training_and_ignore_ctrl_c(cluster: Cluster
         assert ignored & 1 << (signal.SIGINT - 1)
 
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 # Workers that report all the time while their client leaves.
 CHATTER = """
 import time

@@ -39,7 +39,7 @@ def test_the_student_starts_from_the_teacher_and_the_baseline_does_not(tmp_path:
 
 
 def test_a_teacher_without_checkpoint_gives_no_start(tmp_path: Path) -> None:
-    folder = Path(__file__).parents[3] / "recipes" / "teachers" / "en-de"
+    folder = Path(__file__).parents[4] / "recipes" / "teachers" / "en-de"
     [fault] = faults(tmp_path, teacher=f'kind = "ctranslate2"\npath = "{folder}"')
     assert fault.startswith("student.start: ")
     assert "starts from an OpenNMT-py checkpoint" in fault
