@@ -3,16 +3,17 @@
 from data.ids import normalise, row_id, split_point
 from stages.corpus.readers.origins import Origin
 from stages.corpus.readers.rows import RawRow, Reason, Row, shown
+from stages.corpus.visible import shows
 
 
 def admit(raw: RawRow, origin: Origin, index: int, sequence: int, shortest: int, longest: int) -> Row | Reason:
-    """The row of origin number `index`, or why it is not taken. An empty reference counts as none."""
+    """The row of origin number `index`, or why it is not taken. A reference that shows nothing counts as none."""
     if raw.reason:
         return raw.reason
     if fault := _text_fault(raw.source) or _text_fault(raw.reference):
         return fault
     source = normalise(raw.source or "")
-    reference = normalise(raw.reference) or None if raw.reference else None
+    reference = normalise(raw.reference) if raw.reference and shows(raw.reference) else None
     if fault := _length_fault(source, reference, shortest, longest):
         return fault
     return Row(
@@ -42,7 +43,7 @@ def _text_fault(text: str | None) -> Reason | None:
 
 
 def _length_fault(source: str, reference: str | None, shortest: int, longest: int) -> Reason | None:
-    if not source:
+    if not shows(source):
         return Reason.EMPTY_SOURCE
     sizes = [len(source)] if reference is None else [len(source), len(reference)]
     if max(sizes) > longest:

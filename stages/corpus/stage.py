@@ -23,7 +23,7 @@ from stages.corpus.sorting import sort_rows
 from stages.corpus.splits import Fractions, HeldOut, judge
 from stages.corpus.writing import CorpusWriter
 
-VERSION = "3"
+VERSION = "4"
 INPUTS: tuple[str, ...] = ()
 LIBRARIES = ("babel",)
 PROGRESS_ROWS = 10_000

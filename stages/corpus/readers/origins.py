@@ -10,7 +10,9 @@ import fsspec
 from data.errors import DataError
 from data.fingerprint import bytes_digest
 from stages.corpus.readers.catalog import matching_files, read_catalog
-from stages.corpus.readers.columns import find_files, read_parquet
+from stages.corpus.readers.columns import read_parquet
+from stages.corpus.readers.files.archives import archive_of
+from stages.corpus.readers.files.found import find_files
 from stages.corpus.readers.paths import recorded_path, shown_error, shown_path
 from stages.corpus.readers.rows import RawRow
 from stages.corpus.readers.sources import CatalogSource, ParquetSource, Source, TextSource, TsvSource
@@ -23,6 +25,9 @@ _TIMES = {"mtime", "created", "updated", "modified", "modify", "lastmodified", "
 _TAGS = {"etag", "versionid", "generation", "blobid", "xethash", "lfs", "sha", "hex"}
 _SUMS = {"digest", "checksum", "contentmd5", "md5hash", "md5checksum", "contenthash", "crc", "crc32c"}
 _TELLING = {"size"} | _TIMES | _TAGS | _SUMS
+
+
+_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,10 @@ class Origin:
         return self.source.name
 
     def rows(self, max_characters: int) -> Iterator[RawRow]:
-        """Everything in the source, in its order; raises DataError when it cannot be read."""
+        """Everything in the source, in its order, without byte order marks; raises DataError when it cannot be read."""
+        return map(_without_marks, self._rows(max_characters))
+
+    def _rows(self, max_characters: int) -> Iterator[RawRow]:
         longest = 8 * max_characters + 1024  # bytes; whitespace is folded later, and a character has up to 4
         source = self.source
         if isinstance(source, CatalogSource):
@@ -65,7 +73,14 @@ class Origin:
             found = [("file", source.file)]
         else:
             found = [("path", source.path)]
-        return [(f"{self.key}.{key}", path) for key, path in found if path is not None]
+        # What is inside an archive changes with the archive.
+        return [(f"{self.key}.{key}", archive_of(path)) for key, path in found if path is not None]
+
+
+def _without_marks(row: RawRow) -> RawRow:
+    """Files that begin with one and were put together hold it anywhere; it has no other use left and never shows."""
+    source, reference = (text.replace(_MARK, "") if text else text for text in (row.source, row.reference))
+    return row._replace(source=source, reference=reference)
 
 
 def missing_paths(origin: Origin) -> list[str]:
@@ -117,8 +132,8 @@ def _is_local(path: str) -> bool:
 
 def _local(origin: Origin, path: str) -> list[Path]:
     source = origin.source
-    if isinstance(source, ParquetSource):
-        return [Path(name) for name in find_files(path)[1].values()]
+    if isinstance(source, ParquetSource) and not Path(path).is_file():
+        return [Path(name) for name in find_files(path).paths.values()]
     plain = Path(path.removeprefix("file://"))
     if isinstance(source, CatalogSource) and plain.is_dir():
         return [plain / name for name in matching_files(source, *origin.codes(source))]

@@ -13,6 +13,7 @@ class Reason(StrEnum):
     NUL_BYTE = "nul_byte"  # binary content, most often
     NOT_TEXT = "not_text"  # a number, a truth value or null where a text belongs
     UNREADABLE_FILE = "unreadable_file"  # one file of a catalog that cannot be parsed
+    SKIPPED_FILE = "skipped_file"  # of a folder: its name, or that of a folder above, begins with . or _
     WRONG_COLUMNS = "wrong_columns"  # a TSV line with another number of columns than the first
     KEY_REFERENCE = "key_reference"  # a catalog's pointer to another key
     FUZZY = "fuzzy"  # a gettext entry that its translators marked as unsure

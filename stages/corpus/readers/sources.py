@@ -57,6 +57,7 @@ Language = Annotated[str, AfterValidator(check_language)]
 # A path or any fsspec URL. As JSON, which is what is written down of a recipe, no query of a URL can be read in it.
 Place = Annotated[str, AfterValidator(check_path), PlainSerializer(recorded_path, return_type=str, when_used="json")]
 Column = int | str
+_ANYTHING = "take lines as they stand, whatever format they look like"
 
 
 class SourceOptions(BaseModel):
@@ -112,6 +113,7 @@ class TextSource(SourceOptions):
     kind: Literal["text"] = Field(description="parallel text files, one segment a line")
     source_file: Place = Field(description="path or fsspec URL; .gz, .bz2, .xz and .zst are unpacked")
     target_file: Place | None = Field(None, description="likewise, line by line its translation; absent: monolingual")
+    anything: bool = Field(False, description=_ANYTHING)
 
 
 class TsvSource(SourceOptions):
@@ -123,6 +125,7 @@ class TsvSource(SourceOptions):
     target_column: Column | None = Field(None, description="likewise; absent: monolingual")
     header: bool | None = Field(None, description="the first line names columns; by default when a column is a name")
     separator: str = Field("\t", description="between columns", min_length=1, max_length=1)
+    anything: bool = Field(False, description=_ANYTHING)
     quoted: bool = Field(False, description='values may stand in "...", over several lines even; off, quotes are text')
 
     @model_validator(mode="after")

@@ -14,11 +14,14 @@ def read_text(source: TextSource, longest: int) -> Iterator[RawRow]:
     """Rows in order of lines; raises DataError when the files have unequal numbers of lines."""
     place = published_path(source.source_file)
     if source.target_file is None:
-        for number, line in enumerate(read_lines(source.source_file, longest), 1):
+        for number, line in enumerate(read_lines(source.source_file, longest, (), source.anything), 1):
             yield RawRow(f"{place}:{number}", line.text, None, line.reason)
         return
     counts = [0, 0]
-    pairs = zip_longest(read_lines(source.source_file, longest), read_lines(source.target_file, longest))
+    pairs = zip_longest(
+        read_lines(source.source_file, longest, (), source.anything),
+        read_lines(source.target_file, longest, (), source.anything),
+    )
     for number, (line, other) in enumerate(pairs, 1):
         if line and other:
             yield _row(f"{place}:{number}", line, other)
