@@ -1,6 +1,6 @@
 """Columns of Parquet files."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO
 
 import pyarrow as pa
@@ -30,8 +30,9 @@ def read_parquet(source: ParquetSource) -> Iterator[RawRow]:
             with files.open(path, "rb") as stream:
                 _check_format(stream, shown_path(name))
                 file = pq.ParquetFile(stream)
-                _check_columns(file.schema_arrow, names, shown_path(name))
-                yield from _read_file(file, published_path(name, below), names)
+                check_columns(file.schema_arrow, names, shown_path(name))
+                batches = file.iter_batches(batch_size=_BATCH_ROWS, columns=names)
+                yield from rows_of(batches, published_path(name, below), names)
         except (pa.ArrowException, OSError) as error:
             told = shown_error(error, name)
             raise DataError(f"{shown_path(name)} cannot be read as Parquet: {told}") from error
@@ -45,9 +46,10 @@ def _check_format(stream: IO[bytes], path: str) -> None:
         raise DataError(f"{path} cannot be read as Parquet: it holds {found.words}; {found.advice}")
 
 
-def _read_file(file: pq.ParquetFile, place: str, names: list[str]) -> Iterator[RawRow]:
+def rows_of(batches: Iterable[pa.RecordBatch], place: str, names: list[str]) -> Iterator[RawRow]:
+    """Rows of the columns of one file, the second the references where there are two."""
     number = 0
-    for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=names):
+    for batch in batches:
         columns = [_values(batch, name) for name in names]
         references = columns[1] if len(columns) == 2 else [None] * batch.num_rows
         for source, reference in zip(columns[0], references, strict=True):
@@ -62,7 +64,8 @@ def _row(location: str, source: str | bytes | None, reference: str | bytes | Non
     return RawRow(location, source or "", reference)
 
 
-def _check_columns(schema: pa.Schema, names: list[str], path: str) -> None:
+def check_columns(schema: pa.Schema, names: list[str], path: str) -> None:
+    """Raises DataError for a column that is not there, or holds something else than text."""
     for name in names:
         _check_column(schema, name, path)
 
