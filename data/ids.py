@@ -8,6 +8,7 @@ import hashlib
 import html
 import re
 import unicodedata
+from functools import cache
 
 from data.language_tags import written_language
 
@@ -18,8 +19,11 @@ _LETTERS = ("L", "M")
 # Of punctuation and signs, those that are a word's own: C#, AT&T, 5%. Quotes written as accents are no such signs.
 _MEANT = frozenset("#%&@/\\")
 # Between digits, and the minus before one: what makes 1.5 another number than 15.
-_IN_NUMBERS = re.compile(r"(?<=\d)[^\w\s](?=\d)|(?<![^\W_])-(?=\d)")
-_DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"))
+# Of the other planes, what does not show.
+_TAGS = re.compile("[\U000e0000-\U000e0fff]+")
+_DIGIT = re.compile(r"\d")
+_IN_NUMBERS = re.compile(r"(?<=\d)[^\w\s](?=\d)|(?<![^\W_])[-\u2010-\u2014\u2212](?=\d)")
+_DASHES = "\u2010\u2011\u2012\u2013\u2014\u2212"
 # Private code points, where these wait while all other punctuation goes.
 _WAITING = 0xF0000
 
@@ -40,12 +44,17 @@ def near(text: str) -> str:
     Letters, digits and signs alone, without spaces, punctuation and what does not show; what is in a number stays.
     A text of nothing else is its own key.
     """
-    spelled = html.unescape(html.unescape(text)) if "&" in text else text
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", spelled).casefold())
-    kept = _IN_NUMBERS.sub(lambda found: chr(_WAITING + ord(found[0])), folded.translate(_DASHES))
-    if any(joiner in kept for joiner in _JOINERS):
-        kept = _without_idle_joiners(kept)
-    return kept.translate(_SPOKEN) or fold(text)
+    kept = html.unescape(html.unescape(text)) if "&" in text else text
+    if kept.isascii():
+        kept = kept.lower()
+    else:
+        kept = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", kept).casefold())
+        kept = _TAGS.sub("", kept)
+        if any(joiner in kept for joiner in _JOINERS):
+            kept = _without_idle_joiners(kept)
+    if _DIGIT.search(kept):
+        kept = _IN_NUMBERS.sub(_waiting, kept)
+    return _silent().sub("", kept) or fold(text)
 
 
 def row_id(source_language: str, target_language: str, source: str, again: int = 0) -> str:
@@ -73,19 +82,21 @@ def text_digest(language: str, text: str) -> int:
     return int.from_bytes(_hash(f"{written_language(language)}\x1f{near(text)}")[:8], "big")
 
 
-class _Spoken(dict[int, str | None]):
-    """For `str.translate`: each character as it is, or nothing; looked up once."""
-
-    def __missing__(self, point: int) -> str | None:
-        character = chr(point)
-        kind = unicodedata.category(character)
-        gone = kind[0] in "PZC" or kind == "Sk" or "\ufe00" <= character <= "\ufe0f"
-        kept = character in _MEANT or character in _JOINERS or point >= _WAITING
-        self[point] = character if kept or not gone else None
-        return self[point]
+def _waiting(found: re.Match[str]) -> str:
+    return chr(_WAITING + ord("-" if found[0] in _DASHES else found[0]))
 
 
-_SPOKEN = _Spoken()
+@cache
+def _silent() -> re.Pattern[str]:
+    """Runs of punctuation, spaces and what does not show, of the basic plane: others would make every search slow."""
+    basic = "".join(chr(point) for point in range(0x10000) if _goes(chr(point)))
+    return re.compile(f"[{re.escape(basic)}]+")
+
+
+def _goes(character: str) -> bool:
+    kind = unicodedata.category(character)
+    unseen = kind == "Sk" or "\ufe00" <= character <= "\ufe0f"
+    return ((kind[0] in "PZC" and kind != "Cs") or unseen) and character not in _MEANT and character not in _JOINERS
 
 
 def _without_idle_joiners(text: str) -> str:

@@ -6,6 +6,7 @@ how models are trained here (https://aclanthology.org/Q17-1024), {source} and {t
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Literal, NamedTuple
 
 from data.errors import ModelError
@@ -31,6 +32,7 @@ class Direction(NamedTuple):
         return f"{self.source}-{self.target}"
 
 
+@cache
 def written_language(tag: str) -> str:
     """A BCP-47 tag without its region: the language, with the script where it is named or, of Chinese, known by it."""
     language, *rest = tag.replace("_", "-").split("-")
