@@ -10,7 +10,8 @@ import pytest
 
 from data.errors import ConfigError
 from pipeline.recipe.graph import Node
-from pipeline.running.cluster import Cluster, Place, connect, worker_environment
+from pipeline.running.cluster import Cluster, Place, connect
+from pipeline.running.local import worker_environment
 from stages.decode.stage import Config as Decode
 from stages.select.stage import Config as Select
 
