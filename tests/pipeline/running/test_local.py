@@ -15,6 +15,7 @@ from pipeline.running.cluster import Cluster, connect
 from pipeline.running.runner import Runner
 from pipeline.running.worker import MOST_OF_A_CAUSE, TaskError
 from pipeline.terminal.progress import PlainDisplay
+from tests.fixtures.waiting import wait_until
 from tests.pipeline.conftest import ReadToy
 
 pytestmark = pytest.mark.slow
@@ -51,8 +52,7 @@ def test_processes_that_dask_forgot_are_told_of_and_started_anew(
         else:
             while not any(line.startswith("waiting for 1 of this machine's worker processes") for line in lines):
                 runner.turn()
-        while len(cluster.offers()) < len(there):
-            time.sleep(0.1)
+        wait_until(lambda: len(cluster.offers()) == len(there))
         assert sorted(map(sorted, cluster.offers())) == sorted(map(sorted, there))
 
 
@@ -64,8 +64,7 @@ def test_ending_does_not_wait_for_a_process_that_starts(tmp_path: Path, monkeypa
         slow.touch()
         for process in cluster.client.run(os.getpid).values():
             os.kill(process, signal.SIGKILL)
-        while cluster.client.nthreads():
-            time.sleep(0.05)
+        wait_until(lambda: not cluster.client.nthreads())
         started = time.monotonic()
         raise KeyboardInterrupt
     assert time.monotonic() - started < BOUND
