@@ -34,7 +34,6 @@ START_SECONDS = 600.0
 # Between looks at how many have started.
 LOOK_SECONDS = 15.0
 START_TRIES = 3
-KILL_SECONDS = 10.0
 
 # How often Dask looks at itself. With its defaults, made for clusters that have cores to spare, idle processes of a
 # machine with two cores took a sixth of one; with these a fiftieth. The profile page of the dashboard stays empty.
@@ -66,10 +65,11 @@ def local_client(workers: int, dashboard: bool) -> Iterator["Client"]:
             _add_model_workers(cluster, client, workers)
             yield client
         except BaseException:
-            _kill(cluster)
+            ending.enter_context(_killing(cluster, at_once=True))
             raise
+        else:
+            ending.enter_context(_killing(cluster, at_once=False))
         finally:
-            _kill(cluster, starting=True)
             ending.enter_context(_unheard("distributed.scheduler"))
 
 
@@ -167,8 +167,9 @@ def _wait_for_all(cluster: "LocalCluster", client: "Client") -> None:
             restore(cluster)
 
 
-def _kill(cluster: "LocalCluster", *, starting: bool = False) -> None:
-    """Ends processes at once, or those alone that are not up: who stops a run is not to wait for them.
+@contextmanager
+def _killing(cluster: "LocalCluster", *, at_once: bool) -> Iterator[None]:
+    """Ends processes that are just starting, or `at_once` all of them, so that closing need not wait for any.
 
     Whatever they were writing is whole or not there.
     """
@@ -177,19 +178,27 @@ def _kill(cluster: "LocalCluster", *, starting: bool = False) -> None:
     def state(nanny: "Nanny") -> Any:
         return None if nanny.process is None else nanny.process.status
 
-    nannies = [each for each in list(cluster.workers.values()) if not (starting and state(each) == Status.running)]
+    nannies = [each for each in list(cluster.workers.values()) if at_once or state(each) != Status.running]
     for nanny in nannies:
         # Else it would start another one.
         nanny.status = Status.closing_gracefully
-    until = time.monotonic() + KILL_SECONDS
-    while nannies and time.monotonic() < until:
-        for nanny in nannies:
-            if nanny.pid:
+    closed = threading.Event()
+
+    def kill() -> None:
+        """Again and again: one that is about to be started has no number yet."""
+        wanted = (Status.starting, Status.running)
+        while not closed.wait(0.05):
+            for process in [nanny.pid for nanny in nannies if nanny.pid and state(nanny) in wanted]:
                 with suppress(ProcessLookupError):
-                    os.kill(nanny.pid, signal.SIGKILL)
-        # One that is about to be started has no number yet.
-        nannies = [nanny for nanny in nannies if state(nanny) == Status.starting]
-        time.sleep(0.05 if nannies else 0)
+                    os.kill(process, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill, name="potstill-end", daemon=True)
+    killer.start()
+    try:
+        yield
+    finally:
+        closed.set()
+        killer.join()
 
 
 @contextmanager
