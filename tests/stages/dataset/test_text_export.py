@@ -115,7 +115,6 @@ def test_stock_onmt_train_takes_it_as_it_is(made_up: Artifact, tmp_path: Path) -
         capture_output=True,
         text=True,
         env={"OMP_NUM_THREADS": "1", "PATH": ""},
-        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
