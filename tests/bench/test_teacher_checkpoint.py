@@ -8,7 +8,7 @@ import pytest
 
 from bench.teacher_checkpoint import filled
 from data.errors import ModelError
-from stages.conversion import convert_checkpoint, read_checkpoint
+from stages.loaded_model.conversion import convert_checkpoint, read_checkpoint
 from tests.fixtures.tiny_teacher import TinyShape, write_tiny_checkpoint
 
 
