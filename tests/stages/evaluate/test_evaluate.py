@@ -71,7 +71,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Mapping[str, Ar
 def test_every_system_translates_with_its_beam_and_is_scored_by_sacrebleu(
     evaluated: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # sacrebleu averages resamples that match nothing (0.0) with numpy's floats: `mean` of Python 3.11.2 refuses the mix.
+    # sacrebleu averages numpy's floats with the 0.0 of resamples that match nothing: Python 3.11.2's `mean` refuses.
     monkeypatch.setattr("sacrebleu.metrics.base.statistics", SimpleNamespace(mean=statistics.fmean))
     parts, output, metrics = evaluated
     table = output.read_shard("translations-00000")
