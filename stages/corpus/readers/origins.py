@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import fsspec
 
@@ -25,6 +26,10 @@ _SUMS = {"digest", "checksum", "contentmd5", "md5hash", "md5checksum", "contenth
 _TELLING = {"size"} | _TIMES | _TAGS | _SUMS
 
 
+# What a source is given as: rows, or a test or valid set, whole.
+Role = Literal["source", "test", "valid"]
+
+
 @dataclass(frozen=True)
 class Origin:
     """A source of the corpus; `key` is where it stands in the recipe."""
@@ -33,7 +38,7 @@ class Origin:
     source: Source
     source_language: str
     target_language: str
-    is_test_set: bool
+    role: Role
 
     @property
     def name(self) -> str:
