@@ -52,7 +52,7 @@ $(VENV)/.setup-dev: $(VENV)/.setup requirements/dev.txt
 	@bash requirements/setup.sh $(VENV) dev
 	@touch $@
 
-lock:  ## Resolve requirements/*.in into exact versions with wheels for all Pythons (ARGS=--upgrade: newer ones).
+lock:  ## Resolve requirements/*.in anew for all Pythons (ARGS=--upgrade).
 	PYTHON=$$(bash requirements/find_python.sh $(PYTHON)) bash requirements/lock.sh $(ARGS)
 
 # --- the main job ---------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ bench: $(BENCHES)  ## All benchmarks, side by side with their peers; figures in 
 bench-quality: $(SETUP)  ## One student trained in every way there is (hours, resumable); docs/quality.md.
 	$(BIN)/python -m bench.quality $(ARGS)
 
-$(BENCHES): bench-%: $(SETUP)
+$(BENCHES): bench-%: setup-dev
 	$(BIN)/python -m bench.$* $(ARGS)
 	$(BIN)/python -m bench.page
 

@@ -15,7 +15,6 @@ $1
 
   Debian, Ubuntu    sudo apt install python3 python3-venv
   Fedora            sudo dnf install python3
-  openSUSE          sudo zypper install python313
   anywhere          uv python install 3.13      (https://docs.astral.sh/uv)
                     pyenv install 3.13          (https://github.com/pyenv/pyenv)
 
