@@ -31,7 +31,7 @@ venv)
     step "pip" install --upgrade pip==26.3
     ;;
 runtime)
-    step "torch" install --retries 1 --timeout 20 --no-deps --requirement "$here/torch.txt"
+    step "torch" install --retries 1 --timeout 30 --no-deps --requirement "$here/torch.txt"
     step "what Potstill imports" install --no-deps --requirement "$here/runtime.txt"
     if ! loads torch; then
         echo "The index of torch's CPU builds could not be reached: its CUDA build needs libraries, some 4 GB more."
