@@ -17,7 +17,7 @@ step() {
     printf '%4d s\n' $((SECONDS - started))
 }
 
-# Not compiled: most of what is installed is never imported, and what is gets compiled then.
+# Not compiled: most of what is installed is never imported. What is, compile.py compiles.
 pip() { "$venv/bin/python" -m pip --quiet --disable-pip-version-check "$@"; }
 install() { PYTHONWARNINGS=ignore pip install --no-compile "$@"; }
 torch() { grep '^torch==' "$here/torch.txt"; }
@@ -39,6 +39,7 @@ runtime)
     fi
     step "OpenNMT-py" install --no-deps --requirement "$here/onmt.txt"
     step "potstill" install --no-deps --no-build-isolation --editable "$here/.."
+    step "compiling what is imported" "$venv/bin/python" "$here/compile.py"
     ;;
 gpu)
     step "torch's CPU build goes" pip uninstall --yes torch # it would do for pip
@@ -46,5 +47,6 @@ gpu)
     ;;
 dev)
     step "what the tests need" install --no-deps --requirement "$here/dev.txt"
+    step "compiling it" "$venv/bin/python" "$here/compile.py" datasets hypothesis pandas pytest transformers xdist
     ;;
 esac
