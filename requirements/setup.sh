@@ -27,7 +27,7 @@ case $2 in
 venv)
     python=$(bash "$here/find_python.sh" "${3:-}")
     "$python" -m venv "$venv"
-    echo "Installing into $venv, with $("$python" --version): about 1.2 GB, once."
+    echo "Installing into $venv, with $("$python" --version): about 1.4 GB, once."
     step "pip" install --upgrade pip==26.3
     ;;
 runtime)
