@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from data.errors import ConfigError
@@ -84,6 +85,9 @@ def connect(
     address: str | None, workers: int | None, libraries: tuple[str, ...], *, dashboard: bool = True
 ) -> Iterator[Cluster]:
     """A local cluster with a process a core, or the one at `address`; raises ConfigError when it is no use."""
+    if not address:
+        # Without it Dask serves a page that asks for it.
+        dashboard = dashboard and find_spec("bokeh") is not None
     with _running(address) if address else local_client(workers or cores(), dashboard) as client:
         for name in ("data", "stages", "onmt"):
             client.forward_logging(name, level=logging.INFO)

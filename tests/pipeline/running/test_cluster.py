@@ -138,3 +138,9 @@ def test_workers_use_instructions_that_are_quick_here(
     monkeypatch.setenv("CT2_FORCE_CPU_ISA", "GENERIC")
     assert "CT2_FORCE_CPU_ISA" not in worker_environment(facts)
     assert worker_environment(tmp_path / "absent")["OMP_NUM_THREADS"] == "1"
+
+
+def test_no_dashboard_is_told_of_where_none_can_be_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.running.cluster.find_spec", {}.get)
+    with connect(None, 1, ()) as cluster:
+        assert cluster.dashboard == ""
