@@ -14,14 +14,17 @@ from pipeline.terminal.tables import size_text
 
 
 def status(context: typer.Context, recipe: RecipePath, overrides: SetOption = None) -> None:
-    """Show what is there: rows, size and seconds of each stage, and what was estimated of it."""
+    """Show what is there, and what was estimated.
+
+    Of each stage: rows, size, seconds, and its folder.
+    """
     wanted = read_done(context, recipe, overrides)
     planner = open_planner(wanted)
     typer.echo(status_table(planner.plan(wanted.graph), read_estimate(planner.store)))
 
 
 def verify(context: typer.Context, recipe: RecipePath, overrides: SetOption = None) -> None:
-    """Read every finished file again and compare its digest.
+    """Read every finished file and compare digests.
 
     Exit code 1 when one differs, or there is none.
     """
@@ -44,7 +47,10 @@ def metrics(context: typer.Context, recipe: RecipePath, overrides: SetOption = N
 
 
 def path(context: typer.Context, recipe: RecipePath, stage: StageArgument, overrides: SetOption = None) -> None:
-    """Print the folder that a stage has left for the recipe as it is now; exit code 1 while there is none."""
+    """Print the folder that a stage has left.
+
+    For the recipe as it is now; exit code 1 while there is none.
+    """
     typer.echo(finished(context, recipe, overrides, stage).url)
 
 

@@ -24,7 +24,7 @@ def translate(
         str | None, typer.Option("--to", metavar="TAG", help="Language of the output, likewise.")
     ] = None,
 ) -> None:
-    """Translate standard input to standard output, line by line."""
+    """Translate standard input, line by line."""
     from stages.loaded_model.input_lines import text_lines
     from stages.loaded_model.translate import translate_lines
 
@@ -53,7 +53,10 @@ def sheet(
     ] = "student,teacher",
     overrides: SetOption = None,
 ) -> None:
-    """Write a sheet on which people compare two systems without knowing which is which."""
+    """Write a sheet on which people compare systems.
+
+    Two of them, without knowing which is which.
+    """
     from stages.evaluate.people.sheet import write_sheet
     from stages.evaluate.stage import TRANSLATIONS
 
@@ -72,7 +75,10 @@ def rate(
     key: Annotated[Path, typer.Argument(metavar="KEY.json", help="The key that was written with the sheet.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")] = False,
 ) -> None:
-    """Score filled sheets: which system people prefer, whether that is chance, and whether they agree."""
+    """Score filled sheets.
+
+    Which system people prefer, whether that is chance, and whether they agree.
+    """
     from stages.evaluate.people.rating import rate_sheets
 
     found = rate_sheets(sheets, key)
@@ -85,7 +91,7 @@ def export_text(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write the text files.")],
     overrides: SetOption = None,
 ) -> None:
-    """Write the distilled dataset as parallel text files.
+    """Write the distilled dataset as parallel text.
 
     They are as stock onmt_train takes them.
     """
@@ -100,7 +106,7 @@ def export_teacher(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new or empty folder.")],
     overrides: SetOption = None,
 ) -> None:
-    """Write the teacher as a folder that recipes can name.
+    """Write the teacher as a folder for other recipes.
 
     In such a recipe: kind = "ctranslate2" and path = FOLDER below [teacher], kind = "teacher" below [tokenizer].
     """

@@ -78,11 +78,12 @@ def estimate(
     overrides: SetOption = None,
     plain: PlainOption = False,
 ) -> None:
-    """Say what a run will take: rows, tokens, hours, disk and money of each stage.
+    """Say what a run will take: hours, disk and money.
 
-    What decode needs (corpus, tokenizer, teacher and what is quickly made of them) is made for real, and the run will
-    use it. All else is tried on a sample, on as many threads as it will have, and nothing of that is kept but
-    estimate.json; status then shows estimate against truth. A teacher that is to be trained must be there first.
+    Rows, target tokens, hours, bytes and money of each stage, each with an interval. What decode needs (corpus,
+    tokenizer, teacher and what is quickly made of them) is made for real, and the run will use it. All else is tried
+    on a sample, on as many threads as it will have, and nothing of that is kept but estimate.json; status then shows
+    estimate against truth. A teacher that is to be trained must be there first.
     """
     from pipeline.estimating.estimate import Price, estimate_recipe
     from pipeline.estimating.rehearsal import Sampling
@@ -112,9 +113,10 @@ def tune(
     overrides: SetOption = None,
     dashboard: DashboardOption = True,
 ) -> None:
-    """Try a recipe with other settings, as its section [tune] says.
+    """Try a recipe with other settings.
 
-    Finished trials are kept: a sweep that was killed goes on where it stood, and one that is done costs nothing.
+    Which ones, its section [tune] says. Finished trials are kept: a sweep that was killed goes on where it stood, and
+    one that is done costs nothing.
     """
     from pipeline.tuning.candidates import Source
     from pipeline.tuning.tune import tune_recipe

@@ -34,6 +34,9 @@ class RunConfig(BaseModel):
     store: str = Field("runs", description="where artefacts are kept: a folder or any fsspec URL")
     storage_options: dict[str, Any] = Field(default_factory=dict, description="options of that fsspec file system")
     retries: int = Field(2, description="how often a shard that failed is tried again", ge=0, le=20)
+    retry_pause: float = Field(
+        1.0, description="seconds before it is, doubled at every further try, up to a minute", ge=0, le=60
+    )
     shards_in_flight: int = Field(2, description="shards given to the cluster at a time, for each worker", ge=1, le=64)
 
     @field_validator("name")

@@ -67,7 +67,7 @@ class Counts:
         origin = self._origins[number]
         return {
             "kind": origin.source.kind,
-            "is_test_set": origin.is_test_set,
+            "role": origin.role,
             "source_language": origin.source_language,
             "target_language": origin.target_language,
             "licence": origin.source.licence,

@@ -14,13 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from data.artifact import Artifact
 from data.language_tags import Direction
 from data.runtime import Runtime
-from stages.corpus.admission import admit
+from stages.corpus.admission import LONGEST_GIVEN, Given, admit
 from stages.corpus.counts import Counts
-from stages.corpus.readers.origins import Origin, local_paths, missing_paths, remote_identities
+from stages.corpus.held_out import HeldOut, NearConfig
+from stages.corpus.readers.origins import Origin, Role, local_paths, missing_paths, remote_identities
 from stages.corpus.readers.rows import Reason, Row
 from stages.corpus.readers.sources import Language, Source
 from stages.corpus.sorting import sort_rows
-from stages.corpus.splits import Fractions, HeldOut, judge
+from stages.corpus.splits import Fractions, Split, judge
 from stages.corpus.writing import CorpusWriter
 
 VERSION = "4"
@@ -41,12 +42,19 @@ class Config(BaseModel):
     sources: list[Source] = Field(description="where the text comes from, the most trusted first", min_length=1)
     test_sets: list[Source] = Field(
         default_factory=list,
-        description="sources that are the test set, whole; other rows that share a folded source are dropped",
+        description="sources that are the test set, whole and in their order; other rows that share a folded source "
+        "are dropped, and each set has scores of its own",
     )
+    valid_sets: list[Source] = Field(default_factory=list, description="likewise, sources that are the validation set")
     test_fraction: float = Field(
         0.02, description="share of folded sources held out for test, by hash; unused with test_sets", ge=0, le=0.5
     )
-    valid_fraction: float = Field(0.01, description="share held out to watch training, by hash", ge=0, le=0.5)
+    valid_fraction: float = Field(
+        0.01, description="share held out to watch training, by hash; unused with valid_sets", ge=0, le=0.5
+    )
+    near_held_out: NearConfig = Field(
+        default_factory=NearConfig, description="training rows that are nearly held-out ones"
+    )
     min_characters: int = Field(1, description="shorter sources and references are rejected", ge=1)
     max_characters: int = Field(2000, description="longer sources and references are rejected", ge=1, le=100_000)
     shard_rows: int = Field(
@@ -55,7 +63,7 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        names = [source.name for source in (*self.sources, *self.test_sets)]
+        names = [source.name for source in (*self.sources, *self.test_sets, *self.valid_sets)]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two sources are named {', '.join(twice)}; give each a name of its own")
         if self.min_characters > self.max_characters:
@@ -72,9 +80,11 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
     counts = Counts(origins)
     output.discard_shards()  # of a run that was killed, which may have read other content
     writer = CorpusWriter(output, origins, config.shard_rows)
-    fractions = Fractions(config.test_fraction, config.valid_fraction, test_sets=bool(config.test_sets))
-    held_out = HeldOut(fractions, [Direction(origin.source_language, origin.target_language) for origin in origins])
-    admitted = _told(_noted(_admitted(config, origins, writer, counts), held_out), runtime, lambda: None)
+    given: dict[int, Split] = {number: one.role for number, one in enumerate(origins) if one.role != "source"}
+    fractions = Fractions(config.test_fraction, config.valid_fraction, given)
+    directions = [Direction(origin.source_language, origin.target_language) for origin in origins]
+    held_out = HeldOut(config.near_held_out, directions)
+    admitted = _told(_noted(_admitted(config, origins, writer, counts), fractions, held_out), runtime, lambda: None)
     rows = sort_rows(admitted, output.work_path() / ".sorting")
     for row, verdict in judge(_told(rows, runtime, lambda: counts.admitted), fractions, held_out):
         if isinstance(verdict, Reason):
@@ -85,7 +95,7 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
             writer.keep(row, verdict)
     counts.check()
     shards = writer.close()
-    return {**counts.metrics(), "shards": shards}
+    return {**counts.metrics(), "near_held_out": held_out.metrics(), "shards": shards}
 
 
 def external_files(config: Config) -> list[Path]:
@@ -104,39 +114,60 @@ def faults(config: Config) -> list[str]:
 
 
 def _origins(config: Config) -> list[Origin]:
-    """Test sets first, so that what they hold is known; then the sources, in the order of trust."""
-    listed = [("test_sets", number, source) for number, source in enumerate(config.test_sets)]
-    listed += [("sources", number, source) for number, source in enumerate(config.sources)]
+    """Test and valid sets first, so that what they hold is known; then the sources, in the order of trust."""
+    places: list[tuple[str, Role, list[Source]]] = [
+        ("test_sets", "test", config.test_sets),
+        ("valid_sets", "valid", config.valid_sets),
+        ("sources", "source", config.sources),
+    ]
     return [
         Origin(
             key=f"corpus.{key}[{number}]",
             source=source,
             source_language=source.source_language or config.source_language,
             target_language=source.target_language or config.target_language,
-            is_test_set=key == "test_sets",
+            role=role,
         )
-        for key, number, source in listed
+        for key, role, sources in places
+        for number, source in enumerate(sources)
     ]
 
 
 def _admitted(config: Config, origins: list[Origin], writer: CorpusWriter, counts: Counts) -> Iterator[Row]:
-    sequence = 0
+    """Rows that are still to be judged. Those of given sets are written here, in their order, and only held against."""
+    sequence, given = 0, Given()
     for index, origin in enumerate(origins):
-        for raw in origin.rows(config.max_characters):
+        for raw in origin.rows(config.max_characters if origin.role == "source" else LONGEST_GIVEN):
             sequence += 1
             counts.read[index] += 1
-            row = admit(raw, origin, index, sequence, config.min_characters, config.max_characters)
-            if isinstance(row, Reason):
-                counts.drop(index, row)
-                writer.reject(index, raw, row)
-            else:
-                counts.admit(index, row.monolingual)
+            if origin.role != "source" and raw.reason is not Reason.SKIPPED_FILE:
+                scored, row = given.admit(raw, origin, index, sequence)
+                _keep_given(scored, origin.role, writer, counts)
                 yield row
+                continue
+            admitted = admit(raw, origin, index, sequence, config.min_characters, config.max_characters)
+            if isinstance(admitted, Reason):
+                counts.drop(index, admitted)
+                writer.reject(index, raw, admitted)
+            else:
+                counts.admit(index, admitted.monolingual)
+                yield admitted
 
 
-def _noted(rows: Iterable[Row], held_out: HeldOut) -> Iterator[Row]:
+def _keep_given(row: Row, split: Split, writer: CorpusWriter, counts: Counts) -> None:
+    counts.admit(row.origin, row.monolingual)
+    if row.monolingual:
+        counts.drop(row.origin, Reason.HELD_OUT_MONOLINGUAL)
+        writer.reject(row.origin, row, Reason.HELD_OUT_MONOLINGUAL)
+    else:
+        counts.keep(row.origin, split, row.monolingual)
+        writer.keep(row, split)
+
+
+def _noted(rows: Iterable[Row], fractions: Fractions, held_out: HeldOut) -> Iterator[Row]:
     for row in rows:
-        held_out.note(row)
+        if fractions.split(row) != "train":
+            held_out.note(row)
         yield row
 
 

@@ -32,10 +32,11 @@ from stages.evaluate.pairs import Candidate, learned_all, score_pairs, told_apar
 from stages.evaluate.quality import Scoring, bleu_tokenizer, compare_systems, score_systems
 from stages.evaluate.speed import Timing, time_systems
 from stages.evaluate.systems import Sentences, System, load_system
+from stages.evaluate.test_sets import named_sets, score_test_sets
 from stages.languages.directions import COLUMNS, directions_of
 from stages.loaded_model.translate import BATCH_TOKENS
 
-VERSION = "5"
+VERSION = "6"
 LIBRARIES = ("ctranslate2", "sacrebleu", "sentencepiece", "lingua-language-detector", "rapidfuzz")
 COMPARED = ("teacher", "export", "export_baseline")
 INPUTS = ("corpus", "tokenizer", *COMPARED)
@@ -96,8 +97,8 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
 
     Systems are compared on the language pairs that all of them learned; `pairs` has each pair alone, and the others, of
     those systems that can be asked for it. Metrics: systems, ratios, comparisons, test, machine, settings, pairs,
-    attribution, and those of `look_closer`, whose flagged translations go to `flagged.jsonl`. Raises DataError when no
-    test row has a reference, ModelError when a folder holds no model.
+    test_sets, attribution, and those of `look_closer`, whose flagged translations go to `flagged.jsonl`. Raises
+    DataError when no test row has a reference, ModelError when a folder holds no model.
     """
     threads = config.threads or runtime.threads
     everything, without_reference = _test_rows(inputs["corpus"])
@@ -120,6 +121,10 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
     if apart.num_rows or len(set(directions_of(rows))) > 1 or baseline_apart:
         models = _by_role(inputs, systems, apart, config, (threads, runtime.device))
         metrics["pairs"] = _pair_by_pair(rows, apart, translated, models, scoring, config, output)
+    by_language = config.bleu_tokenizer == "auto"
+    names = named_sets(inputs["corpus"])
+    if sets := score_test_sets(names, rows, translated, scoring, tokenizer_by_language=by_language):
+        metrics["test_sets"] = sets
     closer, flagged = _look_closer(rows, translated, systems, config, scoring, (threads, runtime.device))
     metrics |= closer
     if config.attribution:
@@ -170,7 +175,7 @@ def _describe_test_set(rows: pa.Table, without_reference: int, config: Config) -
 
 
 def _test_rows(corpus: Artifact) -> tuple[pa.Table, int]:
-    tables = list(corpus.tables("test-", GIVEN))
+    tables = list(corpus.tables("test-", [*GIVEN, "origin"]))
     rows = pa.concat_tables(tables) if tables else None
     kept = rows.filter(pc.is_valid(rows["reference"])) if rows is not None else None
     if rows is None or kept is None or kept.num_rows == 0:

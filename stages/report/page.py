@@ -13,7 +13,7 @@ from stages.report.charts import Chart, Dot, Line, Panel, line_chart, quality_sp
 from stages.report.examples import Example
 from stages.report.headline import headline
 from stages.report.likeness import likeness_section, likeness_signatures
-from stages.report.pairs import pairs_section
+from stages.report.pairs import pairs_section, sets_section
 from stages.report.trainings import targets
 
 Curves = Mapping[str, Sequence[Mapping[str, float]]]
@@ -42,6 +42,7 @@ def render_page(
     page = {
         **_top(metrics),
         **_systems(metrics),
+        **sets_section(metrics),
         **pairs_section(metrics),
         **attribution_section(metrics),
         **likeness_section(metrics),
@@ -68,6 +69,8 @@ def _top(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 def _sections(page: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield "systems", "Results"
+    if page["test_sets"]:
+        yield "test-sets", "Test sets"
     if page["pairs"]:
         yield "pairs", "Language pairs"
     if page["attribution"]:
@@ -279,10 +282,21 @@ def _corpus(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "corpus_text": f"Of {figures.count(corpus.get('read', 0))} rows read these were kept: {', '.join(parts)}. "
         f"{figures.count(alone)} of the training rows have no reference. No training row shares its source with a "
-        "held-out one, case and whitespace aside.",
+        f"held-out one, case and whitespace aside.{''.join(_near(corpus.get('near_held_out', {})))}",
         "corpus_columns": _CORPUS_COLUMNS,
         "corpus_sources": [_corpus_row(name, source) for name, source in corpus.get("sources", {}).items()],
     }
+
+
+def _near(found: Mapping[str, Mapping[str, Any]]) -> Iterable[str]:
+    """A sentence for each kind of row that nearly is a held-out one, where they were looked for."""
+    for kind, near in found.items():
+        if near["policy"] != "keep":
+            done = "dropped" if near["policy"] == "drop" else "kept"
+            yield (
+                f" Rows whose {kind.removesuffix('s')} is nearly a held-out one's (punctuation, quotes, tokenisation "
+                f"and the like aside): {figures.count(near['rows'])}, {done}."
+            )
 
 
 def _corpus_row(name: str, source: Mapping[str, Any]) -> dict[str, Any]:

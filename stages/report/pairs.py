@@ -1,4 +1,4 @@
-"""Each language pair alone, and apart from them what the student was never trained on: what the page shows."""
+"""Each test set and each language pair alone, and apart what the student was never trained on: what the page shows."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,6 +26,26 @@ def pairs_section(metrics: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def sets_section(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """All that the section shows; where there is one test set alone, empty `test_sets`."""
+    found = metrics.get("test_sets", [])
+    roles = [role for role in _ROLES if any(role in one["systems"] for one in found)]
+    return {
+        "test_sets": [
+            {
+                "name": one["name"],
+                "mark": direction_name(one["source_language"], one["target_language"]),
+                "sentences": figures.count(one["sentences"]),
+                "cells": [(role.capitalize(), _scores(one["systems"].get(role))) for role in roles],
+            }
+            for one in found
+        ],
+        "test_sets_roles": [role.capitalize() for role in roles],
+        "test_sets_note": "chrF, and below it its 95% interval and BLEU; each set is scored whole, as it was given. "
+        "The results above are of all sets together.",
+    }
+
+
 def _group(pairs: Sequence[Mapping[str, Any]], roles: Sequence[str], mark: str) -> list[dict[str, Any]]:
     return [
         {
@@ -44,7 +64,11 @@ def _cell(scores: Mapping[str, Any] | None, mark: str) -> tuple[str, str]:
     own = "zero-shot; " if scores["zero_shot"] and not mark else ""
     wrong = scores.get("wrong_language", {"count": 0})["count"]
     other = f", {figures.count(wrong)} in another language" if wrong else ""
-    return (
-        f"{scores['chrf']:.1f}",
-        f"{own}{figures.interval(scores['chrf_interval'])}, BLEU {scores['bleu']:.1f}{other}",
-    )
+    chrf, note = _scores(scores)
+    return chrf, f"{own}{note}{other}"
+
+
+def _scores(scores: Mapping[str, Any] | None) -> tuple[str, str]:
+    if scores is None:
+        return "–", ""
+    return f"{scores['chrf']:.1f}", f"{figures.interval(scores['chrf_interval'])}, BLEU {scores['bleu']:.1f}"

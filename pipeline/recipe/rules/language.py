@@ -21,11 +21,11 @@ def language_faults(configs: Mapping[str, BaseModel]) -> Iterator[str]:
     texts, given, chosen, learner = (configs.get(name) for name in ("corpus", "teacher", "select", "student"))
     if isinstance(texts, corpus.Config):
         # Of a pair that is tested alone nothing is learned: whoever is not told of it would take it for its own.
-        pairs = pairs_of_corpus(texts, [*texts.sources, *texts.test_sets])
+        pairs = pairs_of_corpus(texts, [*texts.sources, *texts.test_sets, *texts.valid_sets])
         if len(pairs) > 1:
             yield from _untold(pairs, configs)
     if isinstance(learner, student.Config) and learner.languages and learner.languages.stop_distilling:
-        valid = texts.valid_fraction if isinstance(texts, corpus.Config) else 1.0
+        valid = texts.valid_fraction if isinstance(texts, corpus.Config) and not texts.valid_sets else 1.0
         known = given if isinstance(given, teacher.Config) else None
         found = [*_in_vain(learner, known, valid)]
         if isinstance(chosen, select.Config):
@@ -44,7 +44,7 @@ def pairs_of_corpus(texts: corpus.Config, sources: Sequence[Source] | None = Non
 
 
 def _untold(pairs: list[str], configs: Mapping[str, BaseModel]) -> Iterator[str]:
-    several = f"the corpus has the language pairs {', '.join(pairs)}, test sets included"
+    several = f"the corpus has the language pairs {', '.join(pairs)}, test and valid sets included"
     learner = configs.get("student")
     if isinstance(learner, student.Config) and learner.languages is None:
         yield (

@@ -47,7 +47,7 @@ def _pairs_of_datasets(configs: Mapping[str, BaseModel]) -> Collection[str] | No
 def _unknown(name: str, given: teacher.Config, texts: corpus.Config, further: Collection[str] | None) -> Iterator[str]:
     """A test set alone may have a pair, of which a teacher is heard but not learned from."""
     key = f"{section_of(name)}.pairs"
-    known = {*pairs_of_corpus(texts), *pairs_of_corpus(texts, texts.test_sets), *(further or ())}
+    known = {*pairs_of_corpus(texts), *pairs_of_corpus(texts, [*texts.test_sets, *texts.valid_sets]), *(further or ())}
     if further is not None and (wrong := [pair for pair in given.pairs if pair not in known]):
         told = ", ".join(f"{pair!r} is no language pair of the corpus{did_you_mean(pair, known)}" for pair in wrong)
         yield f"{key}: {told} (the corpus has {', '.join(sorted(known))})"

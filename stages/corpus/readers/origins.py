@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import fsspec
 
@@ -47,6 +48,8 @@ _TELLING = {"size"} | _TIMES | _TAGS | _SUMS
 
 
 _MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
+# What a source is given as: rows, or a test or valid set, whole.
+Role = Literal["source", "test", "valid"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Origin:
     source: Source
     source_language: str
     target_language: str
-    is_test_set: bool
+    role: Role
 
     @property
     def name(self) -> str:

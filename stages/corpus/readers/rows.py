@@ -26,6 +26,9 @@ class Reason(StrEnum):
     DUPLICATE = "duplicate"  # another row has the same languages and source
     HELD_OUT_MONOLINGUAL = "held_out_monolingual"  # belongs to valid or test, but has no reference to score against
     IN_TEST_SET = "in_test_set"  # its folded source stands in a test set
+    IN_VALID_SET = "in_valid_set"  # likewise, in a validation set
+    NEARLY_HELD_OUT = "nearly_held_out"  # its source differs from a held-out row's in punctuation and the like alone
+    HELD_OUT_REFERENCE = "held_out_reference"  # its reference is nearly that of a held-out row
     HELD_OUT_ELSEWHERE = "held_out_elsewhere"  # one of its texts belongs to valid or test in another language pair
 
 
@@ -45,7 +48,7 @@ class Row(NamedTuple):
     """
 
     point: float  # of the hash of the folded source, in [0, 1]; see data.ids.split_point
-    group: int  # 0 in a test set, 1 elsewhere
+    group: int  # 0 in a test or valid set that is given, 1 elsewhere
     id: str
     monolingual: bool
     sequence: int  # number of the row in order of reading

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from stages.report.pairs import pairs_section
+from stages.report.pairs import pairs_section, sets_section
 
 
 def scores(chrf: float, *, zero_shot: bool = False, wrong: int = 0) -> dict[str, Any]:
@@ -50,3 +50,15 @@ def test_pairs_stand_with_their_systems_and_those_never_learned_apart() -> None:
 
 def test_one_pair_alone_has_no_section() -> None:
     assert pairs_section({}) == {"pairs": []}
+
+
+def test_every_test_set_has_a_row_of_its_own() -> None:
+    one = pair("en", "de", False, teacher=scores(60), student=scores(58.25)) | {"name": "newstest"}
+    other = pair("en", "de", False, student=scores(40)) | {"name": "talks"}
+    found = sets_section({"test_sets": [one, other]})
+    assert [(row["name"], row["mark"], row["sentences"]) for row in found["test_sets"]] == [
+        ("newstest", "English to German", "1,200"),
+        ("talks", "English to German", "1,200"),
+    ]
+    assert found["test_sets"][0]["cells"][1] == ("Student", ("58.2", "57.2–59.2, BLEU 29.1"))
+    assert found["test_sets"][1]["cells"][0] == ("Teacher", ("–", ""))

@@ -55,7 +55,7 @@ def test_a_pair_that_is_tested_alone_is_told_of_as_others_are() -> None:
 
     untold = found("sv")
     assert [line.split(":")[0] for line in untold] == ["student.languages", "teacher.languages"]
-    assert all("en-de, en-sv, test sets included" in line for line in untold)
+    assert all("en-de, en-sv, test and valid sets included" in line for line in untold)
     assert found("de") == []
     assert found("sv", learner={"languages": {}}, pairs=["en-de"]) == []
     [fault] = found("sv", learner={"languages": {}}, **FOLDER)
