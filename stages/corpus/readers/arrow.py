@@ -10,6 +10,7 @@ from data.errors import DataError
 from stages.corpus.readers.columns import check_columns, check_offsets, rows_of
 from stages.corpus.readers.files.formats import HEAD_BYTES, recognise
 from stages.corpus.readers.files.found import Found, find_files, fixed_part
+from stages.corpus.readers.files.sized import Sized
 from stages.corpus.readers.paths import published_path, shown_error, shown_path
 from stages.corpus.readers.rows import RawRow, Reason
 from stages.corpus.readers.sources import ArrowSource
@@ -90,7 +91,7 @@ def _batches(stream: Any, names: list[str], path: str) -> Iterator[pa.RecordBatc
     is_file = head.startswith(_FILE_MARK)
     if not is_file:
         _check_end(stream, path)
-    with (pa.ipc.open_file if is_file else pa.ipc.open_stream)(stream) as reader:
+    with (pa.ipc.open_file if is_file else pa.ipc.open_stream)(pa.PythonFile(Sized(stream), "r")) as reader:
         check_columns(reader.schema, names, path)
         numbers = range(reader.num_record_batches) if is_file else None
         for batch in map(reader.get_batch, numbers) if numbers is not None else reader:

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from data.errors import DataError
 from stages.corpus.readers.files.formats import HEAD_BYTES, recognise
 from stages.corpus.readers.files.found import find_files, fixed_part
+from stages.corpus.readers.files.sized import Sized
 from stages.corpus.readers.paths import published_path, shown_error, shown_path
 from stages.corpus.readers.rows import RawRow, Reason
 from stages.corpus.readers.sources import ParquetSource
@@ -34,7 +35,7 @@ def read_parquet(source: ParquetSource) -> Iterator[RawRow]:
         try:
             with files.open(path, "rb") as stream:
                 _check_format(stream, shown_path(name))
-                file = pq.ParquetFile(stream)
+                file = pq.ParquetFile(pa.PythonFile(Sized(stream), "r"))
                 check_columns(file.schema_arrow, names, shown_path(name))
                 batches = file.iter_batches(batch_size=_BATCH_ROWS, columns=names)
                 yield from rows_of(batches, published_path(name, below), names)

@@ -140,6 +140,15 @@ def test_a_damaged_file_ends_in_an_error_in_words_or_in_rows(tmp_path: Path, nam
     check()
 
 
+def test_damage_that_once_ended_in_a_traceback(tmp_path: Path) -> None:
+    for name, damage in [
+        ("arrow", [("flip", 0.89453125, b"")]),  # a length of exabytes
+        ("zip", [("swap", 0.34765625, b""), ("drop", 0.75, bytes(3)), ("flip", 0.34765625, b"")]),  # version 25.5
+    ]:
+        with pytest.raises(DataError, match=rf"a\.{name}"):
+            rows(tmp_path, name, damaged(FILES[name][0], damage))
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_any_bytes_end_so(tmp_path: Path, name: str) -> None:
     @settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
