@@ -24,6 +24,7 @@ class Reason(StrEnum):
     TOO_SHORT = "too_short"
     TOO_LONG = "too_long"
     DUPLICATE = "duplicate"  # another row has the same languages and source
+    OVER_LIMIT = "over_limit"  # its source has given as many training rows as its limit says
     HELD_OUT_MONOLINGUAL = "held_out_monolingual"  # belongs to valid or test, but has no reference to score against
     IN_TEST_SET = "in_test_set"  # its folded source stands in a test set
     IN_VALID_SET = "in_valid_set"  # likewise, in a validation set

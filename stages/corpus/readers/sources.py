@@ -70,6 +70,11 @@ class SourceOptions(BaseModel):
     target_language: Language | None = Field(None, description="BCP-47 tag; the corpus's when absent")
     licence: str | None = Field(None, description="licence of the texts, for the dataset's card")
     homepage: str | None = Field(None, description="where the texts come from, for the dataset's card")
+    limit: int | None = Field(
+        None,
+        ge=1,
+        description="training rows that are taken at most, those whose hash is smallest; what is held out stays whole",
+    )
 
 
 class CatalogSource(SourceOptions):
