@@ -31,8 +31,8 @@ def read_arrow(source: ArrowSource) -> Iterator[RawRow]:
         try:
             with found.files.open(path, "rb") as stream:
                 yield from rows_of(_batches(stream, names, shown_path(name)), published_path(name, below), names)
-        # pyarrow has KeyErrors and its own for what is damaged; none of them names the file.
-        except (pa.ArrowException, OSError, KeyError) as error:
+        # Damaged names of columns are no UTF-8 or not there; none of pyarrow's errors names the file.
+        except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as error:
             told = shown_error(error, name)
             raise DataError(f"{shown_path(name)} cannot be read as Arrow: {told}; is it damaged or cut off?") from error
 

@@ -39,7 +39,7 @@ def read_parquet(source: ParquetSource) -> Iterator[RawRow]:
                 check_columns(file.schema_arrow, names, shown_path(name))
                 batches = file.iter_batches(batch_size=_BATCH_ROWS, columns=names)
                 yield from rows_of(batches, published_path(name, below), names)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last one: of names of columns
             told = shown_error(error, name)
             raise DataError(f"{shown_path(name)} cannot be read as Parquet: {told}") from error
 

@@ -16,6 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from babel.messages.catalog import Catalog
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import write_po
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -58,6 +61,29 @@ def tarred(stream: Any) -> None:
         archive.addfile(info, io.BytesIO(content))
 
 
+def catalogs(*names: str) -> Callable[[Any], None]:
+    """A zip of catalogs, not packed, so that damage reaches them."""
+
+    def write(stream: Any) -> None:
+        with zipfile.ZipFile(stream, "w") as archive:
+            for side, name in enumerate(names):
+                archive.writestr(name, CATALOGS[name.rpartition(".")[2]](side))
+
+    return write
+
+
+def gettext_catalog() -> Catalog:
+    made = Catalog(locale="de")
+    for text, translation in PAIRS:
+        made.add(text, translation)
+    return made
+
+
+CATALOGS: dict[str, Callable[[int], bytes]] = {
+    "json": lambda side: json.dumps({str(number): pair[side] for number, pair in enumerate(PAIRS)}).encode(),
+    "po": lambda _: written(lambda stream: write_po(stream, gettext_catalog())),
+    "mo": lambda _: written(lambda stream: write_mo(stream, gettext_catalog())),
+}
 LINES = "".join(f"{text}\t{other}\n" for text, other in PAIRS).encode()
 XLIFF_HEAD = '<xliff version="1.2" xmlns="urn:oasis:names:tc:xliff:document:1.2"><file source-language="en"><body>'
 # A valid file of each kind: its name, its content, and the source's keys but for the path.
@@ -79,6 +105,11 @@ FILES: dict[str, tuple[bytes, dict[str, Any]]] = {
     "tmx": (f'<tmx version="1.4"><body>{TMX}</body></tmx>'.encode(), {"kind": "tmx", "file": ""}),
     "xliff": (f"{XLIFF_HEAD}{XLIFF}</body></file></xliff>".encode(), {"kind": "xliff", "file": ""}),
     "zip": (written(zipped), {"kind": "opus", "file": ""}),
+    "json.zip": (
+        written(catalogs("en.json", "de.json")), {"kind": "catalog", "path": "", "pattern": "{language}.json"}
+    ),
+    "po.zip": (written(catalogs("de.po")), {"kind": "catalog", "path": "", "pattern": "{language}.po"}),
+    "mo.zip": (written(catalogs("de.mo")), {"kind": "catalog", "path": "", "pattern": "{language}.mo"}),
     "tgz": (written(tarred), {"kind": "text", "source_file": "tar://" + "ä" * 60 + "x.en::"}),
 }  # fmt: skip
 
@@ -144,6 +175,9 @@ def test_damage_that_once_ended_in_a_traceback(tmp_path: Path) -> None:
     for name, damage in [
         ("arrow", [("flip", 0.89453125, b"")]),  # a length of exabytes
         ("zip", [("swap", 0.34765625, b""), ("drop", 0.75, bytes(3)), ("flip", 0.34765625, b"")]),  # version 25.5
+        ("zip", [("drop", 0.796875, b"\0"), ("insert", 0.78125, bytes(2))]),  # a member without a name
+        ("arrow", [("flip", 0.03515625, b"")]),  # names of columns that are no UTF-8
+        ("feather", [("flip", 0.96875, b"")]),
     ]:
         with pytest.raises(DataError, match=rf"a\.{name}"):
             rows(tmp_path, name, damaged(FILES[name][0], damage))

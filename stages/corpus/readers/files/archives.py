@@ -65,7 +65,7 @@ def archive_of(path: str) -> str:
 def open_zipped(archive: IO[bytes], member: Member, stack: ExitStack) -> IO[bytes]:
     """A member's bytes out of a zip that can seek; raises DataError with the names that there are, if it is none."""
     opened = stack.enter_context(open_zip(archive, member.archive))
-    names = {_plain(info.filename): info for info in opened.infolist() if not info.is_dir()}
+    names = {_plain(info.filename): info for info in zipped_files(opened)}
     if member.name not in names:
         raise _missing(member, names)
     return _zipped(opened, names[member.name], member.archive, stack)
@@ -101,8 +101,13 @@ def refuse_tar(content: IO[bytes], path: str) -> None:
 
 def zip_names(archive: zipfile.ZipFile) -> list[str]:
     """Names of all files in a zip, sorted, without what macOS puts beside them."""
-    names = {info.filename for info in archive.infolist() if not info.is_dir()}
+    names = {info.filename for info in zipped_files(archive)}
     return sorted(name for name in names if not name.startswith("__MACOSX/") and not name.endswith(".DS_Store"))
+
+
+def zipped_files(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """Members of a zip that are files and have a name, which damaged ones need not have."""
+    return [info for info in archive.infolist() if info.filename and not info.filename.endswith("/")]
 
 
 def tar_names(content: IO[bytes]) -> Iterator[str]:
