@@ -82,8 +82,8 @@ def test_a_test_set_is_the_one_that_sacrebleu_has(
 ) -> None:
     source, target = pair.split("-")
     folder = published(tmp_path / "sets", name, files)
-    made = make_corpus(tmp_path, of(folder, name), source_language=source, target_language=f"{target}-DE")
     before = sorted(path.relative_to(folder) for path in folder.rglob("*"))
+    made = make_corpus(tmp_path, of(folder, name), source_language=source, target_language=f"{target}-DE")
     made_files = texts(name, pair, folder, tmp_path / "cache", monkeypatch)
     lines = [path.read_text(encoding="utf-8").splitlines() for path in made_files]
     assert sorted(made.pairs()) == sorted((one.strip(), other) for one, other in zip(*lines, strict=True))

@@ -241,6 +241,13 @@ def test_lines_with_cr_alone_are_told_even_where_they_are_too_long_for_one(tmp_p
         make_corpus(tmp_path, {"kind": "text", "name": "a", "source_file": str(path)}, max_characters=longest)
 
 
+def test_cr_behind_what_is_kept_of_a_long_line_counts(tmp_path: Path) -> None:
+    path = tmp_path / "a.en"
+    path.write_bytes(b"x" * 30_000 + b"\rTwo\rThree\r")
+    with pytest.raises(DataError, match="with CR alone"):
+        read(path)
+
+
 def test_a_byte_order_mark_is_gone_wherever_files_were_put_together(tmp_path: Path) -> None:
     path = tmp_path / "a.en"
     path.write_bytes(b"\xef\xbb\xbfOne\nTwo\n\xef\xbb\xbfThree\nFo\xef\xbb\xbfur\n\xef\xbb\xbf\n")

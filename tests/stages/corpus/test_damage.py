@@ -51,6 +51,13 @@ def test_a_bad_header_of_a_catalog_costs_no_message(bad: list[str]) -> None:
     assert [message.location for message in found] == ["a.po:10", "a.po:13", "a.po:13[plural]"]
 
 
+def test_what_a_message_says_is_no_header() -> None:
+    """Where a header is not there, and others are bad, a text that begins alike stays as it is."""
+    headers = {name: value for name, value in (HEADERS | BAD).items() if name != "Language"}
+    found = list(read_messages(catalog(headers), "a.po"))
+    assert [(message.source, message.translation) for message in found] == RIGHT
+
+
 def test_plurals_are_as_many_as_a_catalog_with_a_bad_header_has() -> None:
     content = catalog(HEADERS | {"Plural-Forms": BAD["Plural-Forms"]}) + 'msgstr[2] "viele Häuser"\n'.encode()
     found = list(read_messages(content, "a.po"))

@@ -149,8 +149,9 @@ def test_a_shard_without_its_partner_or_of_another_length_is_named(tmp_path: Pat
 
 def test_a_name_with_wildcards_that_is_there_is_that_file(tmp_path: Path) -> None:
     write(tmp_path / "a[1].txt", "One")
-    made = make_corpus(tmp_path, {"kind": "text", "name": "a", "source_file": f"{tmp_path}/a[1].txt"})
-    assert made.pairs() == [("One", None)]
+    write(tmp_path / "b[1].txt", "Eins")
+    made = make_corpus(tmp_path, sides(tmp_path, "a[1].txt", "b[1].txt"))
+    assert made.pairs() == [("One", "Eins")]
 
 
 def test_globs_of_jsonl_and_of_members_are_read(tmp_path: Path) -> None:
