@@ -8,10 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
+import dask
 import pytest
-from distributed import Status
 
 from data.errors import PotstillError
 from pipeline.planning.scope import open_planner
@@ -155,17 +154,13 @@ def test_after_three_tries_it_is_told_in_words(starts: Starts) -> None:
         pass
 
 
-def rest(dask_worker: Any) -> None:
-    """What Dask does with a worker whose process has four fifths of the memory."""
-    dask_worker.status = Status.paused
-
-
 def test_workers_that_rest_are_told_of(read_toy: ReadToy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.running.runner.WATCH_SECONDS", 0.1)
     recipe = read_toy()
     lines: list[str] = []
-    with connect(None, 1, (), dashboard=False) as cluster:
-        cluster.client.run(rest)
+    # Any process has more than that of the memory, and so rests until the end.
+    little = dask.config.set({"distributed.worker.memory.pause": 1e-9})
+    with little, connect(None, 1, (), dashboard=False) as cluster:
         wait_until(cluster.resting)
         planner = open_planner(recipe)
         runner = Runner(cluster, planner, PlainDisplay(lines.append), retries=0, shards_in_flight=2)
