@@ -106,10 +106,10 @@ $(BENCHES): bench-%: setup-dev
 # --- checks ---------------------------------------------------------------------------------------
 
 test: setup-dev lint types  ## Lint, types, the fast tests and one tiny end-to-end run.
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: setup-dev  ## The fast tests only: two minutes.
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 lint: setup-dev
 	$(BIN)/ruff check .

@@ -56,8 +56,12 @@ class Cluster:
         return place.workers or sorted(worker for worker, has in resources.items() if wanted <= has.keys())
 
     def offers(self) -> list[frozenset[str]]:
-        """The resources of each worker that is there, as the scheduler knows; busy workers are not asked."""
-        return [frozenset(has) for has in self.client.run_on_scheduler(_offers)]
+        """The resources of each worker that takes tasks or is at one, as the scheduler knows; none of them is asked."""
+        return [frozenset(has) for has, at_work in self.client.run_on_scheduler(_offers) if at_work]
+
+    def resting(self) -> int:
+        """Workers that do nothing and take nothing: Dask has one rest while its process has most of the memory."""
+        return sum(not at_work for _, at_work in self.client.run_on_scheduler(_offers))
 
     def missing(self) -> int:
         """Worker processes of this machine that should be there and are not; 0 for somebody else's cluster."""
@@ -111,9 +115,10 @@ def _resources(dask_worker: Any) -> dict[str, float]:
     return dict(dask_worker.state.total_resources)
 
 
-def _offers(dask_scheduler: Any) -> list[dict[str, float]]:
-    """Called on the scheduler by Dask, likewise."""
-    return [dict(worker.resources) for worker in dask_scheduler.workers.values()]
+def _offers(dask_scheduler: Any) -> list[tuple[dict[str, float], bool]]:
+    """Called on the scheduler by Dask, likewise: each worker's, and whether it takes tasks or is at one."""
+    running = dask_scheduler.running
+    return [(dict(each.resources), each in running or bool(each.executing)) for each in dask_scheduler.workers.values()]
 
 
 def _cores_of_a_machine(threads: Mapping[str, int]) -> int:

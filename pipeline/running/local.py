@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -31,8 +32,8 @@ MODEL, ORDINARY = "model", "ordinary"
 MOST_MODEL_THREADS = 8
 # A busy machine may need half a minute to start a process. Dask, by default, forgets one that was gone for 15 seconds.
 START_SECONDS = 600.0
-# Between looks at how many have started.
-LOOK_SECONDS = 15.0
+# Between looks at how many have started, and between words about it.
+LOOK_SECONDS, TELL_SECONDS = 1.0, 15.0
 START_TRIES = 3
 
 # How often Dask looks at itself. With its defaults, made for clusters that have cores to spare, idle processes of a
@@ -58,11 +59,11 @@ def local_client(workers: int, dashboard: bool) -> Iterator["Client"]:
         # The dashboard then takes another port, and the address that is shown has it.
         _silenced("Port .* is already in use"),
         dask.config.set(_settings()),
-        _started(workers, dashboard) as cluster,
+        _without_workers(dashboard) as cluster,
         Client(cluster) as client,
     ):
         try:
-            _add_model_workers(cluster, client, workers)
+            _start_workers(cluster, client, workers)
             yield client
         except BaseException:
             ending.enter_context(_killing(cluster, at_once=True))
@@ -73,17 +74,28 @@ def local_client(workers: int, dashboard: bool) -> Iterator["Client"]:
             ending.enter_context(_unheard("distributed.scheduler"))
 
 
-def restore(cluster: "LocalCluster") -> None:
-    """Starts processes anew that are gone for good: Dask does so with those that died, but not when that failed."""
+def restore(cluster: "LocalCluster") -> list[Any]:
+    """Starts processes anew that are gone for good: Dask does so with those that died, but not when that failed.
+
+    Returns the names of those that were found to be gone.
+    """
     from distributed import Status
 
-    def put_back() -> None:
-        for name, nanny in list(cluster.workers.items()):
-            if nanny.status in (Status.closed, Status.failed):
-                del cluster.workers[name]
-        cluster.scale(len(cluster.worker_spec))
+    async def forget() -> list[Any]:
+        gone = [name for name, each in cluster.workers.items() if each.status in (Status.closed, Status.failed)]
+        for name in gone:
+            del cluster.workers[name]
+        return gone
 
+    async def put_back() -> None:
+        try:
+            await cluster
+        except Exception as error:  # whatever a process that starts may die of: the next look finds it gone
+            logger.info("a worker process did not start: %s", error)
+
+    gone: list[Any] = cluster.sync(forget)
     cluster.loop.add_callback(put_back)
+    return gone
 
 
 def cores() -> int:
@@ -102,69 +114,77 @@ def dask_setup(worker: object) -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module="onmt")
 
 
-def _started(workers: int, dashboard: bool) -> "LocalCluster":
+def _without_workers(dashboard: bool) -> "LocalCluster":
+    """The scheduler alone, in this process, and what all workers have in common."""
     from distributed import LocalCluster
     from distributed.system import MEMORY_LIMIT
 
-    for number in range(1, START_TRIES + 1):
-        try:
-            return LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                processes=True,
-                host="127.0.0.1",
-                dashboard_address=DASHBOARD if dashboard else "127.0.0.1:0",
-                worker_dashboard_address="127.0.0.1:0",
-                scheduler_kwargs={"dashboard": dashboard},
-                silence_logs=logging.CRITICAL,
-                # Any one process may take what the machine has: a training needs far more than a core's share.
-                memory_limit=MEMORY_LIMIT,
-                resources={ORDINARY: 1},
-                preload=[__name__],
-            )
-        except RuntimeError as error:  # a process died before it was up, or was killed
-            cause = error.__cause__ or error
-            logger.warning("worker processes did not start (%s); try %d of %d", cause, number, START_TRIES)
-    raise PotstillError(
-        f"the worker processes of this machine did not start ({cause}), in {START_TRIES} tries; memory may have run "
-        "out: end other programs, or try fewer --workers"
+    return LocalCluster(
+        n_workers=0,
+        threads_per_worker=1,
+        processes=True,
+        host="127.0.0.1",
+        dashboard_address=DASHBOARD if dashboard else "127.0.0.1:0",
+        worker_dashboard_address="127.0.0.1:0",
+        scheduler_kwargs={"dashboard": dashboard},
+        silence_logs=logging.CRITICAL,
+        # Any one process may take what the machine has: a training needs far more than a core's share.
+        memory_limit=MEMORY_LIMIT,
+        resources={ORDINARY: 1},
+        preload=[__name__],
     )
 
 
-def _add_model_workers(cluster: "LocalCluster", client: "Client", threads: int) -> None:
-    """Processes with several threads beside those with one: a decoding model is in memory, and in the caches, once.
+def _start_workers(cluster: "LocalCluster", client: "Client", workers: int) -> None:
+    """All at once: a process takes a second or two to start, most of it alone with itself."""
+    for number in range(workers):
+        cluster.worker_spec[number] = cluster.new_spec
+    for number, threads in enumerate(_model_threads(workers)):
+        options = {**cluster.new_spec["options"], "nthreads": threads, "resources": {MODEL: threads}}
+        cluster.worker_spec[f"{MODEL}-{number}"] = {**cluster.new_spec, "options": options}
+    restore(cluster)
+    _wait_for_all(cluster, client)
+
+
+def _model_threads(threads: int) -> list[int]:
+    """Those of each process that has several, beside those with one: a decoding model is in memory, and caches, once.
 
     Two processes with a copy each took 1.2 to 1.4 times as long as two threads on one. On a GPU one process with one
     thread has all models: there one shard is worked on at a time.
     """
     if device() == "cuda":
-        threads = 1
-    elif threads < 2:
-        return
+        return [1]
+    if threads < 2:
+        return []
     count = -(-threads // MOST_MODEL_THREADS)
-    for number in range(count):
-        own = threads // count + (number < threads % count)
-        options = {**cluster.new_spec["options"], "nthreads": own, "resources": {MODEL: own}}
-        cluster.worker_spec[f"{MODEL}-{number}"] = {**cluster.new_spec, "options": options}
-    cluster.scale(len(cluster.worker_spec))
-    _wait_for_all(cluster, client)
+    return [threads // count + (number < threads % count) for number in range(count)]
 
 
 def _wait_for_all(cluster: "LocalCluster", client: "Client") -> None:
-    wanted, until = len(cluster.worker_spec), time.monotonic() + START_SECONDS
+    """Until all processes are there; raises PotstillError when one died START_TRIES times, or after START_SECONDS."""
+    wanted, began, told = len(cluster.worker_spec), time.monotonic(), 0
+    died: Counter[Any] = Counter()
     while True:
-        try:
+        with suppress(TimeoutError):
             client.wait_for_workers(wanted, timeout=LOOK_SECONDS)
             return
-        except TimeoutError:
-            there = len(client.nthreads())
-            if time.monotonic() > until:
-                raise PotstillError(
-                    f"{there} of {wanted} worker processes started in {START_SECONDS:.0f} s; end other programs, or "
-                    "try fewer --workers"
-                ) from None
+        for name in restore(cluster):
+            died[name] += 1
+            logger.warning("a worker process died as it started; try %d of %d", died[name], START_TRIES)
+        if START_TRIES in died.values():
+            raise PotstillError(
+                f"a worker process of this machine died as it started, in {START_TRIES} tries; memory may have run "
+                "out: end other programs, or try fewer --workers"
+            )
+        there, waited = len(client.nthreads()), time.monotonic() - began
+        if waited > START_SECONDS:
+            raise PotstillError(
+                f"{there} of {wanted} worker processes started in {waited:.0f} s; end other programs, or try fewer "
+                "--workers"
+            )
+        if waited // TELL_SECONDS > told:
+            told += 1
             logger.warning("waiting: %d of %d worker processes have started", there, wanted)
-            restore(cluster)
 
 
 @contextmanager
@@ -178,7 +198,10 @@ def _killing(cluster: "LocalCluster", *, at_once: bool) -> Iterator[None]:
     def state(nanny: "Nanny") -> Any:
         return None if nanny.process is None else nanny.process.status
 
-    nannies = [each for each in list(cluster.workers.values()) if at_once or state(each) != Status.running]
+    ended = (Status.closing, Status.closed, Status.failed)
+    # Not its `workers`, which has only those that have started once.
+    alive = [nanny for nanny in list(cluster._created) if nanny.status not in ended]
+    nannies = [nanny for nanny in alive if at_once or state(nanny) != Status.running]
     for nanny in nannies:
         # Else it would start another one.
         nanny.status = Status.closing_gracefully

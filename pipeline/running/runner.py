@@ -8,6 +8,7 @@ import queue
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,13 +108,14 @@ class Runner:
         lane.in_hand.clear()
 
     def _take_event(self) -> None:
-        try:
-            name, content = self._events.get(timeout=min([WATCH_SECONDS, *self._pauses()]))
-        except queue.Empty:
+        event = None
+        with suppress(queue.Empty):
+            event = self._events.get(timeout=min([WATCH_SECONDS, *self._pauses()]))
+        self._watch()
+        if event is None:
             self._fill()
             return
-        finally:
-            self._watch()
+        name, content = event
         if not name:
             self._hear(content)
         elif name in self._active:
@@ -141,17 +143,17 @@ class Runner:
         self._lacking = lacking
 
     def _lacks(self) -> Iterator[str]:
-        offers = self._cluster.offers()
-        if not offers:
+        offers, resting = self._cluster.offers(), self._cluster.resting()
+        if not offers and not resting:
             yield "waiting: the cluster has no workers"
             return
+        rest = f"; {resting} take nothing while they have most of the memory: try fewer --workers" if resting else ""
         for name, place in self._places.items():
             wanted = frozenset(place.resources or ())
             if name in self._active and not any(wanted <= has for has in offers):
-                yield (
-                    f"waiting: no worker is there that may take {self._active[name].step.node.name}; it needs one with "
-                    f"the resource {' and '.join(sorted(wanted))}"
-                )
+                node = self._active[name].step.node.name
+                needs = f"; it needs one with the resource {' and '.join(sorted(wanted))}" if wanted else ""
+                yield f"waiting: no worker is there that may take {node}{needs}{rest}"
         if missing := self._cluster.missing():
             yield f"waiting for {missing} of this machine's worker processes, which died and are started anew"
 

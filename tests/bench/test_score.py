@@ -8,7 +8,9 @@ from bench import fixtures, score
 from tests.bench.test_fixtures import SMALL
 
 
-def test_every_way_is_measured_with_its_accuracy(tmp_path: Path) -> None:
+def test_every_way_is_measured_with_its_accuracy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # With one, a cluster is one process.
+    monkeypatch.setattr(fixtures, "cores", lambda: 1)
     small = fixtures.transformer_base(tmp_path, rows=8, target_length=5, model=SMALL, vocabulary=300)
     size = score.Size(demo_shards=0, base_rows=0, rounds=1, rows_checked=3)
     records = {one.name: one for one in score.compare(small, size, tmp_path / "runs")}
