@@ -26,7 +26,7 @@ def new(
     source: Annotated[Files, typer.Option(metavar="FILE", help="Text to translate, a line each. Repeatable.")] = None,
     target: Annotated[Files, typer.Option(metavar="FILE", help="Its translation, in the same order.")] = None,
     pairs: Annotated[
-        Files, typer.Option(metavar="FILE", help="Both sides in one: TSV, CSV, JSONL, Parquet, TMX, ...")
+        Files, typer.Option(metavar="FILE", help="Both sides in one: TSV, JSONL, Parquet, TMX, ...")
     ] = None,
     monolingual: Annotated[Files, typer.Option(metavar="FILE", help="Text without a translation.")] = None,
     test_source: Annotated[Files, typer.Option(metavar="FILE", help="A test set's sources.")] = None,
@@ -69,7 +69,7 @@ def new(
 
 
 def doctor(
-    recipe: Annotated[Path | None, typer.Argument(metavar="[RECIPE]", help="Whose store is looked at.")] = None,
+    recipe: Annotated[Path | None, typer.Argument(metavar="RECIPE", help="Whose store is looked at.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")] = False,
 ) -> None:
     """Show what this machine has and lacks.
@@ -80,7 +80,7 @@ def doctor(
     from pipeline.starting.doctor import examine, summary
 
     store = read_recipe(recipe, files=False).run.store if recipe else "runs"
-    findings = examine(Path(store) if "://" not in store else Path())
+    findings = examine(None if "://" in store else Path(store).expanduser())
     told = summary(findings)
     if as_json:
         typer.echo(json.dumps(told, indent=1))
