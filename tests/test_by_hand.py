@@ -26,6 +26,18 @@ PAIRS = [
 ]
 
 
+def scores_of(
+    teacher: ctranslate2.Translator, sources: list[list[str]], targets: list[list[str]], tokens: list[str]
+) -> list[float]:
+    """What the teacher gives to one token at each position of the targets, behind their beginning, asked one by one."""
+    places = [(row, place) for row, target in enumerate(targets) for place in range(len(target) + 1)]
+    found = []
+    for (row, place), token in zip(places, tokens, strict=True):
+        forced = [*targets[row][:place], *([] if token == END else [token])]
+        found.append(teacher.score_batch([sources[row]], [forced])[0].log_probs[place])
+    return found
+
+
 @pytest.mark.slow
 def test_by_hand_is_the_same_idea(tmp_path: Path) -> None:
     source, out = tmp_path / "pairs.tsv", tmp_path / "soft.parquet"
@@ -60,21 +72,10 @@ def test_by_hand_is_the_same_idea(tmp_path: Path) -> None:
     # In int8 a batch of rows is not rounded as rows alone are.
     np.testing.assert_allclose(flat(table, "token_log_probs").astype(float), expected, atol=0.15)
     _, kept, tail = topk(table)
-    # What the teacher gives to a kept entry, it gives to it as the next token behind the same beginning.
-    beginnings = [(row, place) for row, target in enumerate(chosen) for place in range(len(target) + 1)]
     vocabulary = read_vocabulary(TEACHER, "target")
     for entry in (0, 1, 4):
         tokens = [vocabulary[number] for number in flat(table, "topk_ids")[:, entry]]
-        ends = [token == END for token in tokens]
-        forced = [
-            chosen[row][:place] + ([] if end else [token])
-            for (row, place), token, end in zip(beginnings, tokens, ends, strict=True)
-        ]
-        given = [
-            teacher.score_batch([sources[row]], [target])[0].log_probs
-            for (row, _), target in zip(beginnings, forced, strict=True)
-        ]
-        expected = [each[place] for each, (_, place) in zip(given, beginnings, strict=True)]
+        expected = scores_of(teacher, sources, chosen, tokens)
         np.testing.assert_allclose(kept[:, entry].astype(float), expected, atol=0.15, rtol=0.05)
     total = np.exp(kept.astype(np.float64)).sum(1) + np.exp(tail.astype(np.float64))
     np.testing.assert_allclose(total, 1.0, atol=5e-3)

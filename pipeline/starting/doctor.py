@@ -72,7 +72,7 @@ def _packages() -> Iterator[Finding]:
         )
     for name, purpose in OPTIONAL.items():
         found = _version(name)
-        advice = "" if found else f"for {purpose}: .venv/bin/python -m pip install {name}"
+        advice = "" if found else f"for {purpose}: {_interpreter()} -m pip install {name}"
         yield Finding("package", name, found or "–", "ok" if found else "optional", advice)
 
 
@@ -146,6 +146,12 @@ def _disk(store: Path | None) -> Iterator[Finding]:
     enough = free >= 2 * GIB
     advice = "" if enough else "the demo wants 2 GB"
     yield Finding("disk", str(store), f"{free / 1e9:.0f} GB free", "ok" if enough else "missing", advice)
+
+
+def _interpreter() -> str:
+    """As one types it here: in a checkout `.venv/bin/python`."""
+    path = Path(sys.executable)
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _version(package: str) -> str:
