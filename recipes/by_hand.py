@@ -12,7 +12,6 @@ from typing import Any
 
 import ctranslate2
 import numpy as np
-import pyarrow as pa
 import sentencepiece
 import torch
 from sacrebleu import CHRF
@@ -26,16 +25,13 @@ from data.soft_targets import SoftTargetFormat, SoftTargets, pack, unpack
 from stages.training.opennmt import ArgumentParser, build_model, model_opts, vocabularies
 
 TEACHER = Path(__file__).parent / "teachers" / "en-de"
-BEAM, K, MAX_TOKENS, ROWS_A_STEP = 5, 16, 60, 16
-PADDING, BEGIN = 1, 2  # ids of <blank> and <s> in the teacher's vocabulary
+BEAM, K, MAX_TOKENS, ROWS_A_STEP, PADDING, BEGIN = 5, 16, 60, 16, 1, 2  # the last two: ids of <blank> and <s>
 MODEL = {
-    "enc_layers": 2, "dec_layers": 1, "heads": 4, "transformer_ff": 512, "add_ffnbias": True, "position_encoding": True,
-    "encoder_type": "transformer", "decoder_type": "transformer", "self_attn_type": "scaled-dot", "param_init": 0.0,
-    "share_vocab": True, "share_embeddings": True, "share_decoder_embeddings": True, "param_init_glorot": True,
-    "freeze_word_vecs_enc": False, "freeze_word_vecs_dec": False, "parallel_mode": "data_parallel", "world_size": 1,
-    "gpu_ranks": [], "optim": "adam", "dropout": [0.1], "attention_dropout": [0.0], "pre_word_vecs_enc": None,
-    "pre_word_vecs_dec": None, "hidden_size": 128, "enc_hid_size": 128, "dec_hid_size": 128, "src_word_vec_size": 128,
-    "tgt_word_vec_size": 128,
+    "dec_layers": 1, "transformer_ff": 512, "position_encoding": True, "param_init": 0.0, "param_init_glorot": True,
+    "encoder_type": "transformer", "decoder_type": "transformer", "self_attn_type": "scaled-dot", "optim": "adam",
+    "share_embeddings": True, "share_decoder_embeddings": True, "parallel_mode": "data_parallel", "world_size": 1,
+    "freeze_word_vecs_enc": False, "freeze_word_vecs_dec": False, "pre_word_vecs_enc": None, "pre_word_vecs_dec": None,
+    "dropout": [0.1], **{f"{x}_size": 128 for x in ("hidden", "enc_hid", "dec_hid", "src_word_vec", "tgt_word_vec")},
 }  # fmt: skip
 
 
@@ -56,25 +52,23 @@ def score(teacher: ctranslate2.Translator, source: list[str], target: list[str])
         [source], target_prefix=[target], beam_size=1, max_decoding_length=len(target) + 1, min_decoding_length=0,
         return_scores=True, return_logits_vocab=True,
     )  # fmt: skip
-    logits = np.stack([np.asarray(step).reshape(-1) for step in result.logits[0][: len(target) + 1]]).astype(np.float64)
-    shifted = logits - logits.max(1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(1, keepdims=True)))
+    logits = np.stack([np.asarray(step).reshape(-1) for step in result.logits[0][: len(target) + 1]])
+    return np.asarray(torch.from_numpy(logits).double().log_softmax(1))
 
 
-def soft_targets(rows: list[str], targets: list[list[int]], log_probs: list[np.ndarray]) -> pa.Table:
+def soft_targets(rows: list[str], targets: list[list[int]], log_probs: list[np.ndarray]) -> Any:
     """The K most probable entries of every position, the mass of all others, and the entropy: data/'s contract."""
     everything, forced, info = np.concatenate(log_probs), np.concatenate(targets), load_teacher_info(TEACHER)
     best = np.argsort(-everything, axis=1, kind="stable")[:, :K]
-    kept = np.take_along_axis(everything, best, 1)
-    made = SoftTargetFormat(
-        k=K, vocabulary_size=everything.shape[1], ids_dtype="uint16", vocabulary_digest=info.vocabulary_digest,
-        teacher_digest=info.digest, compute_type="int8", backend="ctranslate2",
-    )  # fmt: skip
     np.put_along_axis(rest := np.exp(everything), best, 0.0, 1)
     return pack(
         row_ids=rows, lengths=[len(target) for target in targets], conditioning="hypothesis", topk_ids=best,
-        topk_log_probs=kept, tail_log_mass=np.log(rest.sum(1) + 1e-30), target_format=made,
+        topk_log_probs=np.take_along_axis(everything, best, 1), tail_log_mass=np.log(rest.sum(1) + 1e-30),
         token_log_probs=everything[np.arange(len(forced)), forced], entropy=-(np.exp(everything) * everything).sum(1),
+        target_format=SoftTargetFormat(
+            k=K, vocabulary_size=everything.shape[1], ids_dtype="uint16", vocabulary_digest=info.vocabulary_digest,
+            teacher_digest=info.digest, compute_type="int8", backend="ctranslate2",
+        ),
     )  # fmt: skip
 
 
@@ -86,38 +80,42 @@ def student(vocabulary: list[str]) -> Any:
     return build_model(options, options, vocabularies(entry), None, -1)
 
 
-def loss(logits: torch.Tensor, forced: torch.Tensor, soft: SoftTargets) -> torch.Tensor:
+def loss(logits: torch.Tensor, forced: list[int], soft: SoftTargets) -> torch.Tensor:
     """Of one row: cross-entropy on its T tokens, and KL(teacher || student) over K entries and a bucket for others."""
-    log_probs = logits.log_softmax(1)
+    log_probs = logits[: len(forced)].log_softmax(1)
     ids, teacher = (torch.from_numpy(each) for each in (soft.topk_ids.astype(int), soft.topk_log_probs.astype("f4")))
     kept, tail = log_probs.gather(1, ids), torch.from_numpy(soft.tail_log_mass.astype("f4"))
     rest = torch.log1p(-kept.exp().sum(1).clamp(max=1 - 1e-6))
     divergence = (teacher.exp() * (teacher - kept)).sum(1) + tail.exp() * (tail - rest)
-    return torch.nn.functional.nll_loss(log_probs, forced) + divergence.mean()
+    return torch.nn.functional.nll_loss(log_probs, torch.tensor(forced)) + divergence.mean()
 
 
-def train(model: Any, rows: list[tuple[list[int], list[int], SoftTargets]], steps: int) -> list[float]:
-    """On ids of sources and targets, and soft targets; returns the loss of each step."""
-    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3, betas=(0.9, 0.98))
-    random, losses = np.random.default_rng(1), []
+def train(model: Any, rows: list[tuple[list[int], list[int], SoftTargets]], steps: int) -> None:
+    """On ids of sources and targets, and soft targets."""
+    optimiser, random = torch.optim.Adam(model.parameters(), lr=1e-3, betas=(0.9, 0.98)), np.random.default_rng(1)
     for step in range(steps):
         drawn = [rows[row] for row in random.choice(len(rows), ROWS_A_STEP)]
         src, lengths = _padded([source for source, _, _ in drawn])
-        states = model(src, _padded([[BEGIN, *target] for _, target, _ in drawn])[0], lengths)[0]
-        logits = [model.generator(states[place, : len(target)]) for place, (_, target, _) in enumerate(drawn)]
-        each = [loss(one, torch.tensor(target), soft) for one, (_, target, soft) in zip(logits, drawn, strict=True)]
+        logits = model.generator(model(src, _padded([[BEGIN, *ids] for _, ids, _ in drawn])[0], lengths)[0])
+        each = [loss(row, ids, soft) for row, (_, ids, soft) in zip(logits, drawn, strict=True)]
         optimiser.zero_grad()
         (mean := torch.stack(each).mean()).backward()
         optimiser.step()
-        losses.append(float(mean.detach()))
-        print(f"step {step}: loss {losses[-1]:.3f}", flush=True)
-    return losses
+        print(f"step {step}: loss {float(mean.detach()):.3f}", flush=True)
+
+
+def translate(model: Any, source: list[int], end: int) -> list[int]:
+    """The student's own translation, greedily; at every step the model reads all but the last of what it is given."""
+    (src, lengths), target = _padded([source]), [BEGIN]
+    while target[-1] != end and len(target) <= MAX_TOKENS:
+        states = model.eval()(src, _padded([[*target, PADDING]])[0], lengths)[0]
+        target.append(int(model.generator(states[0, -1]).argmax()))
+    return target[1:]
 
 
 def _padded(rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids [B, L, 1] and the lengths [B]."""
     ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], True, PADDING)
-    return ids[:, :, None], torch.tensor([len(row) for row in rows])
+    return ids[:, :, None], torch.tensor([len(row) for row in rows])  # [B, L, 1] and [B]
 
 
 def main() -> None:
@@ -127,7 +125,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--out", type=Path, default=Path("by_hand.parquet"), help="where the soft targets go")
     options = parser.parse_args()
-    pairs = [line.split("\t") for line in options.pairs.read_text(encoding="utf-8").splitlines()]
+    lines = options.pairs.read_text(encoding="utf-8").split("\n")
+    pairs = [pair for line in lines if len(pair := line.strip().split("\t")) == 2 and all(pair)]
     teacher = ctranslate2.Translator(str(TEACHER), compute_type="int8")
     pieces = sentencepiece.SentencePieceProcessor(str(TEACHER / "source.spm"))
     vocabulary = read_vocabulary(TEACHER, "target")
@@ -135,15 +134,16 @@ def main() -> None:
     sources = [pieces.encode(source, out_type=str)[:MAX_TOKENS] for source, _ in pairs]
     lists = zip(decode(teacher, sources), pairs, strict=True)
     chosen = [nbest[select([pieces.decode(each) for each in nbest], pair[1])] for nbest, pair in lists]
-    log_probs = [score(teacher, *each) for each in zip(sources, chosen, strict=True)]
     targets = [[ids[token] for token in (*target, "</s>")] for target in chosen]
-    table = soft_targets([row_id("en", "de", source) for source, _ in pairs], targets, log_probs)
+    log_probs = map(score, [teacher] * len(pairs), sources, chosen)
+    table = soft_targets([row_id("en", "de", source) for source, _ in pairs], targets, [*log_probs])
     options.out.write_bytes(encode(table))
     print(f"{len(pairs)} rows scored; soft targets in {options.out}")
     torch.manual_seed(1)
     model, numbers = student(vocabulary), [[ids.get(token, 0) for token in source] for source in sources]
-    losses = train(model, list(zip(numbers, targets, unpack(table), strict=True)), options.steps)
-    print(f"the loss fell from {losses[0]:.3f} to {losses[-1]:.3f}")
+    train(model, list(zip(numbers, targets, unpack(table), strict=True)), options.steps)
+    for (source, _), number in list(zip(pairs, numbers, strict=True))[:3]:
+        print(f"{source} -> {pieces.decode([vocabulary[each] for each in translate(model, number, ids['</s>'])])}")
 
 
 if __name__ == "__main__":

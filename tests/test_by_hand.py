@@ -13,8 +13,10 @@ import pytest
 import sentencepiece
 from sacrebleu import CHRF
 
+from data.model_folder import read_vocabulary
 from data.soft_targets import flat, topk
 
+END = "</s>"
 ROOT = Path(__file__).parents[1]
 TEACHER = ROOT / "recipes" / "teachers" / "en-de"
 PAIRS = [
@@ -24,14 +26,27 @@ PAIRS = [
 ]
 
 
+def scores_of(
+    teacher: ctranslate2.Translator, sources: list[list[str]], targets: list[list[str]], tokens: list[str]
+) -> list[float]:
+    """What the teacher gives to one token at each position of the targets, behind their beginning, asked one by one."""
+    places = [(row, place) for row, target in enumerate(targets) for place in range(len(target) + 1)]
+    found = []
+    for (row, place), token in zip(places, tokens, strict=True):
+        forced = [*targets[row][:place], *([] if token == END else [token])]
+        found.append(teacher.score_batch([sources[row]], [forced])[0].log_probs[place])
+    return found
+
+
 @pytest.mark.slow
 def test_by_hand_is_the_same_idea(tmp_path: Path) -> None:
     source, out = tmp_path / "pairs.tsv", tmp_path / "soft.parquet"
-    source.write_text("".join(f"{one}\t{other}\n" for one, other in PAIRS), encoding="utf-8")
+    rows = [f"{one}\t{other}" for one, other in PAIRS]
+    source.write_text("\r\n".join([*rows, "no pair", ""]), encoding="utf-8")
     script = ROOT / "recipes" / "by_hand.py"
     assert len(script.read_text(encoding="utf-8").splitlines()) <= 150
     done = subprocess.run(
-        [sys.executable, str(script), str(source), "--steps", "60", "--out", str(out)],
+        [sys.executable, str(script), str(source), "--steps", "200", "--out", str(out)],
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -50,11 +65,18 @@ def test_by_hand_is_the_same_idea(tmp_path: Path) -> None:
         max(hypotheses, key=lambda one: CHRF().sentence_score(pieces.decode(one), [reference]).score)
         for hypotheses, (_, reference) in zip(nbest, PAIRS, strict=True)
     ]
+    said = [line.split(" -> ")[1] for line in done.stdout.splitlines() if " -> " in line]
+    assert said == [pieces.decode(target) for target in chosen[:3]], "so few sentences are learned by heart"
     scored = teacher.score_batch(sources, chosen)
     expected = np.concatenate([np.asarray(one.log_probs) for one in scored])
     # In int8 a batch of rows is not rounded as rows alone are.
     np.testing.assert_allclose(flat(table, "token_log_probs").astype(float), expected, atol=0.15)
     _, kept, tail = topk(table)
+    vocabulary = read_vocabulary(TEACHER, "target")
+    for entry in (0, 1, 4):
+        tokens = [vocabulary[number] for number in flat(table, "topk_ids")[:, entry]]
+        expected = scores_of(teacher, sources, chosen, tokens)
+        np.testing.assert_allclose(kept[:, entry].astype(float), expected, atol=0.15, rtol=0.05)
     total = np.exp(kept.astype(np.float64)).sum(1) + np.exp(tail.astype(np.float64))
     np.testing.assert_allclose(total, 1.0, atol=5e-3)
     assert (flat(table, "entropy") >= 0).all()

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+# The key under which `potstill new` leaves what it could not know.
+OPEN = "TODO"
 _OUT_OF_RANGE = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
 _BOUNDS = ("ge", "gt", "le", "lt")
 _FOUND = {"bool": "truth value", "int": "integer", "float": "number", "str": "text", "list": "list", "dict": "table"}
@@ -58,6 +60,9 @@ def _line(model: type[BaseModel], details: Mapping[str, Any], prefix: str) -> st
     kind, found = details["type"], details.get("input")
     path, types = _walk(model, details["loc"], names_key=kind in {"extra_forbidden", "missing"})
     key = dotted(prefix, path)
+    if kind == "extra_forbidden" and path[-1] == OPEN:
+        told = "; ".join(map(str, found)) if isinstance(found, list) else str(found)
+        return f"{key}: {told}. Mend it, and take the mark out"
     if kind == "extra_forbidden":
         return f"{key}: unknown key{did_you_mean(str(path[-1]), _field_names(types[-2]))}"
     if kind == "missing":

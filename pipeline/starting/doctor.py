@@ -17,10 +17,11 @@ State = Literal["ok", "missing", "optional"]
 NEEDED = {"torch": "scoring and training", "OpenNMT-py": "training students and teachers"}
 OPTIONAL = {
     "transformers": 'teachers of kind = "transformers"',
+    "huggingface_hub": "teachers by their name on the hub",
     "s3fs": "s3:// in recipes",
     "gcsfs": "gs:// in recipes",
     "aiohttp": "https:// in recipes",
-    "zstandard": ".zst files",
+    "requests": "https:// in recipes",
     "bokeh": "Dask's dashboard",
     "unbabel-comet": "COMET in evaluate",
 }
@@ -45,9 +46,12 @@ class Finding:
         return asdict(self)
 
 
-def examine(store: Path, facts: Path = Path("/proc/cpuinfo")) -> list[Finding]:
-    """All findings; `store` is the folder that runs are to be kept in, there or not. Loads torch and CTranslate2."""
-    return [*_python(), *_packages(), *_processor(facts), *_gpu(), *_memory_and_disk(store)]
+def examine(store: Path | None, facts: Path = Path("/proc/cpuinfo")) -> list[Finding]:
+    """All findings; `store` is the folder that runs are to be kept in, there or not; None: a bucket.
+
+    Loads torch and CTranslate2.
+    """
+    return [*_python(), *_packages(), *_processor(facts), *_gpu(), *_memory(), *_disk(store)]
 
 
 def _python() -> Iterator[Finding]:
@@ -68,7 +72,7 @@ def _packages() -> Iterator[Finding]:
         )
     for name, purpose in OPTIONAL.items():
         found = _version(name)
-        advice = "" if found else f"for {purpose}: {sys.executable} -m pip install {name}"
+        advice = "" if found else f"for {purpose}: {_interpreter()} -m pip install {name}"
         yield Finding("package", name, found or "–", "ok" if found else "optional", advice)
 
 
@@ -94,6 +98,8 @@ def _gpu() -> Iterator[Finding]:
     if not any(Path("/dev").glob("nvidia[0-9]*")):
         yield Finding("GPU", "device", "none", "optional", "a teacher of some size wants one; CPUs do for the demo")
         return
+    if not find_spec("torch"):
+        return
     import torch
 
     if not torch.cuda.is_available():
@@ -105,6 +111,12 @@ def _gpu() -> Iterator[Finding]:
     from stages.loaded_model.cuda_libraries import load_cuda_libraries
 
     load_cuda_libraries()
+    if find_spec("ctranslate2"):
+        import ctranslate2
+
+        seen = ctranslate2.get_cuda_device_count()
+        advice = "" if seen else "its driver is older than CTranslate2's CUDA 12, or hides the device"
+        yield Finding("GPU", "CTranslate2", f"sees {seen}", "ok" if seen else "missing", advice)
     try:
         ctypes.CDLL("libcublas.so.12")
     except OSError as error:
@@ -113,7 +125,7 @@ def _gpu() -> Iterator[Finding]:
         yield Finding("GPU", "libcublas.so.12", "loads")
 
 
-def _memory_and_disk(store: Path) -> Iterator[Finding]:
+def _memory() -> Iterator[Finding]:
     lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines() if Path("/proc/meminfo").is_file() else []
     kib = {line.split(":")[0]: int(line.split()[1]) for line in lines}
     if kib:
@@ -123,11 +135,23 @@ def _memory_and_disk(store: Path) -> Iterator[Finding]:
         yield Finding(
             "memory", "RAM", f"{total / GIB:.0f} GiB, {free / GIB:.0f} free", "ok" if enough else "missing", advice
         )
+
+
+def _disk(store: Path | None) -> Iterator[Finding]:
+    if store is None:
+        yield Finding("disk", "store", "not on this machine; not looked at")
+        return
     there = next(path for path in (store.absolute(), *store.absolute().parents) if path.exists())
     free = shutil.disk_usage(there).free
     enough = free >= 2 * GIB
     advice = "" if enough else "the demo wants 2 GB"
     yield Finding("disk", str(store), f"{free / 1e9:.0f} GB free", "ok" if enough else "missing", advice)
+
+
+def _interpreter() -> str:
+    """As one types it here: in a checkout `.venv/bin/python`."""
+    path = Path(sys.executable)
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _version(package: str) -> str:

@@ -1,135 +1,170 @@
-"""A look at text files before anything is run: lines, languages, and whether their sides belong together."""
+"""A look at a source before anything is run: rows, languages, and whether its sides belong together."""
 
-import itertools
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from pydantic import BaseModel
 
 from data.errors import ConfigError, DataError
-from stages.corpus.readers.lines import read_lines
+from pipeline.starting.languages import Languages
+from pipeline.starting.parallel import judge_sides
+from pipeline.starting.sampling import Block, Sampler
+from pipeline.starting.sources import Given
+from stages.corpus.readers.origins import Origin
+from stages.corpus.readers.rows import RawRow, Reason
+from stages.corpus.readers.sources import Source
 
-# Lines that are compared and whose language is told.
-SAMPLE = 2000
-# Sides that are moved against each other by so many lines are found.
-SHIFTS = (1, -1, 2, -2, 3, -3)
-# Lengths of translations go together: in parallel text their correlation is above 0.8. Below this it is as by chance.
-TOGETHER = 0.3
-# Lines that are moved against each other go together as well as others do.
-MOVED = 0.6
-# Bytes of a line that are looked at.
-_LONGEST = 100_000
-# Letters of which lingua is asked.
-_LETTERS = 4000
+if TYPE_CHECKING:
+    from lingua import LanguageDetector
+
+# Of a row, by the corpus's default.
+_MOST_CHARACTERS = 2000
+# Letters of a block of which lingua is asked.
+_LETTERS = 600
+_FEWEST_LETTERS = 40
+_FEWEST_SAMPLES = 5
+# Share of rows that cannot be read, or are the same on both sides, above which a source is worthless.
+_UNREADABLE, _COPIES = 0.1, 0.9
+_WORDS = {
+    Reason.NOT_UTF8: "no UTF-8: write them anew, as by iconv -f LATIN1 -t UTF-8",
+    Reason.NUL_BYTE: "binary",
+    Reason.TOO_LONG: f"longer than {_MOST_CHARACTERS:,} characters",
+    Reason.WRONG_COLUMNS: "of another number of columns",
+}
+# Languages that are told apart by little: one in place of the other is no fault.
+_NEAR = ({"hr", "bs", "sr"}, {"no", "nb", "nn", "da"}, {"id", "ms"})
+
+
+class _Read(BaseModel):
+    source: Source
 
 
 @dataclass
 class Look:
-    """What was found of one pair of files, or of a file alone; `faults` make a recipe of them worthless."""
+    """What was found of one source; `faults` make a recipe of it worthless."""
 
-    source: Path
-    target: Path | None
+    given: Given
     lines: int
+    parallel: bool
     notes: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
 
-def look_at(source: Path, target: Path | None, languages: tuple[str, str]) -> Look:
-    """Reads both files once; raises ConfigError when one cannot be read as text."""
-    ours, lines = _read(source)
-    look = Look(source, target, lines)
-    if not lines:
-        look.faults.append(f"{source} is empty")
+def look_at(given: Given, languages: Languages) -> Look:
+    """Reads all of it once, as the corpus will; raises ConfigError when it cannot be read at all."""
+    sampler, reasons = Sampler(), Counter[Reason]()
+    look = Look(given, 0, parallel=len([key for key in given.keys if key.startswith(("source", "target"))]) != 1)
+    look.faults += given.open
+    try:
+        for row in _rows(given, languages):
+            sampler.add(row)
+            reasons.update([row.reason] if row.reason else _empty(row, look.parallel))
+    except DataError as error:
+        if "expected as many in both" not in str(error):
+            raise ConfigError([f"{given.shown}: cannot be read: {error}"]) from error
+        look.faults.append(f"{error}; a run refuses them")
+    look.lines = sampler.count
+    if not look.lines:
+        look.faults.append("nothing is in it")
         return look
-    told = _language(ours, languages)
-    if target is None:
-        _tell_language(look, source, told, languages[0])
-        return look
-    theirs, others = _read(target)
-    if others != lines:
-        look.faults.append(
-            f"{source} has {lines:,} lines and {target} has {others:,}: they are not parallel line by line; a recipe "
-            "would be refused"
-        )
-    elif ours == theirs:
-        look.faults.append(f"{source} and {target} begin with the same {len(ours):,} lines: one is a copy of the other")
-    else:
-        _tell_whether_parallel(look, ours, theirs)
-    theirs_told = _language(theirs, languages)
-    if (told, theirs_told) == (languages[1], languages[0]):
-        look.faults.append(
-            f"{source} looks like {languages[1]} and {target} like {languages[0]}: the sides are swapped; give them "
-            "the other way round"
-        )
-        return look
-    _tell_language(look, source, told, languages[0])
-    _tell_language(look, target, theirs_told, languages[1])
+    _tell_reasons(look, reasons)
+    # Which columns are its sides is not known yet.
+    if not given.open:
+        _tell_sides(look, sampler.blocks(), languages)
     return look
 
 
-def _read(path: Path) -> tuple[list[str], int]:
-    """The first lines, and how many there are."""
-    lines = read_lines(str(path), _LONGEST)
-    try:
-        sample = [line.text.strip() for line in itertools.islice(lines, SAMPLE)]
-        count = len(sample) + sum(1 for _ in lines)
-    except DataError as error:
-        raise ConfigError([f"{path}: cannot be read as text: {error}"]) from error
-    if any("\0" in line for line in sample):
-        raise ConfigError([f"{path}: holds zero bytes, so it is no UTF-8 text; convert it, or unpack it"])
-    return sample, count
+def _rows(given: Given, languages: Languages) -> Iterator[RawRow]:
+    source = _Read.model_validate({"source": {**given.keys, "name": "new"}}).source
+    return Origin("new", source, *languages, role="source").rows(_MOST_CHARACTERS)
 
 
-def _tell_whether_parallel(look: Look, ours: Sequence[str], theirs: Sequence[str]) -> None:
-    """By the lengths of lines: longer sentences have longer translations, and other lines' have not."""
-    one, other = (np.log1p([len(line) for line in lines]) for lines in (ours, theirs))
-    if len(one) < 30 or one.std() < 0.1 or other.std() < 0.1:
-        look.notes.append("too few lines, or all of one length: whether they belong together was not looked at")
-        return
-    own = _correlation(one, other, 0)
-    best = max(SHIFTS, key=lambda shift: _correlation(one, other, shift))
-    if _correlation(one, other, best) > max(own + 0.2, MOVED):
-        side, lines = ("the target", best) if best > 0 else ("the source", -best)
-        look.faults.append(
-            f"{side} is {lines} line{'s' * (lines > 1)} behind: lines belong together when it is moved up; repair "
-            "the files"
+def _empty(row: RawRow, parallel: bool) -> list[Reason]:
+    missing = not (row.source or "").strip() or (parallel and not (row.reference or "").strip())
+    return [Reason.EMPTY_SOURCE] if missing else []
+
+
+def _tell_reasons(look: Look, reasons: Counter[Reason]) -> None:
+    for reason, count in reasons.items():
+        words = _WORDS.get(
+            reason, "empty on a side" if reason is Reason.EMPTY_SOURCE else reason.value.replace("_", " ")
         )
-    elif own < TOGETHER:
+        told = f"{count:,} of {look.lines:,} are {words}"
+        (look.faults if count > _UNREADABLE * look.lines else look.notes).append(told)
+
+
+def _tell_sides(look: Look, blocks: Sequence[Block], languages: Languages) -> None:
+    ours = _language(blocks, "source", languages)
+    if not look.parallel:
+        _tell_language(look, "the text", ours, languages[0])
+        return
+    rows = [row for block in blocks for row in block.rows]
+    same = sum((row.source or "").strip() == (row.reference or "").strip() for row in rows) / len(rows)
+    if same >= _COPIES:
+        look.faults.append(f"{same:.0%} of the lines are the same on both sides: one is a copy of the other")
+        return
+    theirs = _language(blocks, "reference", languages)
+    if (ours, theirs) == (languages[1], languages[0]) and ours != theirs:
         look.faults.append(
-            f"lines belong together no more than by chance (their lengths' correlation is {own:.2f}, in parallel text "
-            "above 0.8): are these the same documents in the same order?"
+            f"the source looks like {ours} and the target like {theirs}: the sides are swapped; give them the other "
+            "way round"
         )
     else:
-        look.notes.append(f"lines belong together (their lengths' correlation is {own:.2f})")
+        _tell_language(look, "the source", ours, languages[0])
+        _tell_language(look, "the target", theirs, languages[1])
+    verdict = judge_sides(blocks)
+    if not any("expected as many" in fault for fault in look.faults):
+        look.notes += verdict.notes
+    look.faults += verdict.faults
 
 
-def _correlation(one: np.ndarray, other: np.ndarray, shift: int) -> float:
-    """Of lines of one side with those `shift` lines further down the other."""
-    first, second = (
-        (one[: len(one) - shift], other[shift:]) if shift >= 0 else (one[-shift:], other[: len(other) + shift])
-    )
-    return float(np.corrcoef(first, second)[0, 1])
-
-
-def _language(lines: Sequence[str], languages: tuple[str, str]) -> str | None:
-    """Which of the two the text is in, or another that lingua finds; None where it cannot be told."""
-    from lingua import LanguageDetectorBuilder
-
+def _language(blocks: Sequence[Block], side: str, languages: Languages) -> str | None:
+    """The language of most samples, one of the two by its tag; None where it cannot be told."""
     from stages.languages.identification import known_language
 
-    text = " ".join(lines)[:_LETTERS]
-    if sum(sign.isalpha() for sign in text) < 40:
-        return None
-    known = {known_language(tag): tag for tag in languages}
-    found = LanguageDetectorBuilder.from_all_languages().with_low_accuracy_mode().build().detect_language_of(text)
-    if found is None:
-        return None
-    return known.get(found, found.iso_code_639_1.name.lower())
+    tags: dict[Any, str] = {}
+    for tag in reversed(languages):
+        if (known := known_language(tag)) is not None:
+            tags[known] = tag
+    votes = Counter[str]()
+    for sample in _samples(blocks, side):
+        found = _detector().detect_language_of(sample)
+        votes.update([tags.get(found, found.iso_code_639_1.name.lower())] if found else [])
+    return votes.most_common(1)[0][0] if votes else None
 
 
-def _tell_language(look: Look, path: Path, told: str | None, expected: str) -> None:
-    if told is None:
-        look.notes.append(f"{path.name}: which language it is in cannot be told")
-    elif told != expected:
-        look.faults.append(f"{path} looks like {told}, and {expected} was said; check --from and --to")
+def _samples(blocks: Sequence[Block], side: str) -> Iterator[str]:
+    """Text from all over, as the first lines are often titles. Several of few blocks: of one sample in ten, of close
+    languages or short texts, lingua says another language.
+    """
+    parts = 1 if len(blocks) > _FEWEST_SAMPLES else _FEWEST_SAMPLES
+    for block in blocks:
+        for part in range(parts):
+            words = " ".join(text for row in block.rows[part::parts] if (text := getattr(row, side))).split()
+            step = max(sum(map(len, words)) // _LETTERS, 1)
+            sample = " ".join(" ".join(words[place : place + 12]) for place in range(0, len(words), 12 * step))[:4000]
+            if sum(sign.isalpha() for sign in sample) >= _FEWEST_LETTERS:
+                yield sample
+
+
+@lru_cache(maxsize=1)
+def _detector() -> "LanguageDetector":
+    from lingua import LanguageDetectorBuilder
+
+    return LanguageDetectorBuilder.from_all_languages().with_low_accuracy_mode().build()
+
+
+def _tell_language(look: Look, side: str, told: str | None, expected: str) -> None:
+    from stages.languages.identification import known_language
+
+    if told is None or known_language(expected) is None:
+        look.notes.append(f"whether {side} is in {expected} cannot be told")
+    elif told == expected:
+        look.notes.append(f"{side} is in {expected}")
+    elif any({told, expected.split("-")[0]} <= near for near in _NEAR):
+        look.notes.append(f"{side} looks like {told}, which is hard to tell from {expected}")
+    else:
+        look.faults.append(f"{side} looks like {told}, and {expected} was said; check --from and --to")

@@ -5,10 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.recipe.faults import OPEN
 from pipeline.starting.teachers import Found
 from pipeline.starting.texts import Look
-
-OPEN = "TODO"
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Wanted:
 
 
 def recipe_text(wanted: Wanted) -> str:
-    """The TOML; what could not be known is marked, so that nobody runs it unseen."""
+    """The TOML; what could not be known is marked, and no recipe with a mark is run."""
     return "\n".join([*_corpus(wanted), *_teacher(wanted.teacher), *_rest(wanted)]) + "\n"
 
 
@@ -33,33 +32,43 @@ def _corpus(wanted: Wanted) -> Iterator[str]:
     yield f"source_language = {_toml(wanted.source_language)}"
     yield f"target_language = {_toml(wanted.target_language)}"
     if not wanted.test_sets:
-        yield "test_fraction = 0.02                  # held out by a hash of the source; or [[corpus.test_sets]]"
+        yield _with("test_fraction = 0.02", "held out by a hash of the source; or [[corpus.test_sets]]")
+    taken: set[str] = set()
     for section, looks in (("sources", wanted.corpora), ("test_sets", wanted.test_sets)):
-        taken: set[str] = set()
         for look in looks:
-            name = _name(look.source, taken)
             yield ""
             yield f"[[corpus.{section}]]"
-            yield 'kind = "text"'
-            yield f"name = {_toml(name if section == 'sources' else f'test-{name}')}"
-            yield f"source_file = {_toml(str(look.source))}".ljust(38) + f"# {look.lines:,} lines"
-            if look.target:
-                yield f"target_file = {_toml(str(look.target))}"
-            yield from (f"# {OPEN}: {fault}" for fault in look.faults)
+            yield f"kind = {_toml(look.given.keys['kind'])}"
+            yield _with(f"name = {_toml(_name(look, section, taken))}", f"{look.lines:,} lines")
+            yield from (f"{key} = {_toml(value)}" for key, value in look.given.keys.items() if key != "kind")
+            yield from _open(look.faults)
 
 
 def _teacher(found: Found) -> Iterator[str]:
     yield ""
-    yield f"[teacher]                             # {found.note}" if found.note else "[teacher]"
+    yield _with("[teacher]", found.note)
     yield from (f"{key} = {_toml(value)}" for key, value in found.keys.items())
-    yield from (f"# {OPEN}: {line}" for line in found.open)
+    yield from _open(found.open)
+    if found.prompt:
+        yield ""
+        yield _with("[teacher.prompt]", "template, examples, separator: docs/recipes.md")
+        yield from (f"{key} = {_toml(value)}" for key, value in found.prompt.items())
     yield ""
     yield "[tokenizer]"
-    yield 'kind = "teacher"                      # the teacher\'s own subwords, which soft targets need'
+    yield _with(f"kind = {_toml(found.tokenizer['kind'])}", "the subwords that the teacher reads")
+    yield from (f"{key} = {_toml(value)}" for key, value in found.tokenizer.items() if key != "kind")
+
+
+def _open(lines: Sequence[str]) -> Iterator[str]:
+    """As a key, which no section has: a recipe is refused while it is there."""
+    if lines:
+        yield f"{OPEN} = ["
+        yield from (f"  {_toml(line)}," for line in lines)
+        yield "]"
 
 
 def _rest(wanted: Wanted) -> Iterator[str]:
-    parallel = any(look.target for look in wanted.corpora)
+    parallel = any(look.parallel for look in wanted.corpora)
     yield ""
     yield "[decode]"
     yield "beam_size = 5"
@@ -88,8 +97,15 @@ def _rest(wanted: Wanted) -> Iterator[str]:
         yield "[baseline]                            # the same student on the references alone, to compare with"
 
 
-def _name(path: Path, taken: set[str]) -> str:
+def _with(line: str, told: str) -> str:
+    return f"{line:37} # {told}" if told else line
+
+
+def _name(look: Look, section: str, taken: set[str]) -> str:
+    keys = look.given.keys
+    path = Path(next(keys[key] for key in ("source_file", "file", "path") if key in keys))
     stem = "".join(sign if sign.isalnum() or sign in "._-" else "-" for sign in path.name.split(".")[0]) or "text"
+    stem = f"test-{stem}" if section == "test_sets" else stem
     name, number = stem, 1
     while name in taken:
         number += 1

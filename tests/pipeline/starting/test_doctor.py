@@ -25,6 +25,12 @@ def test_it_says_what_is_there(tmp_path: Path) -> None:
     assert doctor.summary(list(found.values()))["ok"]
 
 
+def test_of_a_bucket_no_disk_is_told() -> None:
+    found = [finding for finding in doctor.examine(None) if finding.area == "disk"]
+    assert [(each.name, each.state) for each in found] == [("store", "ok")]
+    assert "GB" not in found[0].found
+
+
 def test_what_is_missing_is_told_with_what_it_is_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     there = doctor._version
     monkeypatch.setattr(doctor, "_version", lambda name: "" if name in ("torch", "transformers") else there(name))
