@@ -55,7 +55,7 @@ class Search:
 
     def is_cut_off(self, hypothesis: Hypothesis) -> bool:
         """Whether it ended because it was long enough, and not because the teacher ended it."""
-        return len(hypothesis.tokens) + len(self.teacher.info.target_prefix) >= self.longest_target()
+        return len(hypothesis.tokens) + self.teacher.engine.prefix_tokens >= self.longest_target()
 
 
 def open_search(teacher: TeacherModel, tokenizer: Tokenizer, config: Config) -> Search:

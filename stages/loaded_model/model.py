@@ -86,7 +86,9 @@ class TargetVocabulary:
 
         Raises ModelError when a special token is missing from it.
         """
-        unknown, end = special_token(folder, "unk_token"), end_token or special_token(folder, "eos_token")
+        end = end_token or special_token(folder, "eos_token")
+        # Where bytes have tokens there need be none for what is unknown.
+        unknown = special_token(folder, "unk_token") or end
         tokens = tuple(read_vocabulary(folder, "target"))
         if missing := sorted({unknown, end} - set(tokens)):
             raise ModelError(
@@ -137,8 +139,10 @@ def positions_of(folder: Path, info: TeacherInfo) -> Positions:
     around = len(info.source_prefix) + len(info.source_suffix) + _MARKS
     together = info.architecture == "decoder-only"
     read_by: Literal["encoder", "decoder"] = "decoder" if together else "encoder"
+    # Of what is longer than the window of a layer CTranslate2 makes no one pass, and reads no prompt.
+    limits = [limit for limit in (model.positions(read_by), model.window) if limit is not None]
     return Positions(
-        source=_without(model.positions(read_by), around),
+        source=_without(min(limits, default=None), around),
         together=together,
         target=_without(model.positions("decoder"), _MARKS),
         prefix=len(info.target_prefix),

@@ -73,4 +73,6 @@ def encode_sources(texts: Sequence[str], tokenizer: Tokenizer, prompt: Prompt | 
 
     All who ask a teacher tokenise here: what is scored is what was decoded.
     """
-    return tokenizer.encode_source(texts if prompt is None else [prompt.render(text) for text in texts])
+    if prompt is None:
+        return tokenizer.encode_source(texts)
+    return tokenizer.encode_prompts(prompt.before, texts, prompt.after)

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from data.errors import ModelError
 from data.fingerprint import is_hidden
@@ -15,12 +15,11 @@ if TYPE_CHECKING:
 
 # Files from which subwords are made, under the names that toolkits give them.
 _TOKENIZER_PATTERNS = ("*.spm", "*.model", "*.vocab", "tokenizer.json")
-_HUB_FILES = ("*.json", "*.model", "*.spm", "*.txt")
 OPUS_MT_DESCRIPTION = "decoder.yml"
 # A manifest would be taken for the artefact's own.
 _NOT_COPIED = ("manifest.json",)
 # What converters raise of models that they cannot read or that CTranslate2 cannot run.
-_CONVERSION_ERRORS = (
+CONVERSION_ERRORS = (
     ValueError,
     TypeError,
     KeyError,
@@ -45,17 +44,6 @@ def copy_folder(source: Path, folder: Path) -> None:
         ) from error
 
 
-def convert_transformers(name: str, revision: str | None, folder: Path, quantization: str) -> None:
-    """A model of the library transformers, by local folder or name on the Hugging Face hub.
-
-    Its SentencePiece models come along. Code that a model brings is not run. Raises ModelError.
-    """
-    local = Path(name) if Path(name).is_dir() else _download(name, revision)
-    converter = _transformers_converter(local)
-    _convert(converter, str(local), folder, quantization)
-    copy_tokenizer(local, folder)
-
-
 def convert_marian(path: Path, vocabularies: Sequence[Path], folder: Path, quantization: str) -> None:
     """A Marian `.npz` with its vocabularies, source first, or an OPUS-MT folder that names both; raises ModelError."""
     from ctranslate2.converters import MarianConverter, OpusMTConverter
@@ -63,7 +51,7 @@ def convert_marian(path: Path, vocabularies: Sequence[Path], folder: Path, quant
     if path.is_dir():
         try:
             converter = OpusMTConverter(str(path))
-        except _CONVERSION_ERRORS as error:
+        except CONVERSION_ERRORS as error:
             raise ModelError(
                 f"{path / OPUS_MT_DESCRIPTION} cannot be used: {error!r}; name the .npz instead"
             ) from error
@@ -71,7 +59,7 @@ def convert_marian(path: Path, vocabularies: Sequence[Path], folder: Path, quant
     else:
         converter = MarianConverter(str(path), [str(vocabulary) for vocabulary in vocabularies])
         copy_tokenizer(path.parent, folder)
-    _convert(converter, str(path), folder, quantization)
+    convert(converter, str(path), folder, quantization)
 
 
 def convert_fairseq(
@@ -93,8 +81,31 @@ def convert_fairseq(
 
     converter = FairseqConverter(str(path), str(dictionaries), source_lang=source_language, target_lang=target_language)
     with torch.serialization.safe_globals([argparse.Namespace]):
-        _convert(converter, str(path), folder, quantization)
+        convert(converter, str(path), folder, quantization)
     copy_tokenizer(dictionaries, folder)
+
+
+def convert(converter: "Converter", name: str, folder: Path, quantization: str) -> None:
+    """Fills the folder with what a converter makes; raises ModelError with what it stumbled over."""
+    scratch = Path(tempfile.mkdtemp(prefix=".model-", dir=folder))
+    try:
+        converter.convert(str(scratch), quantization=quantization, force=True)
+    except CONVERSION_ERRORS as error:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise ModelError(
+            f"{name}: CTranslate2 cannot convert this model: {_in_words(error)}; check teacher.kind, and that the "
+            "files are whole"
+        ) from error
+    take_model(scratch, folder)
+
+
+def _in_words(error: Exception) -> str:
+    """A bare key or attribute says nothing of why it is missed."""
+    if isinstance(error, KeyError):
+        return f"it is a variant that is not known to its converter, which looks for {error} in vain"
+    if isinstance(error, AttributeError):
+        return f"it is a variant that is not known to its converter ({error})"
+    return str(error) or type(error).__name__
 
 
 def copy_tokenizer(source: Path, folder: Path) -> None:
@@ -113,52 +124,3 @@ def take_model(scratch: Path, folder: Path) -> None:
     for path in scratch.iterdir():
         path.replace(folder / path.name)
     scratch.rmdir()
-
-
-def _convert(converter: "Converter", name: str, folder: Path, quantization: str) -> None:
-    scratch = Path(tempfile.mkdtemp(prefix=".model-", dir=folder))
-    try:
-        converter.convert(str(scratch), quantization=quantization, force=True)
-    except _CONVERSION_ERRORS as error:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise ModelError(
-            f"{name}: CTranslate2 cannot convert this model: {error or type(error).__name__}; check teacher.kind, and "
-            "that the files are whole"
-        ) from error
-    take_model(scratch, folder)
-
-
-def _transformers_converter(local: Path) -> "Converter":
-    from ctranslate2.converters import TransformersConverter
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-
-    class WithLanguageTags(TransformersConverter):  # type: ignore[misc]
-        """transformers 5 keeps M2M-100's language tags out of the vocabulary, where the converter looks for them."""
-
-        def load_tokenizer(self, tokenizer_class: Any, name: str, **options: Any) -> Any:
-            tokenizer = tokenizer_class.from_pretrained(name, **options)
-            tags = getattr(tokenizer, "lang_token_to_id", {})
-            known = tokenizer.get_vocab
-            tokenizer.get_vocab = lambda: {**tags, **known()}
-            return tokenizer
-
-    return WithLanguageTags(str(local))
-
-
-def _download(name: str, revision: str | None) -> Path:
-    """A snapshot of a hub model in the user's cache: its safe weights, and others only where there are none."""
-    from huggingface_hub import snapshot_download
-
-    try:
-        for weights in ("*.safetensors", "*.bin"):
-            local = Path(snapshot_download(name, revision=revision, allow_patterns=[*_HUB_FILES, weights]))
-            if any(local.glob(weights)):
-                return local
-    except _CONVERSION_ERRORS as error:
-        raise ModelError(
-            f"{name} is no folder here and cannot be fetched from the Hugging Face hub: {error}; check teacher.path "
-            "and the network, or fetch it elsewhere and name the folder"
-        ) from error
-    raise ModelError(f"{name}: the Hugging Face hub has no weights of it for PyTorch; name another model")

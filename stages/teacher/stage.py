@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -23,17 +24,18 @@ from data.model_folder import (
 from data.runtime import Runtime
 from stages.languages.directions import COLUMNS as LANGUAGES
 from stages.loaded_model.prompt import PromptConfig
+from stages.teacher.hub import convert_transformers
 from stages.teacher.sources import (
     OPUS_MT_DESCRIPTION,
     convert_fairseq,
     convert_marian,
-    convert_transformers,
     copy_folder,
     tokenizer_files,
 )
 from stages.teacher.tags import (
     check_asked,
     check_tags,
+    default_around,
     default_source_prefix,
     default_source_suffix,
 )
@@ -41,7 +43,7 @@ from stages.training.config import ModelConfig, OptimiserConfig
 from stages.training.languages_config import LanguagesConfig
 from stages.training.vocabulary import BEGIN, SEPARATOR
 
-VERSION = "3"
+VERSION = "4"
 LIBRARIES = ("ctranslate2", "torch", "OpenNMT-py", "sentencepiece")
 INPUTS = ("corpus", "tokenizer")
 
@@ -184,10 +186,9 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
     """
     folder = output.work_path()
     quantization = config.quantization if config.quantization != "auto" else best_quantization(config, runtime)
-    trained = _make(inputs, config, folder, quantization, runtime)
-    info = _describe(folder, config, trained or {}).model_copy(
-        update={"quantization": quantization, "device": config.device}
-    )
+    local, trained = _make(inputs, config, folder, quantization, runtime)
+    info = _describe(folder, config, trained).model_copy(update={"quantization": quantization, "device": config.device})
+    checked = _check(local, folder, info, config)
     save_teacher_info(folder, info)
     return {
         "kind": config.kind,
@@ -196,6 +197,7 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
         "quantization": info.quantization,
         "source_vocabulary_size": info.source_vocabulary_size,
         "target_vocabulary_size": info.target_vocabulary_size,
+        **checked,
         **({"training": trained} if trained else {}),
     }
 
@@ -256,12 +258,12 @@ def _path_faults(config: Config, path: Path) -> list[str]:
 
 def _make(
     inputs: Mapping[str, Artifact], config: Config, folder: Path, quantization: str, runtime: Runtime
-) -> dict[str, Any] | None:
-    """Fills the folder; returns what a training tells of itself."""
+) -> tuple[Path | None, dict[str, Any]]:
+    """Fills the folder; returns where a hub's model lies, and what a training tells of itself."""
     if config.kind == "train":
         from stages.teacher.training import train_teacher
 
-        return train_teacher(
+        return None, train_teacher(
             inputs,
             config.model,
             config.optimiser,
@@ -281,13 +283,26 @@ def _make(
     elif config.kind == "ctranslate2":
         copy_folder(path, folder)
     elif config.kind == "transformers":
-        convert_transformers(str(config.path), config.revision, folder, quantization)
+        return convert_transformers(str(config.path), config.revision, folder, quantization), {}
     elif config.kind == "marian":
         convert_marian(path, [Path(name) for name in config.vocabularies], folder, quantization)
     else:
         languages = (config.source_language, config.target_language)
         convert_fairseq(path, Path(str(config.dictionaries)), *languages, folder, quantization)
-    return None
+    return None, {}
+
+
+def _check(local: Path | None, folder: Path, info: TeacherInfo, config: Config) -> dict[str, Any]:
+    """The converted model against its original, where that can be had here."""
+    if local is None and not config.has_checkpoint:
+        return {}
+    from stages.teacher.checking import check_hub_model, check_opennmt_model
+
+    # Beside the folder, whose disk has the room.
+    with tempfile.TemporaryDirectory(prefix=".check-", dir=folder) as scratch:
+        if local is not None:
+            return check_hub_model(local, folder, info, Path(scratch))
+        return check_opennmt_model(folder, info, Path(scratch))
 
 
 def _describe(folder: Path, config: Config, trained: Mapping[str, Any]) -> TeacherInfo:
@@ -323,6 +338,8 @@ def _with_tags(shown: Mapping[str, Any], learned: Mapping[str, Any] | None) -> d
 
 def _shown(folder: Path, found: TeacherInfo, config: Config) -> dict[str, Any]:
     """What the model's files show of it."""
+    if config.kind == "transformers":
+        return dict(default_around(folder))
     if found.architecture == "encoder-decoder":
         return {"source_suffix": default_source_suffix(folder)}
     if config.kind == "train":

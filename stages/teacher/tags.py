@@ -11,7 +11,28 @@ from data.model_folder import CONFIG_FILE, TeacherInfo, read_vocabulary, special
 
 # Language tags as M2M-100, NLLB and mBART write them.
 _TAGS = {"M2M-100": r"__[a-z]{2,3}__", "NLLB": r"[a-z]{3}_[A-Z][a-z]{3}", "mBART": r"[a-z]{2}_[A-Z]{2}"}
+# Of models that are told the target language before the source, in the source's vocabulary.
+_SOURCE_TAGS = {"OPUS-MT": r">>[A-Za-z_-]+<<", "MADLAD-400": r"<2[A-Za-z_-]+>"}
 _FEW = 3
+# What the tokenizer of the model's own adds around a text: tokens before and after it.
+AROUND = "around.json"
+
+
+def is_language_tag(token: str) -> bool:
+    """Whether a token is what some family of models calls a language by."""
+    return any(re.fullmatch(pattern, token) for pattern in (*_TAGS.values(), *_SOURCE_TAGS.values()))
+
+
+def is_nllb_tag(token: str) -> bool:
+    """Whether a token is a language's of NLLB."""
+    return re.fullmatch(_TAGS["NLLB"], token) is not None
+
+
+def default_around(folder: Path) -> dict[str, tuple[str, ...]]:
+    """What a model's own tokenizer puts around a text, but for languages, which a recipe has to name."""
+    before, after = json.loads((folder / AROUND).read_bytes())
+    sides = {"source_prefix": before, "source_suffix": after}
+    return {name: tuple(token for token in side if not is_language_tag(token)) for name, side in sides.items()}
 
 
 def default_source_suffix(folder: Path) -> tuple[str, ...]:
