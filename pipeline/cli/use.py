@@ -31,7 +31,7 @@ def translate(
     # A line ends at a line feed and nowhere else, and bytes that are no UTF-8 cost a character, not the rest.
     text = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8", errors="replace", newline="\n")
     lines = (line.removesuffix("\n") for line in text)
-    cores = len(os.sched_getaffinity(0))
+    cores, cut = len(os.sched_getaffinity(0)), list[int]()
     translated = translate_lines(
         folder,
         lines,
@@ -39,9 +39,13 @@ def translate(
         threads=threads or cores,
         source_language=source_language,
         target_language=target_language,
+        told=cut.append,
     )
     for line in translated:
         sys.stdout.buffer.write(line.encode() + b"\n")
+    if cut:
+        shown = ", ".join(map(str, cut[:10])) + (", ..." if len(cut) > 10 else "")
+        typer.echo(f"{len(cut)} lines were too long for the model and are not whole: {shown}; split them", err=True)
 
 
 def sheet(

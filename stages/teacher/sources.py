@@ -1,6 +1,7 @@
 """Models of other toolkits -> a CTranslate2 folder, through CTranslate2's own converters; no model may run code."""
 
 import argparse
+import json
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -30,6 +31,34 @@ CONVERSION_ERRORS = (
     OSError,
     ImportError,
 )
+
+
+# model_type of what CTranslate2 converts and makes texts with.
+HUB_TYPES = frozenset(
+    """
+    bart bloom codegen falcon gemma gemma2 gemma3 gemma3_text gemma4 gemma4_text gemma4_unified gemma4_unified_text gpt2
+    gpt_bigcode gpt_neox gptj llama m2m_100 marian mbart mistral mpt mt5 opt pegasus phi phi3 qwen2 qwen3 RefinedWebModel
+    t5 t5gemma t5gemma2 umt5
+    """.split()
+)
+
+
+def hub_model_faults(folder: Path) -> list[str]:
+    """Why a local folder is no model of transformers that can teach; a line at most, without loading anything."""
+    config = folder / "config.json"
+    if not config.is_file():
+        return [f"{folder} holds no config.json: it is no model"]
+    try:
+        content = json.loads(config.read_bytes())
+    except (OSError, ValueError) as error:
+        return [f"{config} cannot be read: {error}; fetch the model again"]
+    kind = content.get("model_type") if isinstance(content, dict) else None
+    if kind is None or kind in HUB_TYPES:
+        return []
+    return [
+        f"{folder} is a model of the type {kind!r}, which CTranslate2 does not convert; it converts "
+        f"{', '.join(sorted(HUB_TYPES))}"
+    ]
 
 
 def copy_folder(source: Path, folder: Path) -> None:

@@ -25,11 +25,13 @@ from data.runtime import Runtime
 from stages.languages.directions import COLUMNS as LANGUAGES
 from stages.loaded_model.prompt import PromptConfig
 from stages.teacher.hub import convert_transformers
+from stages.teacher.prefix_text import with_text_as_tokens
 from stages.teacher.sources import (
     OPUS_MT_DESCRIPTION,
     convert_fairseq,
     convert_marian,
     copy_folder,
+    hub_model_faults,
     tokenizer_files,
 )
 from stages.teacher.tags import (
@@ -243,7 +245,7 @@ def _path_faults(config: Config, path: Path) -> list[str]:
         return model_faults(path)
     if config.kind == "transformers":
         if path.is_dir():
-            return [] if (path / "config.json").is_file() else [f"{path} holds no config.json: it is no model"]
+            return hub_model_faults(path)
         return [] if _HUB_NAME.fullmatch(str(config.path)) else [f"no such folder, and no name on the hub: {path}"]
     if config.kind == "marian" and path.is_dir():
         return (
@@ -312,8 +314,10 @@ def _describe(folder: Path, config: Config, trained: Mapping[str, Any]) -> Teach
     shown = _with_tags(_shown(folder, found, config), trained.get("languages"))
     told, known = _told(config), earlier or found.model_copy(update=shown)
     info = found.model_copy(update={name: told.get(name, getattr(known, name)) for name in _ASKED})
-    target_given = "target_prefix" in told or earlier is not None or info.architecture == "decoder-only"
-    check_tags(folder, info, target_given=target_given)
+    info = with_text_as_tokens(folder, info)
+    alone = earlier is not None or info.architecture == "decoder-only"
+    given = {"source_prefix", "source_suffix"} & told.keys()
+    check_tags(folder, info, target_given="target_prefix" in told or alone, source_given=bool(given) or alone)
     check_asked(folder, info)
     return info
 

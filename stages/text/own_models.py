@@ -68,15 +68,15 @@ def marks_of(teacher: Path) -> list[str]:
     return marks
 
 
-def write_description(folder: Path, kind: str, marks: list[str]) -> Tokenizer:
+def write_description(folder: Path, kind: str, marks: list[str], *, own: bool = False) -> Tokenizer:
     """Makes the folder, with its models in it, a tokenizer's; a library's file tells its own marks where none are."""
     if not marks and (folder / LIBRARY_MODEL).exists():
         marks = special_tokens(read_library_file(folder / LIBRARY_MODEL))
-    write_atomically(folder / DESCRIPTION, json.dumps(describe(folder, kind, marks), indent=1).encode())
+    write_atomically(folder / DESCRIPTION, json.dumps(describe(folder, kind, marks, own=own), indent=1).encode())
     return load_tokenizer(folder)
 
 
 def tokenizer_of(teacher: Path, folder: Path) -> Tokenizer:
     """What [tokenizer] kind = 'teacher' makes of a teacher's folder, in an empty one; raises ModelError."""
     copy_models(*find_models(teacher), folder)
-    return write_description(folder, "teacher", marks_of(teacher))
+    return write_description(folder, "teacher", marks_of(teacher), own=True)

@@ -74,7 +74,7 @@ class Tokenizer:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.kind, self._digest, self._marks = _read_description(folder)
+        self.kind, self._digest, self._marks, self.is_teachers_own = _read_description(folder)
 
     def __reduce__(self) -> tuple[object, ...]:
         return load_tokenizer, (self._folder,)
@@ -147,15 +147,19 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     return Tokenizer(Path(folder))
 
 
-def describe(folder: Path, kind: str, marks: Sequence[str] = ()) -> dict[str, Any]:
-    """What `tokenizer.json` says of the models in a folder; `marks`: special tokens of their teacher's format."""
+def describe(folder: Path, kind: str, marks: Sequence[str] = (), *, own: bool = False) -> dict[str, Any]:
+    """What `tokenizer.json` says of the models in a folder.
+
+    `marks`: special tokens of their teacher's format; `own`: they are known to be its own.
+    """
     names = (SOURCE_MODEL, TARGET_MODEL)
     digests = [file_digest(folder / name) if (folder / name).exists() else None for name in names]
     library = folder / LIBRARY_MODEL
     more = [file_digest(library)] if library.exists() else []
     more += [",".join(sorted(marks))] if marks else []
     digest = bytes_digest(json.dumps([kind == "none", *digests, *more]).encode())
-    told = {"marks": sorted(marks)} if marks else {}
+    told: dict[str, Any] = {"marks": sorted(marks)} if marks else {}
+    told |= {"own": True} if own else {}
     return {"kind": kind, "source_digest": digests[0], "target_digest": digests[1], "digest": digest, **told}
 
 
@@ -163,9 +167,9 @@ def _count(text: str, marks: Sequence[str]) -> int:
     return sum(is_mark for _, is_mark in split_at(text, marks))
 
 
-def _read_description(folder: Path) -> tuple[str, str, tuple[str, ...]]:
+def _read_description(folder: Path) -> tuple[str, str, tuple[str, ...], bool]:
     try:
         content = json.loads((folder / DESCRIPTION).read_bytes())
-        return str(content["kind"]), str(content["digest"]), tuple(content.get("marks", ()))
+        return str(content["kind"]), str(content["digest"]), tuple(content.get("marks", ())), bool(content.get("own"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{folder} has no readable {DESCRIPTION} ({error}); expected a tokenizer's folder") from error

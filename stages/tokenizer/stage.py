@@ -41,10 +41,17 @@ class Config(BaseModel):
         None, description="file: SentencePiece model of the source language, or a tokenizer.json for both languages"
     )
     target_model: str | None = Field(None, description="file: of the target language; the same when absent")
+    belongs_to_teacher: bool = Field(
+        False,
+        description="file: it is the teacher's own, though the teacher's vocabulary lacks many of its subwords, as one "
+        "that was cut by frequency does; texts with them have unknown tokens, which are counted",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        own = {"train": set(TRAIN_KEYS), "file": {"source_model", "target_model"}}.get(self.kind, set())
+        own = {"train": set(TRAIN_KEYS), "file": {"source_model", "target_model", "belongs_to_teacher"}}.get(
+            self.kind, set()
+        )
         if foreign := sorted(self.model_fields_set - own - {"kind"}):
             raise ValueError(f"{', '.join(foreign)}: not used with kind = {self.kind!r}; leave out")
         if self.kind == "file" and not self.source_model:
@@ -90,7 +97,7 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
         elif config.kind == "file":
             target = Path(config.target_model) if config.target_model else None
             copy_models(Path(str(config.source_model)), target, folder)
-        tokenizer = write_description(folder, config.kind, [])
+        tokenizer = write_description(folder, config.kind, [], own=config.belongs_to_teacher)
     sizes = {"source_pieces": len(tokenizer.source_pieces()), "target_pieces": len(tokenizer.target_pieces())}
     return {"kind": config.kind, "digest": tokenizer.digest(), "rows": rows, **sizes}
 

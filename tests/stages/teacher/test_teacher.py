@@ -253,3 +253,22 @@ def test_files_outside_the_runs_belong_to_the_fingerprint(tiny_teacher: Path) ->
     config = teacher.Config(kind="ctranslate2", path=str(tiny_teacher))
     assert teacher.external_files(config) == [tiny_teacher]
     assert teacher.external_files(teacher.Config(kind="transformers", path="some/model")) == []
+
+
+def test_the_types_that_are_converted_are_those_that_the_converter_has() -> None:
+    import transformers
+    from ctranslate2.converters.transformers import _MODEL_LOADERS
+
+    from stages.teacher.sources import HUB_TYPES
+
+    known = {getattr(getattr(transformers, name, None), "model_type", None) for name in _MODEL_LOADERS}
+    readers = {"whisper", "wav2vec2", "wav2vec2-bert", "distilbert", "bert", "xlm-roberta", "roberta", "camembert"}
+    of_remote_code = {"mpt", "RefinedWebModel"}
+    assert known - {None} - readers == HUB_TYPES - of_remote_code
+
+
+def test_a_type_that_is_not_converted_is_told_before_anything_runs(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "mamba"}')
+    config = teacher.Config(kind="transformers", path=str(tmp_path))
+    (fault,) = teacher.faults(config)
+    assert "of the type 'mamba', which CTranslate2 does not convert" in fault
