@@ -124,7 +124,9 @@ class Config(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where it decodes and scores")
     revision: str | None = Field(None, description="transformers: branch, tag or commit on the hub")
     vocabularies: list[str] = Field(
-        default_factory=list, description="marian: .yml vocabularies of an .npz, source first", max_length=2
+        default_factory=list,
+        description="marian: vocabularies of an .npz, source first: .yml, .spm or a token a line",
+        max_length=2,
     )
     dictionaries: str | None = Field(None, description="fairseq: folder with dict.<language>.txt")
     source_language: str | None = Field(None, description="fairseq: source language, if the model does not name it")
@@ -254,7 +256,7 @@ def _path_faults(config: Config, path: Path) -> list[str]:
     if not path.is_file():
         return [f"no such file: {path}"]
     if config.kind == "marian" and not config.vocabularies:
-        return [f"{path} needs its vocabularies: set teacher.vocabularies to the .yml files, source first"]
+        return [f"{path} needs its vocabularies: set teacher.vocabularies to the .yml or .spm files, source first"]
     return []
 
 
