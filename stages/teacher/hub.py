@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.errors import ModelError
+from stages.teacher.chat import CHAT
 from stages.teacher.sources import CONVERSION_ERRORS, convert, copy_tokenizer
 from stages.teacher.tags import AROUND
 from stages.text.own_models import LIBRARY_FILE, MARKS
@@ -140,6 +141,12 @@ def _tell_of_tokenizer(local: Path, folder: Path) -> None:
     (folder / MARKS).write_text(json.dumps(sorted(marks), ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
     before, after = around(tokenizer)
     (folder / AROUND).write_text(json.dumps([before, after], ensure_ascii=False) + "\n", encoding="utf-8")
+    template = getattr(tokenizer, "chat_template", None)
+    if isinstance(template, dict):  # several, by what they are for
+        template = template.get("default")
+    if template:
+        told = {"template": template, "bos_token": tokenizer.bos_token, "eos_token": tokenizer.eos_token}
+        (folder / CHAT).write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     backend = getattr(tokenizer, "backend_tokenizer", None)
     # Not the file beside the model: transformers makes some of its tokenizers anew as it reads them.
     if backend is not None:

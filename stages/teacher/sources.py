@@ -36,10 +36,12 @@ CONVERSION_ERRORS = (
 
 # model_type of what CTranslate2 converts and makes texts with.
 HUB_TYPES = frozenset(
-    ("bart", "bloom", "codegen", "falcon", "gemma", "gemma2", "gemma3", "gemma3_text", "gemma4", "gemma4_text")
-    + ("gemma4_unified", "gemma4_unified_text", "gpt2", "gpt_bigcode", "gpt_neox", "gptj", "llama", "m2m_100", "marian")
-    + ("mbart", "mistral", "mpt", "mt5", "opt", "pegasus", "phi", "phi3", "qwen2", "qwen3", "RefinedWebModel", "t5")
-    + ("t5gemma", "t5gemma2", "umt5")
+    {
+        *("bart", "bloom", "codegen", "falcon", "gemma", "gemma2", "gemma3", "gemma3_text", "gemma4", "gemma4_text"),
+        *("gemma4_unified", "gemma4_unified_text", "gpt2", "gpt_bigcode", "gpt_neox", "gptj", "llama", "m2m_100"),
+        *("marian", "mbart", "mistral", "mpt", "mt5", "opt", "pegasus", "phi", "phi3", "qwen2", "qwen3"),
+        *("RefinedWebModel", "t5", "t5gemma", "t5gemma2", "umt5"),
+    }
 )
 
 

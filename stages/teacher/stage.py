@@ -24,6 +24,7 @@ from data.model_folder import (
 from data.runtime import Runtime
 from stages.languages.directions import COLUMNS as LANGUAGES
 from stages.loaded_model.prompt import PromptConfig
+from stages.teacher.chat import chat_prompt
 from stages.teacher.hub import convert_transformers
 from stages.teacher.prefix_text import with_text_as_tokens
 from stages.teacher.sources import (
@@ -41,6 +42,7 @@ from stages.teacher.tags import (
     default_source_prefix,
     default_source_suffix,
 )
+from stages.text.own_models import marks_of
 from stages.training.config import ModelConfig, OptimiserConfig
 from stages.training.languages_config import LanguagesConfig
 from stages.training.vocabulary import BEGIN, SEPARATOR
@@ -314,7 +316,7 @@ def _describe(folder: Path, config: Config, trained: Mapping[str, Any]) -> Teach
     found = describe_model(folder, config.kind)  # first of all: is it a model?
     earlier = load_teacher_info(folder) if (folder / INFO_FILE).is_file() else None
     shown = _with_tags(_shown(folder, found, config), trained.get("languages"))
-    told, known = _told(config), earlier or found.model_copy(update=shown)
+    told, known = _told(config, folder), earlier or found.model_copy(update=shown)
     info = found.model_copy(update={name: told.get(name, getattr(known, name)) for name in _ASKED})
     info = with_text_as_tokens(folder, info)
     alone = earlier is not None or info.architecture == "decoder-only"
@@ -324,13 +326,19 @@ def _describe(folder: Path, config: Config, trained: Mapping[str, Any]) -> Teach
     return info
 
 
-def _told(config: Config) -> dict[str, Any]:
+def _told(config: Config, folder: Path) -> dict[str, Any]:
     """What the recipe says of how the model is asked."""
     tags = {name: tuple(value) for name in _TAGS if (value := getattr(config, name)) is not None}
     prompt = config.prompt
     pairs: dict[str, Any] = {"pairs": tuple(config.pairs)} if config.pairs else {}
     pairs |= {"language_names": config.language_names} if config.language_names else {}
-    return tags | pairs | ({"prompt": prompt.render(), "end_token": prompt.end_token} if prompt else {})
+    if prompt is None:
+        return tags | pairs
+    if not prompt.chat:
+        return tags | pairs | {"prompt": prompt.render(), "end_token": prompt.end_token}
+    rendered, end = chat_prompt(folder, prompt, marks_of(folder))
+    # Its template has the beginning, too.
+    return {"source_prefix": (), **tags, **pairs, "prompt": rendered, "end_token": prompt.end_token or end}
 
 
 def _with_tags(shown: Mapping[str, Any], learned: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -25,6 +25,7 @@ _SHARED_NAMES = ("sentencepiece*.model", "spm*.model", "spiece*.model", "tokeniz
 LIBRARY_FILE = "tokenizer.json"
 # Special tokens of a teacher's format, which its stage wrote down.
 MARKS = "special_tokens.json"
+_CONFIG = "tokenizer_config.json"
 
 
 def find_models(folder: Path) -> tuple[Path, Path | None]:
@@ -62,10 +63,21 @@ def copy_models(source: Path, target: Path | None, folder: Path) -> None:
 
 def marks_of(teacher: Path) -> list[str]:
     """Special tokens of a teacher's format; none where its folder does not tell."""
-    if not (teacher / MARKS).is_file():
-        return []
-    marks: list[str] = json.loads((teacher / MARKS).read_bytes())
-    return marks
+    if (teacher / MARKS).is_file():
+        marks: list[str] = json.loads((teacher / MARKS).read_bytes())
+        return marks
+    if is_library_file(teacher / LIBRARY_FILE):
+        return special_tokens(read_library_file(teacher / LIBRARY_FILE))
+    return _configured(teacher / _CONFIG) if (teacher / _CONFIG).is_file() else []
+
+
+def _configured(path: Path) -> list[str]:
+    """Those that only a tokenizer's configuration of transformers adds."""
+    try:
+        added = json.loads(path.read_bytes()).get("added_tokens_decoder", {}).values()
+        return [str(token["content"]) for token in added if token.get("special")]
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ModelError(f"{path} cannot be read: {error!r}; fetch it again or remove it") from error
 
 
 def write_description(folder: Path, kind: str, marks: list[str], *, own: bool = False) -> Tokenizer:
