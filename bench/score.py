@@ -53,10 +53,11 @@ def compare(fixture: Fixture, size: Size, folder: Path) -> list[Record]:
     fixture = scored.with_select(fixture, folder)
     config = decode.Config.model_validate(dict(fixture.decode) | {"beam_size": 5})
     ways = {name: score.Config.model_validate({"k": K, **options}) for name, options in ways_of(fixture).items()}
+    chosen = {name: scored.with_scorer(fixture, way, folder / "scorers" / name) for name, way in ways.items()}
     # As a worker process of a run loads it, whose shards are scored beside those of others.
-    loaded = _without_twins({name: score.load(way, fixture.artifacts, Runtime()) for name, way in ways.items()})
+    loaded = _without_twins({name: score.load(way, chosen[name].artifacts, Runtime()) for name, way in ways.items()})
     stages = {"decode": OnCluster(fixture, "decode", config, threads, folder / "decode")}
-    stages |= {name: OnCluster(fixture, "score", ways[name], threads, folder / name) for name in loaded}
+    stages |= {name: OnCluster(chosen[name], "score", ways[name], threads, folder / name) for name in loaded}
     turns = by_turns({name: stage.run for name, stage in stages.items()}, size.rounds)
     for stage in stages.values():
         stage.close()

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -34,6 +34,12 @@ class RunConfig(BaseModel):
     store: str = Field("runs", description="where artefacts are kept: a folder or any fsspec URL")
     storage_options: dict[str, Any] = Field(default_factory=dict, description="options of that fsspec file system")
     retries: int = Field(2, description="how often a shard that failed is tried again", ge=0, le=20)
+    expected_seconds: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default_factory=dict,
+        description="what each stage took on some machine, e.g. {decode = 20, student = 60}: from it and the pace of "
+        "the machine at hand the time left is told; without it only where `potstill estimate` or an earlier run has "
+        "measured what is still to begin",
+    )
     retry_pause: float = Field(
         1.0, description="seconds before it is, doubled at every further try, up to a minute", ge=0, le=60
     )
@@ -77,6 +83,7 @@ def read_recipe(
     configs, stage_faults = check_stages(document, stages, files=files)
     faults += [*misplaced_sections(document, stages), *run_faults, *teacher_faults, *stage_faults]
     faults += cross_faults(configs) if files else []
+    faults += _expected_faults(run, stages) if run is not None else []
     try:
         graph = build_graph(configs, stages)
     except ConfigError as error:
@@ -94,6 +101,13 @@ def _check_run(path: Path, section: dict[str, Any]) -> tuple[RunConfig | None, l
         advice = "; it is the recipe's file name: rename the file, or set run.name"
         faults = [f"{fault}{advice}" if fault.startswith("run.name: ") else fault for fault in faults]
     return run, faults
+
+
+def _expected_faults(run: RunConfig, stages: Sequence[StageEntry]) -> list[str]:
+    """What is expected of stages that there are none of."""
+    known = {entry.node for entry in stages}
+    unknown = sorted(run.expected_seconds.keys() - known)
+    return [f"run.expected_seconds.{name}: no such stage{did_you_mean(name, known)}" for name in unknown]
 
 
 def _store_faults(run: RunConfig) -> list[str]:

@@ -17,6 +17,7 @@ from data.runtime import Runtime
 from stages.corpus.admission import LONGEST_GIVEN, Given, admit
 from stages.corpus.counts import Counts
 from stages.corpus.held_out import HeldOut, NearConfig
+from stages.corpus.limits import Limits
 from stages.corpus.readers.origins import Origin, Role, local_paths, missing_paths, remote_identities
 from stages.corpus.readers.rows import Reason, Row
 from stages.corpus.readers.sources import Language, Source
@@ -66,6 +67,8 @@ class Config(BaseModel):
         names = [source.name for source in (*self.sources, *self.test_sets, *self.valid_sets)]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two sources are named {', '.join(twice)}; give each a name of its own")
+        if limited := [source.name for source in (*self.test_sets, *self.valid_sets) if source.limit is not None]:
+            raise ValueError(f"limit: {', '.join(limited)} is held out, and stays whole; it is for sources alone")
         if self.min_characters > self.max_characters:
             raise ValueError(f"min_characters {self.min_characters} is above max_characters {self.max_characters}")
         return self
@@ -86,7 +89,9 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
     held_out = HeldOut(config.near_held_out, directions)
     admitted = _told(_noted(_admitted(config, origins, writer, counts), fractions, held_out), runtime, lambda: None)
     rows = sort_rows(admitted, output.work_path() / ".sorting")
-    for row, verdict in judge(_told(rows, runtime, lambda: counts.admitted), fractions, held_out):
+    limits = Limits(origins)
+    for row, found in judge(_told(rows, runtime, lambda: counts.admitted), fractions, held_out):
+        verdict = limits.verdict(row, found)
         if isinstance(verdict, Reason):
             counts.drop(row.origin, verdict)
             writer.reject(row.origin, row, verdict)
@@ -140,7 +145,7 @@ def _admitted(config: Config, origins: list[Origin], writer: CorpusWriter, count
         for raw in origin.rows(config.max_characters if origin.role == "source" else LONGEST_GIVEN):
             sequence += 1
             counts.read[index] += 1
-            if origin.role != "source":
+            if origin.role != "source" and raw.reason is not Reason.SKIPPED_FILE:
                 scored, row = given.admit(raw, origin, index, sequence)
                 _keep_given(scored, origin.role, writer, counts)
                 yield row

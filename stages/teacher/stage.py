@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from data.artifact import Artifact
 from data.model_folder import (
+    CHECKPOINT_FILE,
     INFO_FILE,
     MODEL_FILE,
     Architecture,
@@ -27,6 +28,7 @@ from stages.loaded_model.prompt import PromptConfig
 from stages.teacher.chat import chat_prompt
 from stages.teacher.hub import convert_transformers
 from stages.teacher.prefix_text import with_text_as_tokens
+from stages.teacher.restoring import restore_checkpoint, restore_faults
 from stages.teacher.sources import (
     OPUS_MT_DESCRIPTION,
     convert_fairseq,
@@ -62,6 +64,7 @@ _BEST: dict[str, tuple[Quantization, ...]] = {
 _OWN_KEYS = {
     "train": {"model", "optimiser", "words", "architecture", "languages"},
     "transformers": {"revision"},
+    "ctranslate2": {"restore_checkpoint"},
     "marian": {"vocabularies"},
     "fairseq": {"dictionaries", "source_language", "target_language"},
 }
@@ -120,6 +123,11 @@ class Config(BaseModel):
         description="language pairs of the corpus that it is for, such as en-de: rows of others are neither trained "
         "on, nor translated or scored by it; by default all. A pair that no teacher is for is learned from references",
     )
+    restore_checkpoint: bool = Field(
+        False,
+        description="ctranslate2: put OpenNMT-py's checkpoint back from the folder's weights, which its converter made "
+        "in 8 or 32 bits: a student can then start from this teacher, or be compared with it inside",
+    )
     quantization: Literal["auto"] | Quantization = Field(
         "auto", description="what it computes with; auto: int8 on a CPU, float16 on a GPU"
     )
@@ -151,8 +159,8 @@ class Config(BaseModel):
 
     @property
     def has_checkpoint(self) -> bool:
-        """Whether PyTorch can have it too: it comes with OpenNMT-py's `checkpoint.pt`, and not converted alone."""
-        return self.kind in _WITH_CHECKPOINT
+        """Whether PyTorch can have it too: it comes with OpenNMT-py's `checkpoint.pt`, or that is put back."""
+        return self.kind in _WITH_CHECKPOINT or self.restore_checkpoint
 
     @model_validator(mode="after")
     def _keys_fit_the_kind(self) -> Self:
@@ -246,7 +254,7 @@ def best_quantization(config: Config, runtime: Runtime) -> Quantization:
 
 def _path_faults(config: Config, path: Path) -> list[str]:
     if config.kind == "ctranslate2":
-        return model_faults(path)
+        return model_faults(path) or (restore_faults(path) if config.restore_checkpoint else [])
     if config.kind == "transformers":
         if path.is_dir():
             return hub_model_faults(path)
@@ -288,6 +296,8 @@ def _make(
         convert_opennmt(path, folder, quantization)
     elif config.kind == "ctranslate2":
         copy_folder(path, folder)
+        if config.restore_checkpoint:
+            restore_checkpoint(folder, folder / CHECKPOINT_FILE)
     elif config.kind == "transformers":
         return convert_transformers(str(config.path), config.revision, folder, quantization), {}
     elif config.kind == "marian":
@@ -300,7 +310,7 @@ def _make(
 
 def _check(local: Path | None, folder: Path, info: TeacherInfo, config: Config) -> dict[str, Any]:
     """The converted model against its original, where that can be had here."""
-    if local is None and not config.has_checkpoint:
+    if local is None and config.kind not in _WITH_CHECKPOINT:
         return {}
     from stages.teacher.checking import check_hub_model, check_opennmt_model
 
