@@ -2,16 +2,20 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from data.errors import ModelError
 from data.local import storage_faults, write_atomically
+from stages.text.codes_model import is_codes_file
 from stages.text.library_model import is_library_file, read_library_file, special_tokens
 from stages.text.sentencepiece_model import open_model
 from stages.text.tokenizer import (
     DESCRIPTION,
     LIBRARY_MODEL,
+    SOURCE_CODES,
     SOURCE_MODEL,
+    TARGET_CODES,
     TARGET_MODEL,
     Tokenizer,
     describe,
@@ -53,6 +57,12 @@ def copy_models(source: Path, target: Path | None, folder: Path) -> None:
         with storage_faults(folder):
             shutil.copyfile(source, folder / LIBRARY_MODEL)
         return
+    if is_codes_file(source):
+        with storage_faults(folder):
+            shutil.copyfile(source, folder / SOURCE_CODES)
+            if target:
+                shutil.copyfile(target, folder / TARGET_CODES)
+        return
     open_model(source)
     with storage_faults(folder):
         shutil.copyfile(source, folder / SOURCE_MODEL)
@@ -80,11 +90,17 @@ def _configured(path: Path) -> list[str]:
         raise ModelError(f"{path} cannot be read: {error!r}; fetch it again or remove it") from error
 
 
-def write_description(folder: Path, kind: str, marks: list[str], *, own: bool = False) -> Tokenizer:
+def write_description(
+    folder: Path, kind: str, marks: Sequence[str] = (), *, own: bool = False, moses: Sequence[str] = ()
+) -> Tokenizer:
     """Makes the folder, with its models in it, a tokenizer's; a library's file tells its own marks where none are."""
+    if moses and not (folder / SOURCE_CODES).exists():
+        raise ModelError("tokenizer.moses: words are cut by Moses' rules for lists of merges alone; leave it out")
     if not marks and (folder / LIBRARY_MODEL).exists():
         marks = special_tokens(read_library_file(folder / LIBRARY_MODEL))
-    write_atomically(folder / DESCRIPTION, json.dumps(describe(folder, kind, marks, own=own), indent=1).encode())
+    write_atomically(
+        folder / DESCRIPTION, json.dumps(describe(folder, kind, marks, own=own, moses=moses), indent=1).encode()
+    )
     return load_tokenizer(folder)
 
 

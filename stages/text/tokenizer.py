@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from data.errors import ModelError
 from data.fingerprint import bytes_digest, file_digest
+from stages.text.codes_model import CodesModel
 from stages.text.library_model import LibraryModel
 from stages.text.marks import escape, joined, split_at, unescape, without_marks
 from stages.text.sentencepiece_model import SentencePieceModel, open_model
@@ -18,9 +19,11 @@ SOURCE_MODEL = "source.spm"
 TARGET_MODEL = "target.spm"
 # In their place, of the library tokenizers, for both sides.
 LIBRARY_MODEL = "subwords.json"
+# Lists of merges, whose `@@` ends what goes on.
+SOURCE_CODES, TARGET_CODES = "source.codes", "target.codes"
 DESCRIPTION = "tokenizer.json"
 # All that a tokenizer's folder may hold.
-FILES = (SOURCE_MODEL, TARGET_MODEL, LIBRARY_MODEL, DESCRIPTION)
+FILES = (SOURCE_MODEL, TARGET_MODEL, LIBRARY_MODEL, SOURCE_CODES, TARGET_CODES, DESCRIPTION)
 
 
 class SubwordModel(Protocol):
@@ -74,7 +77,12 @@ class Tokenizer:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.kind, self._digest, self._marks, self.is_teachers_own = _read_description(folder)
+        content = _read_description(folder)
+        self.kind, self._digest = str(content["kind"]), str(content["digest"])
+        self._marks: tuple[str, ...] = tuple(content.get("marks", ()))
+        # Known to belong to the teacher, whatever its vocabulary lacks.
+        self.is_teachers_own = bool(content.get("own"))
+        self._moses: tuple[str, ...] = tuple(content.get("moses", ()))
 
     def __reduce__(self) -> tuple[object, ...]:
         return load_tokenizer, (self._folder,)
@@ -133,12 +141,16 @@ class Tokenizer:
     def _source(self) -> SubwordModel:
         if self.kind == "none":
             return Words()
-        library = self._folder / LIBRARY_MODEL
+        library, codes = self._folder / LIBRARY_MODEL, self._folder / SOURCE_CODES
+        if codes.exists():
+            return CodesModel(codes, *self._moses[:1])
         return LibraryModel(library) if library.exists() else SentencePieceModel(self._folder / SOURCE_MODEL)
 
     @cached_property
     def _target(self) -> SubwordModel:
-        own = self._folder / TARGET_MODEL
+        own, codes = self._folder / TARGET_MODEL, self._folder / TARGET_CODES
+        if (self._folder / SOURCE_CODES).exists() and (codes.exists() or self._moses):
+            return CodesModel(codes if codes.exists() else self._folder / SOURCE_CODES, *self._moses[1:])
         return SentencePieceModel(own) if self.kind != "none" and own.exists() else self._source
 
 
@@ -147,19 +159,23 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     return Tokenizer(Path(folder))
 
 
-def describe(folder: Path, kind: str, marks: Sequence[str] = (), *, own: bool = False) -> dict[str, Any]:
+def describe(
+    folder: Path, kind: str, marks: Sequence[str] = (), *, own: bool = False, moses: Sequence[str] = ()
+) -> dict[str, Any]:
     """What `tokenizer.json` says of the models in a folder.
 
-    `marks`: special tokens of their teacher's format; `own`: they are known to be its own.
+    `marks`: special tokens of their teacher's format; `own`: they are known to be its own; `moses`: languages, source
+    and target, whose rules cut words.
     """
     names = (SOURCE_MODEL, TARGET_MODEL)
     digests = [file_digest(folder / name) if (folder / name).exists() else None for name in names]
-    library = folder / LIBRARY_MODEL
-    more = [file_digest(library)] if library.exists() else []
+    others = [folder / name for name in (LIBRARY_MODEL, SOURCE_CODES, TARGET_CODES)]
+    more = [file_digest(path) for path in others if path.exists()]
     more += [",".join(sorted(marks))] if marks else []
+    more += [" ".join(moses)] if moses else []
     digest = bytes_digest(json.dumps([kind == "none", *digests, *more]).encode())
     told: dict[str, Any] = {"marks": sorted(marks)} if marks else {}
-    told |= {"own": True} if own else {}
+    told |= ({"own": True} if own else {}) | ({"moses": list(moses)} if moses else {})
     return {"kind": kind, "source_digest": digests[0], "target_digest": digests[1], "digest": digest, **told}
 
 
@@ -167,9 +183,9 @@ def _count(text: str, marks: Sequence[str]) -> int:
     return sum(is_mark for _, is_mark in split_at(text, marks))
 
 
-def _read_description(folder: Path) -> tuple[str, str, tuple[str, ...], bool]:
+def _read_description(folder: Path) -> dict[str, Any]:
     try:
-        content = json.loads((folder / DESCRIPTION).read_bytes())
-        return str(content["kind"]), str(content["digest"]), tuple(content.get("marks", ())), bool(content.get("own"))
+        content: dict[str, Any] = json.loads((folder / DESCRIPTION).read_bytes())
+        return {**content, "kind": content["kind"], "digest": content["digest"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{folder} has no readable {DESCRIPTION} ({error}); expected a tokenizer's folder") from error

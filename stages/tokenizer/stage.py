@@ -38,9 +38,17 @@ class Config(BaseModel):
     user_defined_symbols: list[str] = Field(default_factory=list, description="train: texts that are never split")
     sample_rows: int = Field(1_000_000, description="train: rows of the train split that are looked at", ge=1)
     source_model: str | None = Field(
-        None, description="file: SentencePiece model of the source language, or a tokenizer.json for both languages"
+        None,
+        description="file: SentencePiece model of the source language, a tokenizer.json for both languages, "
+        "or codes of subword-nmt or fastBPE (`@@`)",
     )
     target_model: str | None = Field(None, description="file: of the target language; the same when absent")
+    moses: list[str] = Field(
+        default_factory=list,
+        description="file, of codes: languages of source and target, such as ['en', 'de'], whose rules cut words as "
+        "the Moses tokeniser does, where the model was trained so; needs the package sacremoses",
+        max_length=2,
+    )
     belongs_to_teacher: bool = Field(
         False,
         description="file: it is the teacher's own, though the teacher's vocabulary lacks many of its subwords, as one "
@@ -49,11 +57,11 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        own = {"train": set(TRAIN_KEYS), "file": {"source_model", "target_model", "belongs_to_teacher"}}.get(
-            self.kind, set()
-        )
+        own = {"train": set(TRAIN_KEYS), "file": FILE_KEYS}.get(self.kind, set())
         if foreign := sorted(self.model_fields_set - own - {"kind"}):
             raise ValueError(f"{', '.join(foreign)}: not used with kind = {self.kind!r}; leave out")
+        if len(self.moses) == 1:
+            raise ValueError("moses: expected two languages, of source and target")
         if self.kind == "file" and not self.source_model:
             raise ValueError("source_model: required with kind = 'file'")
         if self.target_model and Path(self.target_model).suffix == ".json":
@@ -61,6 +69,7 @@ class Config(BaseModel):
         return self
 
 
+FILE_KEYS = {"source_model", "target_model", "moses", "belongs_to_teacher"}
 TRAIN_KEYS = (
     "model_type",
     "vocabulary_size",
@@ -97,7 +106,7 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
         elif config.kind == "file":
             target = Path(config.target_model) if config.target_model else None
             copy_models(Path(str(config.source_model)), target, folder)
-        tokenizer = write_description(folder, config.kind, [], own=config.belongs_to_teacher)
+        tokenizer = write_description(folder, config.kind, own=config.belongs_to_teacher, moses=config.moses)
     sizes = {"source_pieces": len(tokenizer.source_pieces()), "target_pieces": len(tokenizer.target_pieces())}
     return {"kind": config.kind, "digest": tokenizer.digest(), "rows": rows, **sizes}
 

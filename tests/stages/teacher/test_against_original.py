@@ -9,12 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from data import schema
 from data.artifact import Artifact
 from data.errors import ModelError
-from data.model_folder import Prompt, read_vocabulary
+from data.model_folder import Prompt, load_teacher_info, read_vocabulary
 from data.runtime import Runtime
 from data.soft_targets import unpack
 from stages.decode import stage as decode
+from stages.loaded_model.model import positions_of
 from stages.loaded_model.prompt import encode_sources
 from stages.score import stage as score
 from stages.teacher import stage as teacher
@@ -219,3 +221,54 @@ def test_ids_of_t5_are_those_of_its_tokenizer(tmp_path: Path) -> None:
     assert len(vocabulary) == 228
     assert len(set(vocabulary)) == 228
     assert vocabulary[: len(own)] == own.convert_ids_to_tokens(list(range(len(own))))
+
+
+def test_a_prefix_may_be_a_text(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    folder = write_t5(tmp_path / "hub")
+    inputs = make(tmp_path, folder, source_prefix=["over the quick brown"])
+    info = load_teacher_info(inputs["teacher"].path())
+    own = AutoTokenizer.from_pretrained(folder)
+    together = own("over the quick brown the fox").input_ids
+    subwords = load_tokenizer(inputs["tokenizer"].path())
+    ours = [*info.source_prefix, *subwords.encode_source(["the fox"])[0], *info.source_suffix]
+    vocabulary = read_vocabulary(inputs["teacher"].path(), "source")
+    assert [vocabulary.index(token) if token in vocabulary else own.unk_token_id for token in ours] == together
+    with pytest.raises(ModelError, match=r"a text is read in source_prefix, without \{source\} and \{target\}"):
+        asked = {
+            "source_prefix": ["translate {source} to {target}:"],
+            "language_names": {"en": "English", "de": "German"},
+        }
+        make(tmp_path / "b", folder, **asked)
+
+
+def test_rows_beyond_a_sliding_window_are_left_out(tmp_path: Path) -> None:
+    folder = write_causal(tmp_path / "hub", "Mistral", sliding_window=40)
+    inputs = make(tmp_path, folder, prompt={"template": "x {source}"})
+    teacher_folder = inputs["teacher"].path()
+    positions = positions_of(teacher_folder, load_teacher_info(teacher_folder))
+    assert positions.hold(19, 19)
+    assert not positions.hold(20, 20)
+    texts = ["fox", " ".join(["fox"] * 60)]
+    rows = pa.table({"id": ["0" * 32, "1" * 32], "source": texts})
+    config = decode.Config(max_decoding_length=12, max_batch_tokens=256, beam_size=1, num_hypotheses=1)
+    found = decode.run(rows, config, decode.load(config, inputs, Runtime())).column("hypotheses").to_pylist()
+    assert [row[0]["score"] == schema.UNTRANSLATED_SCORE for row in found] == [False, True]
+    targets = [found[0][0]["tokens"], ["x"] * 50]
+    data = rows.append_column("target_tokens", pa.array(targets)).append_column("metric", pa.array(["score"] * 2))
+    scored = score.run(data, score.Config(k=2), score.load(score.Config(k=2), inputs, Runtime()))
+    assert scored.column("conditioning").to_pylist() == ["hypothesis", "none"]
+
+
+def test_what_the_teacher_does_not_know_of_its_sources_is_counted(tmp_path: Path) -> None:
+    folder = write_t5(tmp_path / "hub")
+    inputs = make(tmp_path, folder)
+    rows = pa.table({"id": ["0" * 32, "1" * 32], "source": ["the fox", "\u10e5\u10d0 fox \u1200"]})
+    config = decode.Config(max_decoding_length=4, max_batch_tokens=256)
+    counted = decode.count(decode.run(rows, config, decode.load(config, inputs, Runtime())))
+    known, unknown = load_tokenizer(inputs["tokenizer"].path()), 0
+    vocabulary = set(read_vocabulary(inputs["teacher"].path(), "source"))
+    for tokens in known.encode_source(rows.column("source").to_pylist()):
+        unknown += sum(token not in vocabulary for token in tokens)
+    assert counted["unknown_tokens"] == unknown > 0
