@@ -65,6 +65,11 @@ def forced(inputs: dict[str, Artifact], targets: list[list[str]]) -> list[Any]:
 # How a family is made, how a recipe asks for it, and its language for transformers: source, target, first token.
 FAMILIES: dict[str, tuple[Callable[[Path], Path], dict[str, Any], tuple[str, str]]] = {
     "Marian": (write_marian_mt, {}, ("", "")),
+    "OPUS-MT of several targets": (
+        lambda folder: write_marian_mt(folder, tags=(">>deu<<", ">>fra<<", ">>spa<<")),
+        {"source_prefix": [">>fra<<"]},
+        ("", ""),
+    ),
     "T5": (write_t5, {}, ("", "")),
     "T5 v1.1": (lambda folder: write_t5(folder, tied=False), {}, ("", "")),
     "mT5": (lambda folder: write_t5(folder, tied=False, multilingual=True), {}, ("", "")),
@@ -97,7 +102,9 @@ def test_an_encoder_decoder_model_is_searched_and_forced_as_transformers_does(fa
     model = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float64).eval()
     vocabulary = read_vocabulary(inputs["teacher"].path(), "target")
     found = decoded(inputs)
-    tag = own.convert_tokens_to_ids(["<2de>"]) if family == "MADLAD-400" else []
+    tags = {"MADLAD-400": ["<2de>"], "OPUS-MT of several targets": [">>fra<<"]}.get(family, [])
+    tag = own.convert_tokens_to_ids(tags) if tags else []
+    assert own.unk_token_id not in tag
     for text, tokens, row in zip(TEXTS, found, forced(inputs, found), strict=True):
         read = torch.tensor([[*tag, *own(text).input_ids]])
         begin = [] if family == "mBART-25" else [model.config.decoder_start_token_id]
@@ -146,6 +153,12 @@ def test_what_ctranslate2_computes_otherwise_is_refused(family: str, options: di
     with pytest.raises(
         ModelError, match=r"computes something else than its original: .* differ by up to \d\.\d\d nats"
     ):
+        make(tmp_path, folder, prompt=CHAT)
+
+
+def test_a_variant_that_the_converter_does_not_know_is_said_in_words(tmp_path: Path) -> None:
+    folder = write_causal(tmp_path / "hub", "Phi3")
+    with pytest.raises(ModelError, match="it is a variant that is not known to its converter, which looks for 'type'"):
         make(tmp_path, folder, prompt=CHAT)
 
 
