@@ -18,6 +18,7 @@ _ITEM_BYTES = {"float32": 4, "int8": 1, "int16": 2, "int32": 4, "float16": 2, "b
 # Not learned: the factors that undo quantization.
 _FACTORS = ("_scale", "_zero")
 _POSITIONS = "position_encodings/encodings"
+_WINDOW = "/sliding_window"
 _FLOATS = {"float32": "<f4", "float16": "<f2", "bfloat16": "<u2"}
 _MOST_DIMENSIONS = 8
 
@@ -45,6 +46,8 @@ class ModelFile:
     specification: str
     variables: tuple[Variable, ...]
     aliases: tuple[tuple[str, str], ...]
+    # Tokens that some layer looks back at; None where all look at everything.
+    window: int | None = None
 
     def parameters(self) -> int:
         """Number of learned weights: shared ones once; options, sinusoids and quantization scales not at all."""
@@ -82,6 +85,7 @@ class _Reader:
 
     def __init__(self, stream: IO[bytes], path: Path, size: int) -> None:
         self._stream, self._path, self._size = stream, path, size
+        self._windows: list[int] = []
 
     def model(self) -> ModelFile:
         version = self._number("I")
@@ -96,7 +100,8 @@ class _Reader:
         aliases = tuple((self._text(), self._text()) for _ in range(self._number("I")))
         if not any(len(item.shape) > 1 for item in variables):
             raise self._damaged("holds no weight matrix")
-        return ModelFile(version, specification, variables, aliases)
+        windows = [window for window in self._windows if window > 0]
+        return ModelFile(version, specification, variables, aliases, min(windows, default=None))
 
     def _variable(self) -> Variable:
         name = self._text()
@@ -112,6 +117,8 @@ class _Reader:
         if found != expected % 2**32:
             raise self._damaged(f"{name!r} of shape {shape} takes {found} bytes, expected {expected}")
         start = self._stream.tell()
+        if name.endswith(_WINDOW) and _TYPES[kind] == "int32" and not shape:
+            self._windows.append(self._number("i"))
         learned = bool(shape) and not name.endswith(_FACTORS) and not self._is_sinusoid(name, shape, _TYPES[kind])
         if self._stream.seek(start + expected) > self._size:
             raise self._damaged(f"{name!r} ends beyond the file's {self._size} bytes")

@@ -53,7 +53,9 @@ class TeacherInfo(BaseModel):
     source_prefix: tuple[str, ...] = Field(
         (), description="tokens before every source; {source} and {target} in them stand for names of its languages"
     )
-    source_suffix: tuple[str, ...] = Field((), description="tokens after every source, such as </s>")
+    source_suffix: tuple[str, ...] = Field(
+        (), description="tokens after every source, such as </s>; with {source} and {target} likewise"
+    )
     target_prefix: tuple[str, ...] = Field(
         (), description="tokens that every target begins with, no part of it; with {source} and {target} likewise"
     )
@@ -80,7 +82,7 @@ class TeacherInfo(BaseModel):
 
     def is_tagged(self) -> bool:
         """Whether it must be told the direction of each sentence."""
-        return is_tagged((*self.source_prefix, *self.target_prefix))
+        return is_tagged((*self.source_prefix, *self.source_suffix, *self.target_prefix))
 
     def toward(self, direction: Direction) -> "TeacherInfo":
         """How it is asked in one direction: no prefix hangs on the row any more.
@@ -89,10 +91,9 @@ class TeacherInfo(BaseModel):
         """
         if not self.is_tagged():
             return self
-        source, target = (
-            render(prefix, direction, self.language_names) for prefix in (self.source_prefix, self.target_prefix)
-        )
-        return self.model_copy(update={"source_prefix": source, "target_prefix": target})
+        around = ("source_prefix", "source_suffix", "target_prefix")
+        told = {name: render(getattr(self, name), direction, self.language_names) for name in around}
+        return self.model_copy(update=told)
 
 
 def load_teacher_info(folder: Path) -> TeacherInfo:
@@ -177,6 +178,16 @@ def special_token(folder: Path, name: Literal["unk_token", "eos_token", "decoder
     except (OSError, ValueError, AttributeError) as error:
         raise ModelError(f"{path} cannot be read: {error}; convert the model again") from error
     return found if isinstance(found, str) else default
+
+
+def starts_with_prefix(folder: Path) -> bool:
+    """Whether the decoder starts with the caller's own token: `config.json` names none, as of mBART-25."""
+    path = folder / CONFIG_FILE
+    try:
+        content = json.loads(path.read_bytes()) if path.is_file() else {}
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read: {error}; convert the model again") from error
+    return isinstance(content, dict) and content.get("decoder_start_token", "") is None
 
 
 def end_of(folder: Path) -> str:

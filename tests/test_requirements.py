@@ -17,7 +17,7 @@ REQUIREMENTS = ROOT / "requirements"
 # In files of their own.
 APART = {"torch", "opennmt-py"}
 # Imported where they are there; what a user needs them for is told when they are not.
-OPTIONAL = {"transformers", "huggingface_hub", "comet"}
+OPTIONAL = {"transformers", "huggingface_hub", "comet", "tokenizers", "subword_nmt", "sacremoses"}
 # Parts of pydantic in wheels of their own.
 OF_PYDANTIC = {"annotated_types", "pydantic_core"}
 # Nobody here imports them, others do: OpenNMT-py, torch, and the installation of Potstill itself.

@@ -29,7 +29,7 @@ def translate(
     from stages.loaded_model.translate import translate_lines
 
     lines = text_lines(sys.stdin.buffer)
-    cores = len(os.sched_getaffinity(0))
+    cores, cut = len(os.sched_getaffinity(0)), list[int]()
     translated = translate_lines(
         folder,
         lines,
@@ -37,9 +37,13 @@ def translate(
         threads=threads or cores,
         source_language=source_language,
         target_language=target_language,
+        told=cut.append,
     )
     for line in translated:
         sys.stdout.buffer.write(line.encode() + b"\n")
+    if cut:
+        shown = ", ".join(map(str, cut[:10])) + (", ..." if len(cut) > 10 else "")
+        typer.echo(f"{len(cut)} lines were too long for the model and are not whole: {shown}; split them", err=True)
 
 
 def sheet(

@@ -25,7 +25,7 @@ def _rules(configs: Mapping[str, BaseModel]) -> Sequence[Rule]:
     from pipeline.recipe.rules.soft_targets import soft_target_faults
     from pipeline.recipe.rules.start import start_faults
     from pipeline.recipe.rules.student_tokenizer import student_tokenizer_faults
-    from pipeline.recipe.rules.teacher import checkpoint_faults, decoder_only_faults
+    from pipeline.recipe.rules.teacher import checkpoint_faults, decoder_only_faults, tokenizer_faults
     from pipeline.recipe.rules.teacher_pairs import teacher_pair_faults
 
     return (
@@ -37,6 +37,7 @@ def _rules(configs: Mapping[str, BaseModel]) -> Sequence[Rule]:
         schedule_faults,
         dataset_faults,
         decoder_only_faults,
+        tokenizer_faults,
         student_tokenizer_faults,
         fusion_faults,
         language_faults,

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from data.errors import ModelError
+from data.model_folder import Prompt
 from stages.beam_search.config import Config
 from stages.loaded_model.engine import Hypothesis, SearchOptions
 from stages.loaded_model.model import TeacherModel
@@ -55,13 +56,13 @@ class Search:
 
     def is_cut_off(self, hypothesis: Hypothesis) -> bool:
         """Whether it ended because it was long enough, and not because the teacher ended it."""
-        return len(hypothesis.tokens) + len(self.teacher.info.target_prefix) >= self.longest_target()
+        return len(hypothesis.tokens) + self.teacher.engine.prefix_tokens >= self.longest_target()
 
 
 def open_search(teacher: TeacherModel, tokenizer: Tokenizer, config: Config) -> Search:
     """Raises ModelError when a prompt, or what is searched, is nothing that this teacher can be asked."""
     prompt = teacher.info.prompt
-    search = Search(teacher, tokenizer, config, len(encode_sources([""], tokenizer, prompt)[0]) if prompt else 0)
+    search = Search(teacher, tokenizer, config, _template_tokens(tokenizer, prompt) if prompt else 0)
     if teacher.info.architecture == "encoder-decoder":
         return search
     if config.shortlist:
@@ -72,3 +73,8 @@ def open_search(teacher: TeacherModel, tokenizer: Tokenizer, config: Config) -> 
             f"in a prompt of {search.template_tokens}; lower it, or show fewer examples"
         )
     return search
+
+
+def _template_tokens(tokenizer: Tokenizer, prompt: Prompt) -> int:
+    """Tokens of a prompt that are none of its source: a space before that may be a part of its first."""
+    return len(tokenizer.encode_prompts(prompt.before.rstrip(" "), [""], prompt.after)[0])

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from data import schema
 from data.artifact import Artifact
+from data.model_folder import read_vocabulary
 from data.runtime import Runtime
 from data.teachers import teacher_of
 from stages.beam_search.batches import Batches
@@ -19,12 +20,13 @@ from stages.beam_search.search import Hypothesis, Search, open_search
 from stages.beam_search.shortlist import FILE as SHORTLIST
 from stages.languages.directions import COLUMNS as LANGUAGES
 from stages.languages.directions import is_for, rows_by_direction
-from stages.loaded_model.model import TeacherModel, check_tokenizer, load_teacher
+from stages.loaded_model.belonging import check_tokenizer
+from stages.loaded_model.model import TeacherModel, load_teacher
 from stages.text.tokenizer import Tokenizer, load_tokenizer
 
 __all__ = ["Config", "Resources", "count", "load", "run"]
 
-VERSION = "3"
+VERSION = "4"
 READS = {"corpus": ("source", *LANGUAGES)}
 RESOURCES = ("teacher", "tokenizer", "calibrate")
 LIBRARIES = ("ctranslate2", "sentencepiece")
@@ -43,6 +45,8 @@ class Resources:
     teacher: TeacherModel
     tokenizer: Tokenizer
     batch_tokens: int
+    # What its sources are made of.
+    vocabulary: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,8 @@ def load(config: Config, artifacts: Mapping[str, Artifact], runtime: Runtime) ->
     shortlist = artifacts["calibrate"].path() / SHORTLIST if config.shortlist else None
     teacher = load_teacher(folder, runtime, spread=True, shortlist=shortlist)
     open_search(teacher, tokenizer, config)  # what it cannot be asked is told here, before any shard
-    return Resources(teacher_of(artifacts["teacher"].node), teacher, tokenizer, batch_tokens)
+    vocabulary = frozenset(read_vocabulary(folder, "source"))
+    return Resources(teacher_of(artifacts["teacher"].node), teacher, tokenizer, batch_tokens, vocabulary)
 
 
 def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
@@ -78,24 +83,26 @@ def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
     """
     texts: list[str] = table.column("source").to_pylist()
     wanted = is_for(resources.teacher.info, table)
-    found, notes = [_UNTRANSLATED] * len(texts), {"cut_off": 0, "repeated": 0, "batches_halved": 0}
+    found, notes = [_UNTRANSLATED] * len(texts), {"cut_off": 0, "repeated": 0, "batches_halved": 0, "unknown_tokens": 0}
     for direction, all_rows in rows_by_direction(resources.teacher.info, table):
         rows = [row for row in all_rows if wanted[row]]
         number = {text: number for number, text in enumerate(dict.fromkeys(texts[row] for row in rows))}
         search = open_search(resources.teacher.toward(direction), resources.tokenizer, config)
-        translated, halved = _translate(list(number), search, resources)
+        translated, halved, unknown = _translate(list(number), search, resources)
         for row in rows:
             found[row] = translated[number[texts[row]]]
         notes["cut_off"] += sum(search.is_cut_off(one) for row in rows for one in found[row].hypotheses)
         notes["repeated"] += len(rows) - len(number)
         notes["batches_halved"] += halved
+        notes["unknown_tokens"] += unknown
     column = _column(found, resources.name)
     metadata = _metadata(config, resources) | {schema.NOTES_KEY: json.dumps(notes).encode()}
     return pa.Table.from_arrays([table.column("id"), column], schema=SCHEMA.with_metadata(metadata))
 
 
 def count(table: pa.Table) -> dict[str, int | float]:
-    """Hypotheses, their tokens, and those cut off; sources not translated, or again an earlier one; batches halved."""
+    """Hypotheses, their tokens, and those cut off; sources not translated, or again an earlier one; batches halved;
+    tokens of different sources that the teacher does not know."""
     hypotheses = pc.list_flatten(table.column("hypotheses").combine_chunks())
     tokens = pc.sum(pc.list_value_length(pc.struct_field(hypotheses, "tokens"))).as_py()
     untranslated = pc.sum(
@@ -105,8 +112,11 @@ def count(table: pa.Table) -> dict[str, int | float]:
     return {"hypotheses": len(hypotheses), "tokens": tokens or 0, "untranslated": untranslated.as_py() or 0, **notes}
 
 
-def _translate(texts: list[str], search: Search, resources: Resources) -> tuple[list[_Translated], int]:
-    """Every text's n-best, and how often a batch was halved. Detokenises while the teacher is at the next batches."""
+def _translate(texts: list[str], search: Search, resources: Resources) -> tuple[list[_Translated], int, int]:
+    """Every text's n-best, how often a batch was halved, and source tokens that the teacher does not know.
+
+    Detokenises while the teacher is at the next batches.
+    """
     sources = search.encode(texts)
     sizes = [(len(tokens),) for tokens in sources]
     asked = [row for row, (length,) in enumerate(sizes) if search.takes(length)]
@@ -121,7 +131,8 @@ def _translate(texts: list[str], search: Search, resources: Resources) -> tuple[
         readable = iter(resources.tokenizer.decode_target([one.tokens for row in results for one in row]))
         for row, hypotheses in zip(rows, results, strict=True):
             found[row] = _Translated(hypotheses, [next(readable) for _ in hypotheses])
-    return found, batches.halved
+    unknown = sum(token not in resources.vocabulary for row in asked for token in sources[row])
+    return found, batches.halved, unknown
 
 
 def _column(rows: Sequence[_Translated], teacher: str) -> pa.Array:

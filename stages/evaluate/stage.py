@@ -20,6 +20,7 @@ from data.model_folder import load_teacher_info
 from data.runtime import Runtime
 from data.store import Artifact
 from data.teachers import node_of, teacher_nodes
+from stages.beam_search.config import Config as Decoding
 from stages.evaluate import attribution
 from stages.evaluate.closer import HeldOutRows, Options, look_closer
 from stages.evaluate.comet import Config as Comet
@@ -36,10 +37,10 @@ from stages.evaluate.test_sets import named_sets, score_test_sets
 from stages.languages.directions import COLUMNS, directions_of
 from stages.loaded_model.translate import BATCH_TOKENS
 
-VERSION = "6"
+VERSION = "7"
 LIBRARIES = ("ctranslate2", "sacrebleu", "sentencepiece", "lingua-language-detector", "rapidfuzz")
 COMPARED = ("teacher", "export", "export_baseline")
-INPUTS = ("corpus", "tokenizer", *COMPARED)
+INPUTS = ("corpus", "tokenizer", "decode", *COMPARED)
 
 TRANSLATIONS = "translations-00000"
 # Of pairs that one of teacher, student and baseline was never trained on.
@@ -89,7 +90,7 @@ def external_identities(config: Config) -> dict[str, str]:
 
 def inputs(config: Config) -> tuple[str, ...]:
     """The nodes that are read: those that tell how targets were chosen, and the checkpoint, for an attribution only."""
-    return (*INPUTS, *attribution.INPUTS) if config.attribution else INPUTS
+    return tuple(dict.fromkeys((*INPUTS, *attribution.INPUTS))) if config.attribution else INPUTS
 
 
 def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtime: Runtime) -> dict[str, Any]:
@@ -221,9 +222,8 @@ def _by_role(
         if any(info.translates(pair) for pair in pairs):
             own = node_of("tokenizer", name)
             tokenizer = inputs[own if own in inputs else "tokenizer"].path()
-            found["teacher"].append(
-                load_system("teacher", inputs[node].path(), tokenizer, config.teacher_beam, *machine)
-            )
+            system = load_system("teacher", inputs[node].path(), tokenizer, config.teacher_beam, *machine)
+            found["teacher"].append(system.searching(_decoding(inputs)))
 
     def asked(system: System) -> Candidate:
         return Candidate(
@@ -263,13 +263,20 @@ def _timed_sources(rows: pa.Table, config: Config) -> Sentences:
     return Sentences.of(rows.sort_by("id").slice(0, config.timed_sentences))
 
 
+def _decoding(inputs: Mapping[str, Artifact]) -> Decoding:
+    """How the recipe has its teachers search."""
+    return Decoding.model_validate(inputs["decode"].manifest().config) if "decode" in inputs else Decoding()
+
+
 def _load_systems(
     inputs: Mapping[str, Artifact], config: Config, threads: int, device: str, directions: Collection[Direction]
 ) -> dict[str, System]:
     """All systems by name; baseline and further teachers are among them where they learned all these directions."""
+    decoding = _decoding(inputs)
 
     def load(role: str, node: str, tokenizer_node: str, beam: int) -> System:
-        return load_system(role, inputs[node].path(), inputs[tokenizer_node].path(), beam, threads, device)
+        found = load_system(role, inputs[node].path(), inputs[tokenizer_node].path(), beam, threads, device)
+        return found.searching(decoding) if role == "teacher" else found
 
     def learned(node: str) -> bool:
         return learned_all(load_teacher_info(inputs[node].path()), directions)

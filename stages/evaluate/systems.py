@@ -1,13 +1,14 @@
 """A system that is evaluated: a model decoded with one beam, and the sentences that it is given."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 
 from data.language_tags import Direction
 from data.model_folder import load_teacher_info
+from stages.beam_search.config import Config as Decoding
 from stages.languages.directions import directions_of
 from stages.loaded_model.model import TargetVocabulary
 from stages.loaded_model.translate import TextTranslator, load_translator, size_on_disk
@@ -40,6 +41,12 @@ class System:
     folder: Path
     # Of a further teacher, as the recipe has it.
     name: str = ""
+
+    def searching(self, decoding: Decoding) -> "System":
+        """The same as it searches in decode: as long, and with scores divided as there."""
+        longest = min(self.translator.longest_target, decoding.max_decoding_length)
+        translator = replace(self.translator, length_penalty=decoding.length_penalty, longest_target=longest)
+        return replace(self, translator=translator)
 
     def vocabulary(self) -> TargetVocabulary:
         """Its target vocabulary."""

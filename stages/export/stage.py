@@ -15,12 +15,12 @@ from stages.languages.directions import directions_of, some_direction
 from stages.loaded_model.conversion import convert_checkpoint
 from stages.loaded_model.translate import load_translator, size_on_disk
 from stages.presentation.model_card import CardFacts, render_card
+from stages.text.tokenizer import FILES
 
 VERSION = "2"
 LIBRARIES = ("ctranslate2",)
 INPUTS = ("corpus", "student", "tokenizer")
 
-TOKENIZER_FILES = ("source.spm", "target.spm", "tokenizer.json")
 _SCRATCH = ".model"
 
 
@@ -72,7 +72,7 @@ def _convert(checkpoint: Path, folder: Path, quantization: str) -> None:
 
 
 def _copy_tokenizer(source: Path, folder: Path) -> None:
-    for name in TOKENIZER_FILES:
+    for name in FILES:
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)
 

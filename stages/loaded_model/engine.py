@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from data.model_folder import TeacherInfo
+from data.model_folder import TeacherInfo, read_vocabulary, special_token, starts_with_prefix
 from stages.loaded_model.cuda_libraries import load_cuda_libraries
 
 if TYPE_CHECKING:
@@ -57,6 +57,10 @@ class Engine(Protocol):
     def replicas(self) -> int:
         """Batches that it works on at a time."""
 
+    @property
+    def prefix_tokens(self) -> int:
+        """Tokens that every target is given before its own, and that count in its length."""
+
     def start(self, sources: Sequence[Sequence[str]], options: SearchOptions) -> Callable[[], list[list[Hypothesis]]]:
         """Begins to search and returns at once; the call that it returns waits for the n-best lists, best first.
 
@@ -71,6 +75,9 @@ class TranslatorEngine:
     translator: "Translator"
     # Tokens that every target begins with, and that are no part of it.
     target_prefix: tuple[str, ...] = ()
+    # Of a model without a start of its own, such as mBART-25: the first of them is what its decoder starts with, which
+    # CTranslate2 neither returns nor counts.
+    prefix_starts: bool = False
 
     @property
     def device(self) -> str:
@@ -86,6 +93,11 @@ class TranslatorEngine:
     def replicas(self) -> int:
         """Batches at a time."""
         return int(self.translator.num_translators)
+
+    @property
+    def prefix_tokens(self) -> int:
+        """Tokens of the prefix that results have."""
+        return max(len(self.target_prefix) - self.prefix_starts, 0)
 
     def start(self, sources: Sequence[Sequence[str]], options: SearchOptions) -> Callable[[], list[list[Hypothesis]]]:
         """As Engine says."""
@@ -110,17 +122,17 @@ class TranslatorEngine:
     def _hypotheses(self, result: "TranslationResult", options: SearchOptions) -> list[Hypothesis]:
         scores = result.scores or [0.0] * len(result.hypotheses)
         hypotheses = [
-            Hypothesis(tokens[len(self.target_prefix) :], self._own_score(score, len(tokens), options))
+            Hypothesis(tokens[self.prefix_tokens :], self._own_score(score, len(tokens), options))
             for tokens, score in zip(result.hypotheses, scores, strict=True)
         ]
         return sorted(hypotheses, key=lambda hypothesis: -hypothesis.score)
 
     def _own_score(self, score: float, length: int, options: SearchOptions) -> float:
         """CTranslate2 divides by a length that counts the prefix, of which the sum of log-probabilities has none."""
-        if not self.target_prefix:
+        if not self.prefix_tokens:
             return score
         positions = length if length >= options.longest_target else length + 1
-        return score * math.pow(positions / max(positions - len(self.target_prefix), 1), options.length_penalty)
+        return score * math.pow(positions / max(positions - self.prefix_tokens, 1), options.length_penalty)
 
 
 @dataclass(frozen=True)
@@ -128,8 +140,8 @@ class GeneratorEngine:
     """A decoder-only model: a source is a prompt, and its translation is what the model says next."""
 
     generator: "Generator"
-    # Ends a translation; the model's own end where empty.
-    end_token: str = ""
+    # Each of them ends a translation; the model's own end where there are none.
+    end_tokens: tuple[str, ...] = ()
 
     @property
     def device(self) -> str:
@@ -145,6 +157,11 @@ class GeneratorEngine:
     def replicas(self) -> int:
         """Batches at a time."""
         return int(self.generator.num_generators)
+
+    @property
+    def prefix_tokens(self) -> int:
+        """None: a prompt is no part of a target."""
+        return 0
 
     def start(self, sources: Sequence[Sequence[str]], options: SearchOptions) -> Callable[[], list[list[Hypothesis]]]:
         """As Engine says; prompts are never cut off.
@@ -178,7 +195,7 @@ class GeneratorEngine:
             # As a translation has.
             min_length=1,
             include_prompt_in_result=False,
-            end_token=self.end_token or None,
+            end_token=list(self.end_tokens) or None,
             return_scores=options.scores,
             asynchronous=True,
         )
@@ -219,5 +236,14 @@ def open_engine(
     layout = {"device": device, "compute_type": compute_type, "inter_threads": replicas, "intra_threads": threads}
     if info.architecture == "decoder-only":
         # Prompts are searched length by length: more batches wait in its queue than it has room for by itself.
-        return GeneratorEngine(ctranslate2.Generator(str(path), max_queued_batches=-1, **layout), info.end_token)
-    return TranslatorEngine(ctranslate2.Translator(str(path), **layout), info.target_prefix)
+        return GeneratorEngine(ctranslate2.Generator(str(path), max_queued_batches=-1, **layout), _ends(path, info))
+    translator = ctranslate2.Translator(str(path), **layout)
+    return TranslatorEngine(translator, info.target_prefix, prefix_starts=starts_with_prefix(path))
+
+
+def _ends(path: Path, info: TeacherInfo) -> tuple[str, ...]:
+    """What is said to end a translation, and what the model learned to end everything with."""
+    if not info.end_token:
+        return ()
+    known, own = set(read_vocabulary(path, "target")), special_token(path, "eos_token")
+    return tuple(dict.fromkeys(token for token in (info.end_token, own) if token in known))

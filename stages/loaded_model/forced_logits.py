@@ -51,7 +51,7 @@ def forced_steps(
         return_logits_vocab=True,
     )
     # Those of language tags before, and of what a row made up after its end, are left out.
-    skipped, steps = len(engine.target_prefix), []
+    skipped, steps = engine.prefix_tokens, []
     for result, target in zip(results, targets, strict=True):
         own = result.logits[0][skipped : skipped + len(target) + 1]
         if len(own) <= len(target):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from data.errors import ModelError
-from data.language_tags import Direction
+from data.language_tags import Direction, all_rendered
 from data.model_file import read_model_file
 from data.model_folder import (
     CONFIG_FILE,
@@ -21,14 +21,11 @@ from data.model_folder import (
 )
 from data.runtime import Runtime
 from stages.loaded_model.engine import Engine, open_engine, with_target_prefix
-from stages.text.tokenizer import Tokenizer
 
 # CTranslate2 may put a mark before and one after a sentence.
 _MARKS = 2
 # The name that CTranslate2 has for it.
 _SHORTLIST = "vmap.txt"
-# Subwords that never occurred in the training data may have been left out of a model's vocabulary.
-MOST_PIECES_MISSING = 0.01
 
 
 @dataclass(frozen=True)
@@ -59,6 +56,8 @@ class TeacherModel:
     engine: Engine
     info: TeacherInfo
     positions: Positions
+    # Of the tokens that tell it languages, those that it does not know.
+    unknown_tags: frozenset[str] = frozenset()
 
     def sources(self, tokens: Sequence[Sequence[str]]) -> list[list[str]]:
         """Source subwords as the model wants them: with the language tags and end marks that belong around them."""
@@ -69,6 +68,12 @@ class TeacherModel:
         info = self.info.toward(direction)
         if info is self.info:
             return self
+        around = {*info.source_prefix, *info.source_suffix, *info.target_prefix}
+        if unknown := sorted(around & self.unknown_tags):
+            raise ModelError(
+                f"the teacher has no token {', '.join(unknown)}, so it cannot be asked for {direction}: correct "
+                "teacher.language_names, or name the language pairs that it is for in teacher.pairs"
+            )
         return replace(self, info=info, engine=with_target_prefix(self.engine, info.target_prefix))
 
 
@@ -86,7 +91,9 @@ class TargetVocabulary:
 
         Raises ModelError when a special token is missing from it.
         """
-        unknown, end = special_token(folder, "unk_token"), end_token or special_token(folder, "eos_token")
+        end = end_token or special_token(folder, "eos_token")
+        # Where bytes have tokens there need be none for what is unknown.
+        unknown = special_token(folder, "unk_token") or end
         tokens = tuple(read_vocabulary(folder, "target"))
         if missing := sorted({unknown, end} - set(tokens)):
             raise ModelError(
@@ -128,7 +135,16 @@ def load_teacher(
     replicas = runtime.threads if spread and device == "cpu" else 1
     with _with_shortlist(folder, shortlist) as together:
         engine = _engine(together, folder, info, device, (replicas, runtime.threads // replicas))
-    return TeacherModel(engine, info, positions_of(folder, info))
+    return TeacherModel(engine, info, positions_of(folder, info), _unknown_tags(folder, info))
+
+
+def _unknown_tags(folder: Path, info: TeacherInfo) -> frozenset[str]:
+    if not info.is_tagged():
+        return frozenset()
+    source = all_rendered((*info.source_prefix, *info.source_suffix), info.language_names)
+    target = all_rendered(info.target_prefix, info.language_names)
+    known = set(read_vocabulary(folder, "source")), set(read_vocabulary(folder, "target"))
+    return frozenset(set(source) - known[0] | set(target) - known[1])
 
 
 def positions_of(folder: Path, info: TeacherInfo) -> Positions:
@@ -137,8 +153,10 @@ def positions_of(folder: Path, info: TeacherInfo) -> Positions:
     around = len(info.source_prefix) + len(info.source_suffix) + _MARKS
     together = info.architecture == "decoder-only"
     read_by: Literal["encoder", "decoder"] = "decoder" if together else "encoder"
+    # Of what is longer than the window of a layer CTranslate2 makes no one pass, and reads no prompt.
+    limits = [limit for limit in (model.positions(read_by), model.window) if limit is not None]
     return Positions(
-        source=_without(model.positions(read_by), around),
+        source=_without(min(limits, default=None), around),
         together=together,
         target=_without(model.positions("decoder"), _MARKS),
         prefix=len(info.target_prefix),
@@ -186,20 +204,6 @@ def device_of(info: TeacherInfo, runtime: Runtime) -> str:
     return runtime.device if info.device == "auto" else info.device
 
 
-def check_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
-    """Raises ModelError when the tokenizer's subwords are not in the model's vocabularies: it is another model's."""
-    sides = {
-        "source": (tokenizer.source_pieces(), read_vocabulary(folder, "source")),
-        "target": (tokenizer.target_pieces(), read_vocabulary(folder, "target")),
-    }
-    faults = [fault for side, (pieces, tokens) in sides.items() if (fault := _missing(side, pieces, tokens))]
-    if faults:
-        raise ModelError(
-            f"the tokenizer does not belong to the teacher: {'; '.join(faults)}; set [tokenizer] to the model's own "
-            "(kind = teacher, or kind = file with the files it was trained with)"
-        )
-
-
 def token_batches(rows: Sequence[int], sizes: Sequence[tuple[int, ...]], max_tokens: int) -> Iterator[list[int]]:
     """Batches of rows of similar size, largest first: rows times the largest of a size is at most `max_tokens`.
 
@@ -218,15 +222,3 @@ def token_batches(rows: Sequence[int], sizes: Sequence[tuple[int, ...]], max_tok
         largest = grown
     if batch:
         yield batch
-
-
-def _missing(side: str, pieces: Sequence[str], tokens: Sequence[str]) -> str:
-    known = set(tokens)
-    missing = [piece for piece in pieces if piece not in known]
-    if len(missing) <= MOST_PIECES_MISSING * len(pieces):
-        return ""
-    examples = ", ".join(repr(piece) for piece in missing[:5])
-    return (
-        f"{len(missing)} of its {len(pieces)} {side} subwords are not among the {len(tokens)} tokens of the teacher's "
-        f"{side} vocabulary, such as {examples}"
-    )

@@ -33,6 +33,12 @@ class PromptConfig(BaseModel):
         "its end stand before an example's target, and where the model is asked they are left to it, as subwords begin "
         "with their space",
     )
+    chat: bool = Field(
+        False,
+        description="the template is a user's message, which the model's own chat template goes around; examples are "
+        "earlier turns, and a translation ends where that template ends an answer",
+    )
+    system: str | None = Field(None, description="chat: the system's message, where the model takes one")
     source_language: str | None = Field(None, description="what the template calls the source language, e.g. English")
     target_language: str | None = Field(None, description="likewise, the target language")
     examples: list[Example] = Field(default_factory=list, description="translations that are shown first")
@@ -43,6 +49,10 @@ class PromptConfig(BaseModel):
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
+        if self.system is not None and not self.chat:
+            raise ValueError("system: is a message of a chat; set chat = true, or leave it out")
+        if self.chat and "separator" in self.model_fields_set:
+            raise ValueError("separator: examples are turns of a chat; leave it out")
         found = _PLACEHOLDER.findall(self.template)
         if found.count("source") != 1:
             raise ValueError(f"template: has {{source}} {found.count('source')} times; expected it once")
@@ -59,13 +69,22 @@ class PromptConfig(BaseModel):
 
     def render(self) -> Prompt:
         """The text before and after a source, examples and languages filled in."""
-        # What is filled in may itself hold braces, so the template is taken apart first.
+        before, after = self._around()
+        shown = [f"{before}{example.source}{after}{example.target}{self.separator}" for example in self.examples]
+        return Prompt(before="".join([*shown, before]), after=after.rstrip(" "))
+
+    def message(self, source: str) -> str:
+        """What a user says in a chat to have a source translated."""
+        before, after = self._around()
+        return f"{before}{source}{after}"
+
+    def _around(self) -> tuple[str, str]:
+        """What is filled in may itself hold braces, so the template is taken apart first."""
         template = self.template
         for name in _LANGUAGES:
             template = template.replace(f"{{{name}}}", getattr(self, name) or "")
         before, after = template.split("{source}")
-        shown = [f"{before}{example.source}{after}{example.target}{self.separator}" for example in self.examples]
-        return Prompt(before="".join([*shown, before]), after=after.rstrip(" "))
+        return before, after
 
 
 def encode_sources(texts: Sequence[str], tokenizer: Tokenizer, prompt: Prompt | None) -> list[list[str]]:
@@ -73,4 +92,6 @@ def encode_sources(texts: Sequence[str], tokenizer: Tokenizer, prompt: Prompt | 
 
     All who ask a teacher tokenise here: what is scored is what was decoded.
     """
-    return tokenizer.encode_source(texts if prompt is None else [prompt.render(text) for text in texts])
+    if prompt is None:
+        return tokenizer.encode_source(texts)
+    return tokenizer.encode_prompts(prompt.before, texts, prompt.after)

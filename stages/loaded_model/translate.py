@@ -1,7 +1,9 @@
 """Text in, text out, through one exported folder: what the CLI and the evaluation share."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Self
@@ -16,21 +18,27 @@ from stages.loaded_model.model import Positions, positions_of
 from stages.loaded_model.prompt import encode_sources
 from stages.text.tokenizer import Tokenizer, load_tokenizer
 
+# Whatever some program takes for the end of a line: a model may say one, as a token of its own.
+_LINE_BREAK = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")
 # Lines read before any is translated: enough to sort by length, little enough to stream.
 CHUNK_LINES = 2048
 BATCH_TOKENS = 1024
 # Tokens of a source that are read, and of a translation, where the model has positions for them.
 LONGEST_SOURCE, LONGEST_TARGET = 1024, 256
 _MODEL_FILES = ("model.bin", "config.json", "*vocabulary.*")
-_TOKENIZER_FILES = ("source.spm", "target.spm")
+_TOKENIZER_FILES = ("source.spm", "target.spm", "subwords.json")
 
 
 @dataclass(frozen=True)
 class Translation:
-    """One line's translation; `tokens` counts its target subwords, without </s>."""
+    """One line's translation; `tokens` counts its target subwords, without </s>.
+
+    `cut`: of its source, or of itself, something is missing, as it was too long.
+    """
 
     text: str
     tokens: int
+    cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,8 @@ class TextTranslator:
     # Tokens of a source, what stands around it not counted, and of a translation, its prefix counted.
     longest_source: int = LONGEST_SOURCE
     longest_target: int = LONGEST_TARGET
+    # Scores of a search are divided by length to this power.
+    length_penalty: float = 1.0
     # For whoever forces a target on it.
     positions: Positions = field(default_factory=Positions)
 
@@ -93,25 +103,37 @@ class TextTranslator:
     def _translate(self, lines: Sequence[str], beam_size: int, batch_tokens: int) -> list[Translation]:
         texts = [normalise(line) for line in lines]
         asked = [position for position, text in enumerate(texts) if text]
-        found = self._translate_tokens([texts[position] for position in asked], beam_size, batch_tokens)
+        found, cut = self._translate_tokens([texts[position] for position in asked], beam_size, batch_tokens)
         decoded = self.tokenizer.decode_target(found)
         result = [Translation("", 0)] * len(texts)
-        for position, text, tokens in zip(asked, decoded, found, strict=True):
-            result[position] = Translation(text, len(tokens))
+        for position, text, tokens, short in zip(asked, decoded, found, cut, strict=True):
+            result[position] = Translation(text, len(tokens), short)
         return result
 
-    def _translate_tokens(self, texts: Sequence[str], beam_size: int, batch_tokens: int) -> list[list[str]]:
+    def _translate_tokens(
+        self, texts: Sequence[str], beam_size: int, batch_tokens: int
+    ) -> tuple[list[list[str]], list[bool]]:
+        """The translation of each text, and whether something of either is missing."""
         found: list[list[str]] = [[] for _ in texts]
         encoded = encode_sources(texts, self.tokenizer, self.prompt)
         asked = [row for row, tokens in enumerate(encoded) if not self.prompt or len(tokens) <= self.longest_source]
         sources = [self._around(encoded[row][: self.longest_source]) for row in asked]
         if sources:
             options = SearchOptions(
-                beam_size, longest_target=self.longest_target, batch_tokens=batch_tokens, scores=False
+                beam_size,
+                length_penalty=self.length_penalty,
+                longest_target=self.longest_target,
+                batch_tokens=batch_tokens,
+                scores=False,
             )
             for row, hypotheses in zip(asked, self.model.start(sources, options)(), strict=True):
                 found[row] = hypotheses[0].tokens
-        return found
+        longest = self.longest_target - self.model.prefix_tokens
+        cut = [
+            len(source) > self.longest_source or len(target) >= longest
+            for source, target in zip(encoded, found, strict=True)
+        ]
+        return found, cut
 
     def _around(self, tokens: Sequence[str]) -> list[str]:
         return [*self.source_prefix, *tokens, *self.source_suffix]
@@ -200,22 +222,33 @@ def translate_lines(
     chunk_lines: int = CHUNK_LINES,
     source_language: str | None = None,
     target_language: str | None = None,
+    told: Callable[[int], None] | None = None,
 ) -> Iterator[str]:
-    """One translation a line, in order, never holding more than `chunk_lines` of the input in memory.
+    """One translation a line, in order and without a line break in it.
 
-    The model is loaded before the first line is asked for, so that a wrong folder is told at once. The languages are
-    said of a model with language tags, as far as there is a choice. Raises ModelError when the folder holds no model
-    that can be loaded, or it is not clear in which direction it is to translate.
+    Never more than `chunk_lines` of the input are in memory. The model is loaded before the first line is asked for, so
+    that a wrong folder is told at once. The languages are said of a model with language tags, as far as there is a
+    choice. `told` is called with the number of each line, from 1 on, of which something is missing as it was too long.
+    Raises ModelError when the folder holds no model that can be loaded, or it is not clear in which direction it is to
+    translate.
     """
     translator = load_translator(folder, threads=threads, device=device)
     if translator.info.is_tagged() or source_language or target_language:
         translator = translator.toward(direction_of(translator.info, source_language, target_language))
-    return _stream(translator, iter(lines), beam_size, batch_tokens, chunk_lines)
+    translate = partial(translator.translate, beam_size=beam_size, batch_tokens=batch_tokens)
+    return _stream(translate, iter(lines), chunk_lines, told or (lambda _: None))
 
 
 def _stream(
-    translator: TextTranslator, lines: Iterator[str], beam_size: int, batch_tokens: int, chunk_lines: int
+    translate: Callable[[list[str]], list[Translation]],
+    lines: Iterator[str],
+    chunk_lines: int,
+    told: Callable[[int], None],
 ) -> Iterator[str]:
+    number = 0
     while chunk := list(islice(lines, chunk_lines)):
-        for translation in translator.translate(chunk, beam_size=beam_size, batch_tokens=batch_tokens):
-            yield translation.text
+        for translation in translate(chunk):
+            number += 1
+            if translation.cut:
+                told(number)
+            yield _LINE_BREAK.sub(" ", translation.text)

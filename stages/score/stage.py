@@ -21,12 +21,12 @@ from data.runtime import Runtime
 from data.soft_targets import Conditioning, Mode, SoftTargetFormat, pack, smallest_ids_dtype
 from stages.languages.directions import COLUMNS as LANGUAGES
 from stages.languages.directions import is_for, rows_by_direction
+from stages.loaded_model.belonging import check_tokenizer
 from stages.loaded_model.engine import GeneratorEngine, TranslatorEngine
 from stages.loaded_model.model import (
     Positions,
     TargetVocabulary,
     TeacherModel,
-    check_tokenizer,
     device_of,
     load_teacher,
     positions_of,
@@ -40,7 +40,7 @@ from stages.score.by_torch import TorchScorer
 from stages.score.soft_distribution import Kept, Wanted, no_opinion, put, room, uniforms
 from stages.text.tokenizer import Tokenizer, load_tokenizer
 
-VERSION = "6"
+VERSION = "7"
 READS = {"corpus": ("source", *LANGUAGES), "select": ("target_tokens", "metric")}
 RESOURCES = ("teacher", "tokenizer", "scorer")
 LIBRARIES = ("ctranslate2", "sentencepiece", "torch", "OpenNMT-py", "numpy")

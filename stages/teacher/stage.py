@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -24,26 +25,31 @@ from data.model_folder import (
 from data.runtime import Runtime
 from stages.languages.directions import COLUMNS as LANGUAGES
 from stages.loaded_model.prompt import PromptConfig
+from stages.teacher.chat import chat_prompt
+from stages.teacher.hub import convert_transformers
+from stages.teacher.prefix_text import with_text_as_tokens
 from stages.teacher.restoring import restore_checkpoint, restore_faults
 from stages.teacher.sources import (
     OPUS_MT_DESCRIPTION,
     convert_fairseq,
     convert_marian,
-    convert_transformers,
     copy_folder,
+    hub_model_faults,
     tokenizer_files,
 )
 from stages.teacher.tags import (
     check_asked,
     check_tags,
+    default_around,
     default_source_prefix,
     default_source_suffix,
 )
+from stages.text.own_models import marks_of
 from stages.training.config import ModelConfig, OptimiserConfig
 from stages.training.languages_config import LanguagesConfig
 from stages.training.vocabulary import BEGIN, SEPARATOR
 
-VERSION = "3"
+VERSION = "4"
 LIBRARIES = ("ctranslate2", "torch", "OpenNMT-py", "sentencepiece")
 INPUTS = ("corpus", "tokenizer")
 
@@ -128,7 +134,9 @@ class Config(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where it decodes and scores")
     revision: str | None = Field(None, description="transformers: branch, tag or commit on the hub")
     vocabularies: list[str] = Field(
-        default_factory=list, description="marian: .yml vocabularies of an .npz, source first", max_length=2
+        default_factory=list,
+        description="marian: vocabularies of an .npz, source first: .yml, .spm or a token a line",
+        max_length=2,
     )
     dictionaries: str | None = Field(None, description="fairseq: folder with dict.<language>.txt")
     source_language: str | None = Field(None, description="fairseq: source language, if the model does not name it")
@@ -192,10 +200,9 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
     """
     folder = output.work_path()
     quantization = config.quantization if config.quantization != "auto" else best_quantization(config, runtime)
-    trained = _make(inputs, config, folder, quantization, runtime)
-    info = _describe(folder, config, trained or {}).model_copy(
-        update={"quantization": quantization, "device": config.device}
-    )
+    local, trained = _make(inputs, config, folder, quantization, runtime)
+    info = _describe(folder, config, trained).model_copy(update={"quantization": quantization, "device": config.device})
+    checked = _check(local, folder, info, config)
     save_teacher_info(folder, info)
     return {
         "kind": config.kind,
@@ -204,6 +211,7 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
         "quantization": info.quantization,
         "source_vocabulary_size": info.source_vocabulary_size,
         "target_vocabulary_size": info.target_vocabulary_size,
+        **checked,
         **({"training": trained} if trained else {}),
     }
 
@@ -249,7 +257,7 @@ def _path_faults(config: Config, path: Path) -> list[str]:
         return model_faults(path) or (restore_faults(path) if config.restore_checkpoint else [])
     if config.kind == "transformers":
         if path.is_dir():
-            return [] if (path / "config.json").is_file() else [f"{path} holds no config.json: it is no model"]
+            return hub_model_faults(path)
         return [] if _HUB_NAME.fullmatch(str(config.path)) else [f"no such folder, and no name on the hub: {path}"]
     if config.kind == "marian" and path.is_dir():
         return (
@@ -258,18 +266,18 @@ def _path_faults(config: Config, path: Path) -> list[str]:
     if not path.is_file():
         return [f"no such file: {path}"]
     if config.kind == "marian" and not config.vocabularies:
-        return [f"{path} needs its vocabularies: set teacher.vocabularies to the .yml files, source first"]
+        return [f"{path} needs its vocabularies: set teacher.vocabularies to the .yml or .spm files, source first"]
     return []
 
 
 def _make(
     inputs: Mapping[str, Artifact], config: Config, folder: Path, quantization: str, runtime: Runtime
-) -> dict[str, Any] | None:
-    """Fills the folder; returns what a training tells of itself."""
+) -> tuple[Path | None, dict[str, Any]]:
+    """Fills the folder; returns where a hub's model lies, and what a training tells of itself."""
     if config.kind == "train":
         from stages.teacher.training import train_teacher
 
-        return train_teacher(
+        return None, train_teacher(
             inputs,
             config.model,
             config.optimiser,
@@ -291,13 +299,26 @@ def _make(
         if config.restore_checkpoint:
             restore_checkpoint(folder, folder / CHECKPOINT_FILE)
     elif config.kind == "transformers":
-        convert_transformers(str(config.path), config.revision, folder, quantization)
+        return convert_transformers(str(config.path), config.revision, folder, quantization), {}
     elif config.kind == "marian":
         convert_marian(path, [Path(name) for name in config.vocabularies], folder, quantization)
     else:
         languages = (config.source_language, config.target_language)
         convert_fairseq(path, Path(str(config.dictionaries)), *languages, folder, quantization)
-    return None
+    return None, {}
+
+
+def _check(local: Path | None, folder: Path, info: TeacherInfo, config: Config) -> dict[str, Any]:
+    """The converted model against its original, where that can be had here."""
+    if local is None and config.kind not in _WITH_CHECKPOINT:
+        return {}
+    from stages.teacher.checking import check_hub_model, check_opennmt_model
+
+    # Beside the folder, whose disk has the room.
+    with tempfile.TemporaryDirectory(prefix=".check-", dir=folder) as scratch:
+        if local is not None:
+            return check_hub_model(local, folder, info, Path(scratch))
+        return check_opennmt_model(folder, info, Path(scratch))
 
 
 def _describe(folder: Path, config: Config, trained: Mapping[str, Any]) -> TeacherInfo:
@@ -305,21 +326,29 @@ def _describe(folder: Path, config: Config, trained: Mapping[str, Any]) -> Teach
     found = describe_model(folder, config.kind)  # first of all: is it a model?
     earlier = load_teacher_info(folder) if (folder / INFO_FILE).is_file() else None
     shown = _with_tags(_shown(folder, found, config), trained.get("languages"))
-    told, known = _told(config), earlier or found.model_copy(update=shown)
+    told, known = _told(config, folder), earlier or found.model_copy(update=shown)
     info = found.model_copy(update={name: told.get(name, getattr(known, name)) for name in _ASKED})
-    target_given = "target_prefix" in told or earlier is not None or info.architecture == "decoder-only"
-    check_tags(folder, info, target_given=target_given)
+    info = with_text_as_tokens(folder, info)
+    alone = earlier is not None or info.architecture == "decoder-only"
+    given = {"source_prefix", "source_suffix"} & told.keys()
+    check_tags(folder, info, target_given="target_prefix" in told or alone, source_given=bool(given) or alone)
     check_asked(folder, info)
     return info
 
 
-def _told(config: Config) -> dict[str, Any]:
+def _told(config: Config, folder: Path) -> dict[str, Any]:
     """What the recipe says of how the model is asked."""
     tags = {name: tuple(value) for name in _TAGS if (value := getattr(config, name)) is not None}
     prompt = config.prompt
     pairs: dict[str, Any] = {"pairs": tuple(config.pairs)} if config.pairs else {}
     pairs |= {"language_names": config.language_names} if config.language_names else {}
-    return tags | pairs | ({"prompt": prompt.render(), "end_token": prompt.end_token} if prompt else {})
+    if prompt is None:
+        return tags | pairs
+    if not prompt.chat:
+        return tags | pairs | {"prompt": prompt.render(), "end_token": prompt.end_token}
+    rendered, end = chat_prompt(folder, prompt, marks_of(folder))
+    # Its template has the beginning, too.
+    return {"source_prefix": (), **tags, **pairs, "prompt": rendered, "end_token": prompt.end_token or end}
 
 
 def _with_tags(shown: Mapping[str, Any], learned: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -333,6 +362,8 @@ def _with_tags(shown: Mapping[str, Any], learned: Mapping[str, Any] | None) -> d
 
 def _shown(folder: Path, found: TeacherInfo, config: Config) -> dict[str, Any]:
     """What the model's files show of it."""
+    if config.kind == "transformers":
+        return dict(default_around(folder))
     if found.architecture == "encoder-decoder":
         return {"source_suffix": default_source_suffix(folder)}
     if config.kind == "train":

@@ -142,6 +142,8 @@ def _vocabularies(
 ) -> tuple[list[str], list[str]]:
     """Source and target tokens; a language model has those of both, and its separator, on both sides."""
     source, target = tokenizer.source_pieces(), tokenizer.target_pieces()
+    if not source and tokenizer.kind != "none":
+        raise DataError("a list of merges has no vocabulary to train a teacher with; set tokenizer.kind = 'train'")
     if not source:
         source = _frequent(_texts(corpus, "source"), words)
         target = _frequent(_texts(corpus, "reference"), words)

@@ -4,63 +4,154 @@ import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from data.errors import ModelError
 from data.fingerprint import bytes_digest, file_digest
+from stages.text.codes_model import CodesModel
+from stages.text.library_model import LibraryModel
+from stages.text.marks import escape, joined, split_at, unescape, without_marks
+from stages.text.sentencepiece_model import SentencePieceModel, open_model
 
-if TYPE_CHECKING:
-    from sentencepiece import SentencePieceProcessor
+__all__ = ["Tokenizer", "load_tokenizer", "open_model"]
 
 SOURCE_MODEL = "source.spm"
 TARGET_MODEL = "target.spm"
+# In their place, of the library tokenizers, for both sides.
+LIBRARY_MODEL = "subwords.json"
+# Lists of merges, whose `@@` ends what goes on.
+SOURCE_CODES, TARGET_CODES = "source.codes", "target.codes"
 DESCRIPTION = "tokenizer.json"
+# All that a tokenizer's folder may hold.
+FILES = (SOURCE_MODEL, TARGET_MODEL, LIBRARY_MODEL, SOURCE_CODES, TARGET_CODES, DESCRIPTION)
+
+
+class SubwordModel(Protocol):
+    """What makes subwords of texts."""
+
+    def encode(self, texts: Sequence[str]) -> list[list[str]]:
+        """Subwords of each text."""
+
+    def encode_whole(self, texts: Sequence[str]) -> list[list[str]] | None:
+        """The same with special tokens that a text spells; None where the model does not know them so."""
+
+    def decode(self, rows: Sequence[Sequence[str]]) -> list[str]:
+        """The text of each list of subwords."""
+
+    def pieces(self) -> list[str]:
+        """All subwords in order, without control symbols."""
+
+    def spell(self, piece: str) -> list[str]:
+        """The characters of a subword as subwords of their own."""
+
+
+class Words:
+    """Words between spaces; one that spells a mark is escaped."""
+
+    def encode(self, texts: Sequence[str]) -> list[list[str]]:
+        """Words of each text."""
+        return [[escape(word) for word in text.split()] for text in texts]
+
+    def encode_whole(self, texts: Sequence[str]) -> list[list[str]] | None:
+        """None: there are no special tokens."""
+        return None
+
+    def decode(self, rows: Sequence[Sequence[str]]) -> list[str]:
+        """The words with a space between."""
+        return [" ".join(unescape(word) for word in row) for row in rows]
+
+    def pieces(self) -> list[str]:
+        """None that are known."""
+        return []
+
+    def spell(self, piece: str) -> list[str]:
+        """The word that it was given as."""
+        return [escape(piece)]
 
 
 class Tokenizer:
-    """Subwords of a folder's models. Pickles as its path; a model is read when it is first needed."""
+    """Subwords of a folder's models. Pickles as its path; a model is read when it is first needed.
+
+    A text never becomes a mark of the model, whatever it spells: those stand in a prompt's template alone.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._kind, self._digest = _read_description(folder)
+        content = _read_description(folder)
+        self.kind, self._digest = str(content["kind"]), str(content["digest"])
+        self._marks: tuple[str, ...] = tuple(content.get("marks", ()))
+        # Known to belong to the teacher, whatever its vocabulary lacks.
+        self.is_teachers_own = bool(content.get("own"))
+        self._moses: tuple[str, ...] = tuple(content.get("moses", ()))
 
     def __reduce__(self) -> tuple[object, ...]:
         return load_tokenizer, (self._folder,)
 
     def encode_source(self, texts: Sequence[str]) -> list[list[str]]:
         """Subwords of each text, without control symbols."""
-        return _encode(self._source, texts)
+        return self._encode(self._source, texts)
 
     def encode_target(self, texts: Sequence[str]) -> list[list[str]]:
         """Likewise, of texts in the target language."""
-        return _encode(self._target, texts)
+        return self._encode(self._target, texts)
+
+    def encode_prompts(self, before: str, texts: Sequence[str], after: str) -> list[list[str]]:
+        """Subwords of each source text with a template around it, whose special tokens become one subword each."""
+        return [self._prompt(before, text, after) for text in texts]
 
     def decode_target(self, tokens: Sequence[Sequence[str]]) -> list[str]:
-        """The text of each list of target subwords."""
-        if self._target is None:
-            return [" ".join(row) for row in tokens]
-        return [str(text) for text in self._target.decode([list(row) for row in tokens])] if len(tokens) else []
+        """The text of each list of target subwords, without the space that many subwords begin with."""
+        return [text.strip() for text in self._target.decode(tokens)]
 
     def digest(self) -> str:
         """Digest of the kind and the models."""
         return self._digest
 
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """Special tokens of its model, which a template may hold."""
+        return self._marks
+
     def source_pieces(self) -> list[str]:
         """All subwords of the source model in order, without control symbols; none for kind `none`."""
-        return _pieces(self._source)
+        return self._source.pieces()
 
     def target_pieces(self) -> list[str]:
         """Likewise, of the target model."""
-        return _pieces(self._target)
+        return self._target.pieces()
+
+    def _prompt(self, before: str, text: str, after: str) -> list[str]:
+        prompt = f"{before}{text}{after}"
+        of_template = _count(before, self._marks) + _count(after, self._marks)
+        # A text could bring marks of its own, or make one together with the template.
+        if not any(mark in text for mark in self._marks) and _count(prompt, self._marks) == of_template:
+            if not of_template:
+                return self.encode_source([prompt])[0]
+            if (whole := self._source.encode_whole([prompt])) is not None:
+                return whole[0]
+        parts = joined([*split_at(before, self._marks), (text, False), *split_at(after, self._marks)])
+        return [token for part, mark in parts for token in ([part] if mark else self.encode_source([part])[0])]
+
+    def _encode(self, model: SubwordModel, texts: Sequence[str]) -> list[list[str]]:
+        if isinstance(model, Words):
+            return model.encode(texts)
+        return [without_marks(row, self._marks, model.spell) for row in model.encode(texts)]
 
     @cached_property
-    def _source(self) -> "SentencePieceProcessor | None":
-        return None if self._kind == "none" else open_model(self._folder / SOURCE_MODEL)
+    def _source(self) -> SubwordModel:
+        if self.kind == "none":
+            return Words()
+        library, codes = self._folder / LIBRARY_MODEL, self._folder / SOURCE_CODES
+        if codes.exists():
+            return CodesModel(codes, *self._moses[:1])
+        return LibraryModel(library) if library.exists() else SentencePieceModel(self._folder / SOURCE_MODEL)
 
     @cached_property
-    def _target(self) -> "SentencePieceProcessor | None":
-        own = self._folder / TARGET_MODEL
-        return open_model(own) if self._kind != "none" and own.exists() else self._source
+    def _target(self) -> SubwordModel:
+        own, codes = self._folder / TARGET_MODEL, self._folder / TARGET_CODES
+        if (self._folder / SOURCE_CODES).exists() and (codes.exists() or self._moses):
+            return CodesModel(codes if codes.exists() else self._folder / SOURCE_CODES, *self._moses[1:])
+        return SentencePieceModel(own) if self.kind != "none" and own.exists() else self._source
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
@@ -68,47 +159,33 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     return Tokenizer(Path(folder))
 
 
-def open_model(path: Path) -> "SentencePieceProcessor":
-    """A SentencePiece model; raises ModelError when the file is missing or no such model."""
-    from sentencepiece import SentencePieceProcessor
+def describe(
+    folder: Path, kind: str, marks: Sequence[str] = (), *, own: bool = False, moses: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What `tokenizer.json` says of the models in a folder.
 
+    `marks`: special tokens of their teacher's format; `own`: they are known to be its own; `moses`: languages, source
+    and target, whose rules cut words.
+    """
+    names = (SOURCE_MODEL, TARGET_MODEL)
+    digests = [file_digest(folder / name) if (folder / name).exists() else None for name in names]
+    others = [folder / name for name in (LIBRARY_MODEL, SOURCE_CODES, TARGET_CODES)]
+    more = [file_digest(path) for path in others if path.exists()]
+    more += [",".join(sorted(marks))] if marks else []
+    more += [" ".join(moses)] if moses else []
+    digest = bytes_digest(json.dumps([kind == "none", *digests, *more]).encode())
+    told: dict[str, Any] = {"marks": sorted(marks)} if marks else {}
+    told |= ({"own": True} if own else {}) | ({"moses": list(moses)} if moses else {})
+    return {"kind": kind, "source_digest": digests[0], "target_digest": digests[1], "digest": digest, **told}
+
+
+def _count(text: str, marks: Sequence[str]) -> int:
+    return sum(is_mark for _, is_mark in split_at(text, marks))
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
     try:
-        model = SentencePieceProcessor()
-        model.LoadFromSerializedProto(path.read_bytes())
-    except OSError as error:
-        raise ModelError(f"{path}: {error.strerror or error}; expected a SentencePiece model") from error
-    except RuntimeError as error:
-        raise ModelError(f"{path} is no SentencePiece model, or a damaged one ({error}); give another") from error
-    return model
-
-
-def describe(folder: Path, kind: str) -> dict[str, str | None]:
-    """What `tokenizer.json` says of the models in a folder."""
-    digests = [
-        file_digest(folder / name) if (folder / name).exists() else None for name in (SOURCE_MODEL, TARGET_MODEL)
-    ]
-    digest = bytes_digest(json.dumps([kind == "none", *digests]).encode())
-    return {"kind": kind, "source_digest": digests[0], "target_digest": digests[1], "digest": digest}
-
-
-def _read_description(folder: Path) -> tuple[str, str]:
-    try:
-        content = json.loads((folder / DESCRIPTION).read_bytes())
-        return str(content["kind"]), str(content["digest"])
+        content: dict[str, Any] = json.loads((folder / DESCRIPTION).read_bytes())
+        return {**content, "kind": content["kind"], "digest": content["digest"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{folder} has no readable {DESCRIPTION} ({error}); expected a tokenizer's folder") from error
-
-
-def _encode(model: "SentencePieceProcessor | None", texts: Sequence[str]) -> list[list[str]]:
-    if model is None:
-        return [text.split() for text in texts]
-    # One thread: a worker process has one core to itself.
-    return [list(row) for row in model.encode(list(texts), out_type=str, num_threads=1)] if len(texts) else []
-
-
-def _pieces(model: "SentencePieceProcessor | None") -> list[str]:
-    if model is None:
-        return []
-    special = (model.IsControl, model.IsUnknown, model.IsUnused)
-    numbers = range(model.GetPieceSize())
-    return [model.IdToPiece(number) for number in numbers if not any(test(number) for test in special)]

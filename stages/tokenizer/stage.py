@@ -1,29 +1,19 @@
 """tokenizer: texts <-> subwords, by SentencePiece trained on the corpus, given, or the teacher's own."""
 
-import json
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from data.artifact import Artifact
 from data.errors import DataError, ModelError
-from data.local import storage_faults, write_atomically
 from data.runtime import Runtime
-from stages.text.tokenizer import DESCRIPTION, SOURCE_MODEL, TARGET_MODEL, describe, load_tokenizer, open_model
+from stages.text.own_models import copy_models, tokenizer_of, write_description
+from stages.text.tokenizer import SOURCE_MODEL
 
-if TYPE_CHECKING:
-    pass
-
-VERSION = "1"
+VERSION = "2"
 LIBRARIES = ("sentencepiece",)
-# Names under which models keep their subword models, the source side first.
-TEACHER_NAMES = ((SOURCE_MODEL, TARGET_MODEL), ("source.model", "target.model"))
-SHARED_NAMES = ("sentencepiece*.model", "spm*.model", "spiece*.model", "tokenizer.model", "*.spm")
-# Of the library tokenizers, whose models are not SentencePiece's: what is exported for a phone reads none of them.
-OTHER_TOKENIZER = "tokenizer.json"
 # Bytes; a longer sentence would be left out of the training without a word.
 LONGEST_SENTENCE = 1 << 20
 
@@ -47,19 +37,39 @@ class Config(BaseModel):
     )
     user_defined_symbols: list[str] = Field(default_factory=list, description="train: texts that are never split")
     sample_rows: int = Field(1_000_000, description="train: rows of the train split that are looked at", ge=1)
-    source_model: str | None = Field(None, description="file: SentencePiece model of the source language")
+    source_model: str | None = Field(
+        None,
+        description="file: SentencePiece model of the source language, a tokenizer.json for both languages, "
+        "or codes of subword-nmt or fastBPE (`@@`)",
+    )
     target_model: str | None = Field(None, description="file: of the target language; the same when absent")
+    moses: list[str] = Field(
+        default_factory=list,
+        description="file, of codes: languages of source and target, such as ['en', 'de'], whose rules cut words as "
+        "the Moses tokeniser does, where the model was trained so; needs the package sacremoses",
+        max_length=2,
+    )
+    belongs_to_teacher: bool = Field(
+        False,
+        description="file: it is the teacher's own, though the teacher's vocabulary lacks many of its subwords, as one "
+        "that was cut by frequency does; texts with them have unknown tokens, which are counted",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        own = {"train": set(TRAIN_KEYS), "file": {"source_model", "target_model"}}.get(self.kind, set())
+        own = {"train": set(TRAIN_KEYS), "file": FILE_KEYS}.get(self.kind, set())
         if foreign := sorted(self.model_fields_set - own - {"kind"}):
             raise ValueError(f"{', '.join(foreign)}: not used with kind = {self.kind!r}; leave out")
+        if len(self.moses) == 1:
+            raise ValueError("moses: expected two languages, of source and target")
         if self.kind == "file" and not self.source_model:
             raise ValueError("source_model: required with kind = 'file'")
+        if self.target_model and Path(self.target_model).suffix == ".json":
+            raise ValueError("target_model: a tokenizer.json serves both languages; name it as source_model alone")
         return self
 
 
+FILE_KEYS = {"source_model", "target_model", "moses", "belongs_to_teacher"}
 TRAIN_KEYS = (
     "model_type",
     "vocabulary_size",
@@ -82,21 +92,21 @@ def reads_only(config: Config) -> dict[str, dict[str, tuple[str, ...]]]:
 
 
 def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtime: Runtime) -> dict[str, Any]:
-    """Leaves `source.spm`, `target.spm` unless it is the same, and `tokenizer.json`; returns sizes.
+    """Leaves `source.spm`, `target.spm` unless it is the same, or `subwords.json`, and `tokenizer.json`; returns sizes.
 
     Raises ModelError when a model cannot be read or trained, DataError when there is nothing to train on.
     """
     folder = output.work_path()
     rows = 0
-    if config.kind == "train":
-        rows = _train(_sample(inputs["corpus"], config.sample_rows), config, folder / SOURCE_MODEL, runtime)
-    elif config.kind == "file":
-        _copy(Path(str(config.source_model)), Path(config.target_model) if config.target_model else None, folder)
-    elif config.kind == "teacher":
-        _copy(*find_models(inputs["teacher"].path()), folder)
-    description = describe(folder, config.kind)
-    write_atomically(folder / DESCRIPTION, json.dumps(description, indent=1).encode())
-    tokenizer = load_tokenizer(folder)
+    if config.kind == "teacher":
+        tokenizer = tokenizer_of(inputs["teacher"].path(), folder)
+    else:
+        if config.kind == "train":
+            rows = _train(_sample(inputs["corpus"], config.sample_rows), config, folder / SOURCE_MODEL, runtime)
+        elif config.kind == "file":
+            target = Path(config.target_model) if config.target_model else None
+            copy_models(Path(str(config.source_model)), target, folder)
+        tokenizer = write_description(folder, config.kind, own=config.belongs_to_teacher, moses=config.moses)
     sizes = {"source_pieces": len(tokenizer.source_pieces()), "target_pieces": len(tokenizer.target_pieces())}
     return {"kind": config.kind, "digest": tokenizer.digest(), "rows": rows, **sizes}
 
@@ -112,32 +122,6 @@ def faults(config: Config) -> list[str]:
     return [
         f"tokenizer.{key}: no such file: {path}" for key, path in given.items() if path and not Path(path).is_file()
     ]
-
-
-def find_models(folder: Path) -> tuple[Path, Path | None]:
-    """A teacher's own source and target model, the latter None when it is shared; raises ModelError without any."""
-    for source, target in TEACHER_NAMES:
-        if (folder / source).is_file():
-            return folder / source, folder / target if (folder / target).is_file() else None
-    found = [path for pattern in SHARED_NAMES for path in sorted(folder.glob(pattern))]
-    if not found:
-        names = ", ".join(sorted(path.name for path in folder.iterdir())[:20])
-        other = (folder / OTHER_TOKENIZER).is_file()
-        raise ModelError(
-            f"{folder} has no SentencePiece model ({SOURCE_MODEL}, {TARGET_MODEL} or {', '.join(SHARED_NAMES)}); "
-            f"it has {names}; set kind = 'file' in [tokenizer] and name the models"
-            + (f", or take another teacher: subwords by {OTHER_TOKENIZER} alone are not supported" if other else "")
-        )
-    return found[0], None
-
-
-def _copy(source: Path, target: Path | None, folder: Path) -> None:
-    open_model(source)
-    with storage_faults(folder):
-        shutil.copyfile(source, folder / SOURCE_MODEL)
-        if target:
-            open_model(target)
-            shutil.copyfile(target, folder / TARGET_MODEL)
 
 
 def _sample(corpus: Artifact, rows: int) -> Iterator[tuple[str, str | None]]:

@@ -62,7 +62,8 @@ def _nats(engine: Engine, sources: Sequence[Sequence[str]], targets: Sequence[Se
     )
     total = 0.0
     for result, target in zip(results, targets, strict=True):
-        own = result.log_probs[len(prefix) :]
+        # Of what stands before it, a model without a start of its own does not score the first.
+        own = result.log_probs[engine.prefix_tokens :]
         if len(own) != len(target) + 1:
             raise ModelError(f"CTranslate2 scored {len(own)} positions of a target; expected {len(target) + 1}")
         total -= sum(own)

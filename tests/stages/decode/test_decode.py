@@ -26,7 +26,7 @@ from tests.fixtures.oracle import forced_log_probs
 from tests.fixtures.tiny_teacher import SPECIALS, TinyShape, write_tiny_teacher
 
 LONGEST = 24
-QUIET = {"cut_off": 0, "repeated": 0, "batches_halved": 0}
+QUIET = {"unknown_tokens": 0, "cut_off": 0, "repeated": 0, "batches_halved": 0}
 
 
 class CountingTranslator:

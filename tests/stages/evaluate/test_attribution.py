@@ -152,4 +152,4 @@ def test_changes_add_up_to_the_whole_gap(evaluated: tuple[Artifact, dict[str, An
 def test_it_is_done_only_when_asked_for() -> None:
     assert not Config().attribution
     more = set(evaluate.inputs(Config(attribution=True))) - set(evaluate.inputs(Config()))
-    assert more == {"decode", "select", "student"}
+    assert more == {"select", "student"}

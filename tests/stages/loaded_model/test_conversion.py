@@ -62,3 +62,43 @@ def test_a_model_that_ctranslate2_cannot_run_is_named(tmp_path: Path) -> None:
     torch.save(content, tmp_path / "rnn.pt")
     with pytest.raises(ModelError, match=r"rnn\.pt: CTranslate2 cannot run this model: (.|\n)*encoder_type"):
         convert_checkpoint(tmp_path / "rnn.pt", tmp_path / "folder", quantization="int8")
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"max_relative_positions": -1, "position_encoding": False}, r"max_relative_positions = -1 \(rotary\)"),
+        ({"max_relative_positions": -2, "position_encoding": False}, r"max_relative_positions = -2 \(ALiBi\)"),
+        ({"layer_norm": "rms"}, "layer_norm = 'rms'"),
+        ({"num_kv": 1}, "num_kv = 1"),
+        ({"copy_attn": True}, "copy_attn = True"),
+        ({"parallel_residual": True}, "parallel_residual = True"),
+    ],
+)
+def test_an_option_that_ctranslate2_does_not_know_is_named(
+    options: dict[str, object], named: str, tmp_path: Path
+) -> None:
+    content = read_checkpoint(write_tiny_checkpoint(tmp_path / "good.pt"))
+    for name, value in options.items():
+        setattr(content["opt"], name, value)
+    torch.save(content, tmp_path / "other.pt")
+    with pytest.raises(ModelError, match=named):
+        convert_checkpoint(tmp_path / "other.pt", tmp_path / "folder", quantization="float32")
+
+
+def test_weights_that_would_be_left_out_are_named(tmp_path: Path) -> None:
+    content = read_checkpoint(write_tiny_checkpoint(tmp_path / "good.pt"))
+    content["opt"].pos_ffn_activation_fn = "silu"
+    for name in [name for name in content["model"] if name.endswith("feed_forward.w_1.weight")]:
+        content["model"][name.replace("w_1", "w_3")] = content["model"][name].clone()
+    torch.save(content, tmp_path / "gated.pt")
+    with pytest.raises(ModelError, match=r"leaves out 3 of its weights \(decoder\..*feed_forward\.w_3\.weight"):
+        convert_checkpoint(tmp_path / "gated.pt", tmp_path / "folder", quantization="float32")
+    assert not (tmp_path / "folder").exists()
+
+
+def test_weights_that_are_not_in_the_checkpoint_are_told(tmp_path: Path) -> None:
+    content = read_checkpoint(write_tiny_checkpoint(tmp_path / "good.pt"))
+    torch.save({"vocab": content["vocab"], "opt": content["opt"]}, tmp_path / "bare.pt")
+    with pytest.raises(ModelError, match="save_format = pytorch"):
+        read_checkpoint(tmp_path / "bare.pt")

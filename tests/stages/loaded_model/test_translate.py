@@ -2,6 +2,8 @@
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import ctranslate2
@@ -11,7 +13,7 @@ import sentencepiece
 from data.errors import ModelError
 from data.model_folder import describe_model, load_teacher_info, save_teacher_info
 from stages.loaded_model.conversion import convert_checkpoint
-from stages.loaded_model.translate import load_translator, size_on_disk, translate_lines
+from stages.loaded_model.translate import _stream, load_translator, size_on_disk, translate_lines
 from stages.text.tokenizer import load_tokenizer
 from tests.fixtures.artifacts import words_tokenizer
 from tests.fixtures.tiny_student import SENTENCES, TALKATIVE_SEED, PiecesShape, tokenizer_pieces, write_tiny_tokenizer
@@ -122,3 +124,35 @@ def test_a_damaged_model_is_named(folder: Path, tmp_path: Path) -> None:
 def test_size_counts_what_translating_needs(folder: Path) -> None:
     names = ("model.bin", "config.json", "shared_vocabulary.json", "source.spm")
     assert size_on_disk(folder, folder) == sum((folder / name).stat().st_size for name in names)
+
+
+def test_there_are_as_many_lines_as_before_whatever_the_model_says(folder: Path) -> None:
+    class Breaking:
+        """Says a line break after every translation's first character."""
+
+        def decode_target(self, rows: list[list[str]]) -> list[str]:
+            return [f"a\nb\r\nc\u2028{len(row)}" for row in rows]
+
+        def encode_source(self, texts: list[str]) -> list[list[str]]:
+            return load_tokenizer(folder).encode_source(texts)
+
+    translator = replace(load_translator(folder, threads=1), tokenizer=Breaking())  # type: ignore[arg-type]
+    found = list(_stream(partial(translator.translate, beam_size=1), iter(LINES[:3]), 2, lambda _: None))
+    assert [line.rstrip("0123456789") for line in found] == ["a b c "] * 3
+
+
+def test_lines_that_are_cut_are_told_by_their_numbers(folder: Path) -> None:
+    cut: list[int] = []
+    lines = ["light", " ".join(["light"] * 1100), "", " ".join(["light"] * 1100)]
+    assert len(list(translate_lines(folder, lines, chunk_lines=2, told=cut.append))) == 4
+    assert [number for number in cut if number in (2, 4)] == [2, 4]
+    assert 3 not in cut
+
+
+def test_a_length_penalty_is_what_is_searched_with(folder: Path) -> None:
+    for penalty in (0.0, 3.0):
+        translator = replace(load_translator(folder, threads=1), length_penalty=penalty)
+        tokens = translator.tokenizer.encode_source(LINES[:4])
+        directly = ctranslate2.Translator(str(folder)).translate_batch(tokens, beam_size=4, length_penalty=penalty)
+        found = translator.translate(LINES[:4], beam_size=4)
+        assert [one.tokens for one in found] == [len(result.hypotheses[0]) for result in directly]

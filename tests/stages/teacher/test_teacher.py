@@ -143,6 +143,44 @@ def test_a_marian_model_translates_and_wants_no_suffix(tmp_path: Path) -> None:
     assert make(tmp_path / "b", kind="marian", **named)[1].digest == info.digest
 
 
+def test_a_marian_vocabulary_may_be_a_sentencepiece_model_or_a_list(tmp_path: Path) -> None:
+    import sentencepiece
+
+    source = write_marian(tmp_path / "opus")
+    subwords = tmp_path / "vocab.deen.spm"
+    # As Marian trains them: </s> and <unk> first, nothing else that is special.
+    with subwords.open("wb") as stream:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(["the quick brown fox jumps over lazy dogs number"] * 50),
+            model_writer=stream,
+            vocab_size=len((source / "vocab.yml").read_text().splitlines()),
+            hard_vocab_limit=False,
+            eos_id=0,
+            unk_id=1,
+            bos_id=-1,
+            pad_id=-1,
+            minloglevel=2,
+        )
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(subwords))
+    tokens = [pieces.id_to_piece(number) for number in range(pieces.get_piece_size())]
+    weights = dict(np.load(source / "model.npz"))
+    weights["Wemb"] = weights["Wemb"][: len(tokens)]
+    weights["decoder_ff_logit_out_b"] = weights["decoder_ff_logit_out_b"][:, : len(tokens)]
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    np.savez(alone / "model.npz", **weights)
+    named = {"kind": "marian", "path": str(alone / "model.npz"), "quantization": "float32"}
+    folder, info = make(tmp_path / "a", vocabularies=[str(subwords), str(subwords)], **named)
+    assert read_vocabulary(folder, "source") == read_vocabulary(folder, "target") == tokens
+    assert (folder / "source.spm").read_bytes() == (folder / "target.spm").read_bytes() == subwords.read_bytes()
+    (tmp_path / "plain.vocab").write_text("\n".join(tokens) + "\n", encoding="utf-8")
+    plain = make(tmp_path / "b", vocabularies=[str(tmp_path / "plain.vocab")] * 2, **named)[1]
+    assert plain.digest == info.digest
+    (tmp_path / "broken.vocab").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ModelError, match=r"broken\.vocab is no vocabulary of Marian"):
+        make(tmp_path / "c", vocabularies=[str(tmp_path / "broken.vocab")] * 2, **named)
+
+
 @pytest.mark.slow
 def test_a_marian_model_of_transformers_gets_its_end_mark(tmp_path: Path) -> None:
     import torch
@@ -271,3 +309,22 @@ def test_files_outside_the_runs_belong_to_the_fingerprint(tiny_teacher: Path) ->
     config = teacher.Config(kind="ctranslate2", path=str(tiny_teacher))
     assert teacher.external_files(config) == [tiny_teacher]
     assert teacher.external_files(teacher.Config(kind="transformers", path="some/model")) == []
+
+
+def test_the_types_that_are_converted_are_those_that_the_converter_has() -> None:
+    import transformers
+    from ctranslate2.converters.transformers import _MODEL_LOADERS
+
+    from stages.teacher.sources import HUB_TYPES
+
+    known = {getattr(getattr(transformers, name, None), "model_type", None) for name in _MODEL_LOADERS}
+    readers = {"whisper", "wav2vec2", "wav2vec2-bert", "distilbert", "bert", "xlm-roberta", "roberta", "camembert"}
+    of_remote_code = {"mpt", "RefinedWebModel"}
+    assert known - {None} - readers == HUB_TYPES - of_remote_code
+
+
+def test_a_type_that_is_not_converted_is_told_before_anything_runs(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "mamba"}')
+    config = teacher.Config(kind="transformers", path=str(tmp_path))
+    (fault,) = teacher.faults(config)
+    assert "of the type 'mamba', which CTranslate2 does not convert" in fault

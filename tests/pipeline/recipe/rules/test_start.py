@@ -93,8 +93,8 @@ def test_layers_of_another_width_are_refused_and_embeddings_offered(tmp_path: Pa
 def test_the_shape_of_a_given_checkpoint_is_not_known_yet(tmp_path: Path) -> None:
     (tmp_path / "model.pt").write_text("")
     given = f'kind = "opennmt"\npath = "{tmp_path / "model.pt"}"'
-    assert read(tmp_path, "student.model.heads=8", teacher=given)
-    [fault] = faults(tmp_path, "student.start.encoder_layers=[9]", teacher=given)
+    assert read(tmp_path, "tokenizer.kind=none", "student.model.heads=8", teacher=given)
+    [fault] = faults(tmp_path, "tokenizer.kind=none", "student.start.encoder_layers=[9]", teacher=given)
     assert "names 1 layers for the 3" in fault
 
 

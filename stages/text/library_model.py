@@ -1,0 +1,103 @@
+"""Subwords of a `tokenizer.json`, as the library tokenizers keeps them: byte-level BPE, WordPiece, Unigram."""
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data.errors import ModelError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+class LibraryModel:
+    """Texts <-> tokens. `encode` takes a text for text, whatever special tokens it spells."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._content = path, read_library_file(path)
+
+    def encode(self, texts: Sequence[str]) -> list[list[str]]:
+        """Tokens of each text."""
+        return self._encode(self._plain, texts)
+
+    def encode_whole(self, texts: Sequence[str]) -> list[list[str]] | None:
+        """Tokens of each text, with those that spell special tokens taken for them."""
+        return self._encode(self._full, texts)
+
+    def decode(self, rows: Sequence[Sequence[str]]) -> list[str]:
+        """The text of each list of tokens; those that it does not know, and special ones, say nothing."""
+        numbered = [[self._full.token_to_id(token) for token in row] for row in rows]
+        known = [[number for number in row if number is not None] for row in numbered]
+        return list(self._full.decode_batch(known, skip_special_tokens=True)) if known else []
+
+    def pieces(self) -> list[str]:
+        """All tokens in order, without special ones."""
+        special = set(special_tokens(self._content))
+        numbered = sorted(self._full.get_vocab().items(), key=lambda item: item[1])
+        return [token for token, _ in numbered if token not in special and token != self._unknown]
+
+    def spell(self, token: str) -> list[str]:
+        """The characters of a token, each as the model has it alone."""
+        return [part for character in token for part in self._encode(self._plain, [character])[0]]
+
+    @staticmethod
+    def _encode(model: "Tokenizer", texts: Sequence[str]) -> list[list[str]]:
+        if not texts:
+            return []
+        return [found.tokens for found in model.encode_batch(list(texts), add_special_tokens=False)]
+
+    @property
+    def _unknown(self) -> str | None:
+        unknown: str | None = self._content["model"].get("unk_token")
+        return unknown
+
+    @cached_property
+    def _full(self) -> "Tokenizer":
+        return _open(self._content, self._path)
+
+    @cached_property
+    def _plain(self) -> "Tokenizer":
+        """Without special tokens: those of the format, and not those that are written for speed or spaces."""
+        others = [entry for entry in self._content.get("added_tokens", []) if not entry.get("special")]
+        return _open({**self._content, "added_tokens": others}, self._path)
+
+
+def is_library_file(path: Path) -> bool:
+    """Whether a `tokenizer.json` is one of the library's, and not what Potstill wrote of a folder's models."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and isinstance(content.get("model"), dict)
+
+
+def read_library_file(path: Path) -> dict[str, Any]:
+    """The content of such a file; raises ModelError when it is none."""
+    if not path.is_file() or not is_library_file(path):
+        raise ModelError(f"{path} is no tokenizer.json of the library tokenizers, or a damaged one; give another")
+    content: dict[str, Any] = json.loads(path.read_bytes())
+    return content
+
+
+def special_tokens(content: dict[str, Any]) -> list[str]:
+    """The tokens of its format that such a file names."""
+    return [entry["content"] for entry in content.get("added_tokens", []) if entry.get("special")]
+
+
+def _open(content: dict[str, Any], path: Path) -> "Tokenizer":
+    try:
+        from tokenizers import Tokenizer
+    except ImportError as error:
+        raise ModelError(
+            f"{path} needs the library tokenizers, which is not installed: pip install tokenizers, on every machine "
+            "with workers"
+        ) from error
+    # Rows are cut and padded elsewhere.
+    alone = {**content, "truncation": None, "padding": None}
+    try:
+        model = Tokenizer.from_str(json.dumps(alone))
+    except Exception as error:  # the library raises nothing more special
+        raise ModelError(f"{path} cannot be read by the library tokenizers: {error}; save it again") from error
+    return model
