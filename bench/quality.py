@@ -22,7 +22,7 @@ from bench.quality_results import TEACHER, TestSet, keep_result, read_references
 from bench.quality_rows import compare
 from bench.quality_table import records_of, write_page
 from bench.records import save, show
-from bench.teacher_checkpoint import filled
+from stages.teacher_checkpoint import filled
 from data.local import atomic
 from data.model_folder import CHECKPOINT_FILE, MODEL_FILE
 from data.store import Artifact

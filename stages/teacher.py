@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from data.artifact import Artifact
 from data.model_folder import (
+    CHECKPOINT_FILE,
     INFO_FILE,
     MODEL_FILE,
     Architecture,
@@ -22,6 +23,7 @@ from data.model_folder import (
 )
 from data.runtime import Runtime
 from stages.directions import COLUMNS as LANGUAGES
+from stages.teacher_checkpoint import restore_checkpoint, restore_faults
 from stages.teacher_prompt import PromptConfig
 from stages.teacher_sources import (
     OPUS_MT_DESCRIPTION,
@@ -56,6 +58,7 @@ _BEST: dict[str, tuple[Quantization, ...]] = {
 _OWN_KEYS = {
     "train": {"model", "optimiser", "words", "architecture", "languages"},
     "transformers": {"revision"},
+    "ctranslate2": {"restore_checkpoint"},
     "marian": {"vocabularies"},
     "fairseq": {"dictionaries", "source_language", "target_language"},
 }
@@ -114,6 +117,11 @@ class Config(BaseModel):
         description="language pairs of the corpus that it is for, such as en-de: rows of others are neither trained "
         "on, nor translated or scored by it; by default all. A pair that no teacher is for is learned from references",
     )
+    restore_checkpoint: bool = Field(
+        False,
+        description="ctranslate2: put OpenNMT-py's checkpoint back from the folder's weights, which its converter made "
+        "in 8 or 32 bits: a student can then start from this teacher, or be compared with it inside",
+    )
     quantization: Literal["auto"] | Quantization = Field(
         "auto", description="what it computes with; auto: int8 on a CPU, float16 on a GPU"
     )
@@ -143,8 +151,8 @@ class Config(BaseModel):
 
     @property
     def has_checkpoint(self) -> bool:
-        """Whether PyTorch can have it too: it comes with OpenNMT-py's `checkpoint.pt`, and not converted alone."""
-        return self.kind in _WITH_CHECKPOINT
+        """Whether PyTorch can have it too: it comes with OpenNMT-py's `checkpoint.pt`, or that is put back."""
+        return self.kind in _WITH_CHECKPOINT or self.restore_checkpoint
 
     @model_validator(mode="after")
     def _keys_fit_the_kind(self) -> Self:
@@ -238,7 +246,7 @@ def best_quantization(config: Config, runtime: Runtime) -> Quantization:
 
 def _path_faults(config: Config, path: Path) -> list[str]:
     if config.kind == "ctranslate2":
-        return model_faults(path)
+        return model_faults(path) or (restore_faults(path) if config.restore_checkpoint else [])
     if config.kind == "transformers":
         if path.is_dir():
             return [] if (path / "config.json").is_file() else [f"{path} holds no config.json: it is no model"]
@@ -280,6 +288,8 @@ def _make(
         convert_opennmt(path, folder, quantization)
     elif config.kind == "ctranslate2":
         copy_folder(path, folder)
+        if config.restore_checkpoint:
+            restore_checkpoint(folder, folder / CHECKPOINT_FILE)
     elif config.kind == "transformers":
         convert_transformers(str(config.path), config.revision, folder, quantization)
     elif config.kind == "marian":

@@ -16,6 +16,11 @@ from stages.training.model import Transformer, restore_transformer, vocabulary_e
 
 def save_model(path: Path, model: Transformer, weights: Sequence[Tensor] | None = None) -> None:
     """Writes an OpenNMT-py checkpoint without optimiser; `weights` stand in for the parameters, in their order."""
+    save(path, content_of(model, weights))
+
+
+def content_of(model: Transformer, weights: Sequence[Tensor] | None = None) -> dict[str, Any]:
+    """What `save_model` writes."""
     module = model.module
     state = {name: value.detach() for name, value in module.state_dict().items()}
     if weights is not None:
@@ -26,13 +31,12 @@ def save_model(path: Path, model: Transformer, weights: Sequence[Tensor] | None 
     copies = {value.data_ptr(): value.cpu() for value in state.values()}
     state = {name: copies[value.data_ptr()] for name, value in state.items()}
     prefix = "generator."
-    content = {
+    return {
         "model": {name: value for name, value in state.items() if not name.startswith(prefix)},
         "generator": {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)},
         "vocab": vocabulary_entry(model.source_vocabulary, model.target_vocabulary, model.options),
         "opt": model.options,
     }
-    save(path, content)
 
 
 def load_model(path: Path, device: str) -> Transformer:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.teacher_checkpoint import filled
+from stages.teacher_checkpoint import filled
 from data.errors import ModelError
 from stages.conversion import convert_checkpoint, read_checkpoint
 from tests.fixtures.tiny_teacher import TinyShape, write_tiny_checkpoint
