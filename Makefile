@@ -118,4 +118,4 @@ clean:  ## Remove .venv and caches; runs/ stays.
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache *.egg-info
 
 docs: setup-dev  ## Make docs/recipes.md anew from the code.
-	$(BIN)/python -m pipeline.reference > docs/recipes.md
+	$(BIN)/python -m pipeline.recipe.reference > docs/recipes.md

@@ -16,8 +16,8 @@ from bench.fixtures import Fixture
 from bench.on_cluster import OnCluster
 from bench.records import Record, median, record, run_suite, side_by_side
 from bench.shortlists import compare_shortlist
-from stages import decode
-from stages.decoding.calibration import read_calibration
+from stages.beam_search.calibration import read_calibration
+from stages.decode import stage as decode
 
 PACKAGES = ("ctranslate2", "sentencepiece", "pyarrow")
 # Rows on which the best batch size of the limit is looked for.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.environment import environment
 from bench.fixtures import Fixture
-from stages import decode
+from stages.decode import stage as decode
 
 PEER_BATCH_TOKENS = 5000
 LIMIT_BATCH_TOKENS = (128, 256, 512, 1024, 2048)

@@ -17,7 +17,9 @@ from data.artifact import Artifact
 from data.ids import row_id
 from data.runtime import Runtime
 from data.store import Store
-from stages import calibrate, teacher, tokenizer
+from stages.calibrate import stage as calibrate
+from stages.teacher import stage as teacher
+from stages.tokenizer import stage as tokenizer
 from stages.training.config import ModelConfig
 
 ROOT = Path(__file__).parents[1]
@@ -67,7 +69,7 @@ def demo(folder: Path, *, shards: int = 3) -> Fixture:
     Fetches the demo's wheel (51 MB) when the cache does not have it.
     """
     # Heavy: the recipe's stages are all imported to check it.
-    from pipeline.recipe import read_recipe
+    from pipeline.recipe.recipe import read_recipe
 
     teacher_path = ROOT / "recipes" / "teachers" / "en-de"
     graph = read_recipe(DEMO, [f"teacher.path={teacher_path}"]).graph

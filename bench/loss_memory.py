@@ -16,7 +16,7 @@ class Problem:
     def __init__(self, positions: int, width: int, vocabulary: int, k: int) -> None:
         import torch
 
-        from stages.training.teacher_distribution import SoftTargets
+        from stages.training.objective.teacher_distribution import SoftTargets
 
         generator = torch.Generator().manual_seed(1)
         shapes = (positions, width), (vocabulary, width), (vocabulary,)
@@ -37,7 +37,7 @@ class Problem:
 
     def ours(self) -> "Tensor":
         """The same by the student's loss."""
-        from stages.training.objective import Objective, loss_sums
+        from stages.training.objective.loss import Objective, loss_sums
 
         hidden, weight, bias = self.layer
         objective = Objective(soft_target_weight=1.0, missing_mass="renormalise")

@@ -11,7 +11,7 @@ from bench.fixtures import close, new_artifact
 from data.artifact import Artifact
 from data.model_folder import read_vocabulary, vocabulary_digest
 from data.soft_targets import SoftTargetFormat, pack, smallest_ids_dtype
-from stages.tokenizer import load_tokenizer
+from stages.text.tokenizer import load_tokenizer
 
 
 def made_up_dataset(inputs: Mapping[str, Artifact], folder: Path, k: int) -> Artifact:

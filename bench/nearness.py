@@ -11,7 +11,7 @@ import pyarrow as pa
 from bench.fixtures import Fixture
 from data.model_folder import CHECKPOINT_FILE, load_teacher_info
 from data.soft_targets import unpack
-from stages.tokenizer import load_tokenizer
+from stages.text.tokenizer import load_tokenizer
 
 
 def nearness(fixture: Fixture, table: pa.Table, soft: pa.Table) -> dict[str, Any]:

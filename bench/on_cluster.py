@@ -9,10 +9,10 @@ from pydantic import BaseModel
 from bench.environment import environment
 from bench.fixtures import Fixture, close, new_artifact
 from data.artifact import Artifact
-from pipeline.cluster import connect
-from pipeline.graph import Node, reads_of
-from pipeline.plan import Identity
-from pipeline.worker import Job, close_shards, run_shard
+from pipeline.planning.plan import Identity
+from pipeline.recipe.graph import Node, reads_of
+from pipeline.running.cluster import connect
+from pipeline.running.worker import Job, close_shards, run_shard
 
 _WARM_UP_ROWS = 8
 
@@ -22,7 +22,7 @@ class OnCluster:
 
     def __init__(self, fixture: Fixture, stage: str, config: BaseModel, threads: int, folder: Path) -> None:
         self._fixture, self._config, self._folder = fixture, config, folder
-        self._node = Node(stage, f"stages.{stage}", "shard", config, {})
+        self._node = Node(stage, f"stages.{stage}.stage", "shard", config, {})
         self._runs = 0
         self._open = ExitStack()
         with environment({}):

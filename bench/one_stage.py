@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench.synthetic.registry import SCALE_STAGES
-from pipeline.cluster import connect
-from pipeline.graph import Graph, StageEntry
-from pipeline.launch import open_planner
-from pipeline.progress import PlainDisplay
-from pipeline.recipe import read_recipe
-from pipeline.runner import Runner
+from pipeline.planning.scope import open_planner
+from pipeline.recipe.graph import Graph, StageEntry
+from pipeline.recipe.recipe import read_recipe
+from pipeline.running.cluster import connect
+from pipeline.running.runner import Runner
+from pipeline.terminal.progress import PlainDisplay
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,13 @@ from typing import Any
 
 from bench.fixtures import DEMO, ROOT
 from bench.records import Record, median, record
-from pipeline.cluster import Cluster, connect
-from pipeline.graph import STAGES, Graph, StageEntry
-from pipeline.launch import open_planner
-from pipeline.plan import Planner, Step
-from pipeline.progress import PlainDisplay
-from pipeline.recipe import Recipe, read_recipe
-from pipeline.runner import Runner
+from pipeline.planning.plan import Planner, Step
+from pipeline.planning.scope import open_planner
+from pipeline.recipe.graph import STAGES, Graph, StageEntry
+from pipeline.recipe.recipe import Recipe, read_recipe
+from pipeline.running.cluster import Cluster, connect
+from pipeline.running.runner import Runner
+from pipeline.terminal.progress import PlainDisplay
 
 PACKAGES = ("ctranslate2", "distributed", "pyarrow")
 TIMED_STAGES = tuple(

@@ -18,12 +18,12 @@ from typing import Any
 from bench.one_stage import peak_memory
 from bench.records import Record, record
 from bench.synthetic.registry import PLAN_STAGES
-from pipeline.cluster import Cluster, connect
-from pipeline.graph import Graph
-from pipeline.launch import open_planner
-from pipeline.progress import PlainDisplay
-from pipeline.recipe import read_recipe
-from pipeline.runner import Runner
+from pipeline.planning.scope import open_planner
+from pipeline.recipe.graph import Graph
+from pipeline.recipe.recipe import read_recipe
+from pipeline.running.cluster import Cluster, connect
+from pipeline.running.runner import Runner
+from pipeline.terminal.progress import PlainDisplay
 
 WORKERS = 2
 SHARDS_IN_FLIGHT = 2

@@ -22,13 +22,13 @@ from bench.quality_results import TEACHER, TestSet, keep_result, read_references
 from bench.quality_rows import compare
 from bench.quality_table import records_of, write_page
 from bench.records import save, show
-from stages.teacher_checkpoint import filled
+from stages.teacher.restoring import filled
 from data.local import atomic
 from data.model_folder import CHECKPOINT_FILE, MODEL_FILE
 from data.store import Artifact
-from pipeline.launch import open_planner, select_graph
-from pipeline.recipe import read_recipe
-from stages.conversion import read_checkpoint
+from pipeline.planning.scope import open_planner, select_graph
+from pipeline.recipe.recipe import read_recipe
+from stages.loaded_model.conversion import read_checkpoint
 
 ROOT = Path(__file__).parents[1]
 TEACHER_RECIPE = ROOT / "recipes" / "demo-teacher.toml"
@@ -131,7 +131,18 @@ def _keep_teacher(teacher: Artifact, tokenizer: Artifact, test: TestSet) -> None
 def _made(path: Path, overrides: Sequence[str], until: str, log: IO[str] | None = None) -> dict[str, Artifact]:
     """What `potstill run` makes of a recipe up to a stage, as a user would have it; what it says goes into `log`."""
     settings = [part for each in overrides for part in ("--set", each)]
-    command = [sys.executable, "-m", "pipeline.cli", "run", str(path), "--until", until, "--workers", "1", "--plain"]
+    command = [
+        sys.executable,
+        "-m",
+        "pipeline.cli.app",
+        "run",
+        str(path),
+        "--until",
+        until,
+        "--workers",
+        "1",
+        "--plain",
+    ]
     subprocess.run([*command, *settings], stdout=log, stderr=log and subprocess.STDOUT, check=True)  # noqa: S603
     recipe = read_recipe(path, overrides)
     graph, _ = select_graph(recipe, until, None)

@@ -18,8 +18,8 @@ from data.artifact import Artifact
 from data.errors import DataError
 from data.local import write_atomically
 from data.manifest import Manifest
-from stages.tokenizer import load_tokenizer
-from stages.translate import load_translator
+from stages.loaded_model.translate import load_translator
+from stages.text.tokenizer import load_tokenizer
 
 FOLDER = RESULTS / "quality"
 TEACHER = "teacher"

@@ -8,7 +8,7 @@ from typing import Any
 from bench.methods import BY_NAME, REFERENCES, Method
 from bench.quality_results import TEACHER, Result
 from bench.seeded import chrf_difference
-from stages.evaluation.quality import Scoring
+from stages.evaluate.quality import Scoring
 
 _SCORING = Scoring()
 

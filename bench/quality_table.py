@@ -8,8 +8,8 @@ from typing import Any
 from bench.methods import BY_NAME, REFERENCES
 from bench.quality_rows import Comparison, Row
 from bench.records import Record, record
-from stages.evaluation.quality import Scoring
-from stages.reporting.text import p_value
+from stages.evaluate.quality import Scoring
+from stages.presentation.figures import p_value
 
 PAGE = Path(__file__).parents[1] / "docs" / "quality.md"
 BEGIN, END = "<!-- table of recipes/{}.toml, by `make bench-quality` -->", "<!-- end of the table -->"

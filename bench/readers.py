@@ -12,16 +12,16 @@ from bench.train import MODEL, OPTIMISER
 from bench.trainers import Trainings
 from data.model_folder import read_vocabulary
 from data.parquet import decode
-from stages import student
-from stages.tokenizer import load_tokenizer
+from stages.student import stage as student
+from stages.text.tokenizer import load_tokenizer
 
 BATCH_TOKENS = 1536
 
 
 def read_epoch(fixture: Fixture, opened: Callable[[], Any], epochs: int) -> float:
     """Target tokens a second, </s> counted: one process reads a Parquet file and makes padded batches of it."""
-    from stages.training.batches import BatchSource, Position, Stream
-    from stages.training.soft_columns import COLUMNS, SoftTargetColumns
+    from stages.training.batches.batches import BatchSource, Position, Stream
+    from stages.training.batches.soft_columns import COLUMNS, SoftTargetColumns
     from stages.training.vocabulary import Vocabulary
 
     target_tokens = read_vocabulary(fixture.teacher(), "target")

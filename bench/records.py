@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from bench.environment import become_worker
-from stages.evaluation.machine import describe_machine
+from stages.evaluate.machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results"
 

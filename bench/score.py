@@ -18,7 +18,8 @@ from bench.records import Record, median, record, run_suite, side_by_side
 from data.model_folder import CHECKPOINT_FILE
 from data.runtime import Runtime
 from data.soft_targets import row_lengths
-from stages import decode, score
+from stages.decode import stage as decode
+from stages.score import stage as score
 
 PACKAGES = ("torch", "ctranslate2")
 K = 16

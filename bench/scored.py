@@ -11,7 +11,8 @@ from bench.fixtures import Fixture, close, new_artifact
 from data.drawn_targets import drawn, pack_drawn
 from data.runtime import Runtime
 from data.soft_targets import SoftTargetFormat, flat, pack, row_lengths, topk
-from stages import decode, score
+from stages.decode import stage as decode
+from stages.score import stage as score
 
 
 def with_targets(fixture: Fixture) -> pa.Table:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stages.evaluation.quality import Scoring, build_metrics, resampled_scores, two_sided
-from stages.evaluation.resampling import percentile_interval
+from stages.evaluate.quality import Scoring, build_metrics, resampled_scores, two_sided
+from stages.evaluate.resampling import percentile_interval
 
 Translations = Sequence[str]
 

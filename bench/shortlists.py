@@ -12,9 +12,9 @@ from bench.fixtures import Fixture
 from bench.on_cluster import OnCluster
 from bench.records import Record, median, record, side_by_side
 from data.runtime import Runtime
-from stages import decode
-from stages.decoding.calibration import read_calibration
-from stages.decoding.shortlist import FILE
+from stages.beam_search.calibration import read_calibration
+from stages.beam_search.shortlist import FILE
+from stages.decode import stage as decode
 
 # As many as Marian's and Mozilla's pipelines keep.
 CANDIDATES = 100

@@ -15,7 +15,7 @@ from bench.loss_memory import Problem, peak_bytes
 from bench.made_up_targets import made_up_dataset
 from bench.records import Record, median, record, run_suite, side_by_side
 from bench.trainers import Speed, Trainings, write_stock_options
-from stages import student
+from stages.student import stage as student
 
 PACKAGES = ("torch", "OpenNMT-py")
 K = 16

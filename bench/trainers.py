@@ -16,8 +16,8 @@ from bench.fixtures import new_artifact
 from data.artifact import Artifact
 from data.model_folder import read_vocabulary
 from data.runtime import Runtime
-from stages import student
-from stages.tokenizer import load_tokenizer
+from stages.student import stage as student
+from stages.text.tokenizer import load_tokenizer
 from stages.training.config import OptimiserConfig
 
 # What is told of the peer's progress: "bsz: source/target/sentences a batch; source/target tok/s".

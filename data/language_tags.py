@@ -6,11 +6,14 @@ how models are trained here (https://aclanthology.org/Q17-1024), {source} and {t
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Literal, NamedTuple
 
 from data.errors import ModelError
 
 SOURCE, TARGET = "{source}", "{target}"
+# Regions where Chinese is written in traditional characters when no script is named.
+_TRADITIONAL = {"TW", "HK", "MO"}
 Tags = Literal["none", "target", "both"]
 _TEMPLATES: Mapping[Tags, tuple[str, ...]] = {
     "none": (),
@@ -27,6 +30,16 @@ class Direction(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.source}-{self.target}"
+
+
+@cache
+def written_language(tag: str) -> str:
+    """A BCP-47 tag without its region: the language, with the script where it is named or, of Chinese, known by it."""
+    language, *rest = tag.replace("_", "-").split("-")
+    script = next((part.title() for part in rest if len(part) == 4 and part.isalpha()), "")
+    if language.lower() == "zh" and not script:
+        script = "Hant" if {part.upper() for part in rest} & _TRADITIONAL else "Hans"
+    return "-".join(filter(None, [language.lower(), script]))
 
 
 def source_templates(tags: Tags) -> tuple[str, ...]:

@@ -17,6 +17,8 @@ INFO_FILE = "potstill.json"
 MODEL_FILE = "model.bin"
 CONFIG_FILE = "config.json"
 CHECKPOINT_FILE = "checkpoint.pt"
+# Both vocabularies of the teacher, which a dataset carries: {"source": [...], "target": [...]}.
+VOCABULARY_FILE = "vocabulary.json"
 
 Side = Literal["source", "target"]
 Architecture = Literal["encoder-decoder", "decoder-only"]

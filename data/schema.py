@@ -41,7 +41,7 @@ REJECTS = pa.schema(
             "source", pa.string(), "source text as far as it could be read, at most 1,000 characters", nullable=True
         ),
         _field("reference", pa.string(), "reference text, likewise", nullable=True),
-        _field("reason", pa.string(), "why it was not taken: one of the reasons in stages/readers/rows.py"),
+        _field("reason", pa.string(), "why it was not taken: one of the reasons in stages/corpus/readers/rows.py"),
     ]
 )
 

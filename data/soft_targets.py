@@ -67,7 +67,8 @@ class SoftTargetFormat(BaseModel):
     vocabulary_digest: str = Field(description="digest of the teacher's target vocabulary, in order")
     teacher_digest: str = Field(description="digest of the teacher's files; of all names, digests and weights if fused")
     fused: tuple[FusedTeacher, ...] = Field(
-        (), description="the teachers whose weighted mean this is, see stages/fusion.py; none where it is one's own"
+        (),
+        description="the teachers whose weighted mean this is (stages/fuse/); none where it is one's own",
     )
     pairs: tuple[str, ...] = Field(
         (),

@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,10 @@ LONGEST_FUNCTION = 50
 
 OF_DATA = {"numpy", "pyarrow", "fsspec", "pydantic", "pydantic_core"}
 NOT_IN_STAGES = {"dask", "distributed", "typer", "rich", "pipeline"}
-# The one stage that others may import; training and the like are libraries, not stages.
-SHARED_STAGE = "stages.tokenizer"
+# Rooms of stages/ that are no stage's: what several of them use.
+SHARED = {"beam_search", "languages", "loaded_model", "presentation", "text", "training"}
+# From the ground up; each room imports those before it alone.
+PIPELINE = ("recipe", "planning", "terminal", "running", "estimating", "tuning", "cli")
 # Slow to import: `potstill plan` must answer within a second.
 HEAVY = {
     "torch", "onmt", "ctranslate2", "sentencepiece", "transformers", "sacrebleu",
@@ -103,11 +106,20 @@ def _of(layer: str) -> list[str]:
 
 
 def _is_stage(module: str) -> bool:
-    """A stage says which VERSION it is; all else in stages/ are libraries of stages."""
-    assigned = [
-        target for node in _tree(_modules()[module]).body if isinstance(node, ast.Assign) for target in node.targets
-    ]
-    return any(isinstance(target, ast.Name) and target.id == "VERSION" for target in assigned)
+    return module.startswith("stages.") and module.endswith(".stage")
+
+
+def _room(module: str) -> str:
+    """The folder below the layer: `training` of `stages.training.loop`."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def _ours(layer: str) -> Iterator[tuple[str, Import]]:
+    """Every import of the layer's own modules, with the module that holds it."""
+    for module in _of(layer):
+        for found in _imports(module):
+            if found.target.startswith(f"{layer}.") and found.target in _modules():
+                yield module, found
 
 
 def _loaded_with(module: str) -> Iterator[tuple[str, Import]]:
@@ -132,7 +144,13 @@ def _where(module: str, found: Import) -> str:
 
 def test_the_layers_are_all_there() -> None:
     assert {layer for layer in LAYERS if len(_of(layer)) > 5} == set(LAYERS)
-    assert {"stages.decode", "stages.filter", SHARED_STAGE} <= {module for module in _of("stages") if _is_stage(module)}
+    assert {"stages.decode.stage", "stages.filter.stage"} <= {module for module in _of("stages") if _is_stage(module)}
+
+
+def test_every_room_is_a_stage_or_one_that_is_named_as_shared() -> None:
+    stages = {_room(module) for module in _of("stages") if _is_stage(module)}
+    assert {_room(module) for module in _of("stages")} - {""} == stages | SHARED
+    assert not stages & SHARED
 
 
 def test_data_imports_nothing_but_the_standard_library_and_its_four() -> None:
@@ -149,10 +167,38 @@ def test_stages_know_nothing_of_the_pipeline_and_its_libraries() -> None:
     assert faults == []
 
 
-def test_of_other_stages_only_the_tokenizer_is_imported() -> None:
-    stages = {module for module in _of("stages") if _is_stage(module)} - {SHARED_STAGE}
-    faults = [_where(m, found) for m in _of("stages") for found in _imports(m) if found.target in stages - {m}]
+def test_a_stage_reaches_into_no_other_stages_room() -> None:
+    faults = [
+        _where(module, found)
+        for module, found in _ours("stages")
+        if _room(found.target) not in {_room(module), *SHARED}
+    ]
     assert faults == []
+
+
+def test_the_rooms_of_the_pipeline_lie_one_above_the_other() -> None:
+    assert {_room(module) for module in _of("pipeline")} - {""} == set(PIPELINE)
+    faults = [
+        _where(module, found)
+        for module, found in _ours("pipeline")
+        if PIPELINE.index(_room(found.target)) > PIPELINE.index(_room(module))
+    ]
+    assert faults == []
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_no_two_rooms_and_no_two_files_import_each_other(layer: str) -> None:
+    """Imports inside functions and for types alone count, too: whoever reads has to go there."""
+    files: dict[str, set[str]] = {}
+    rooms: dict[str, set[str]] = {}
+    for module, found in _ours(layer):
+        files.setdefault(module, set()).add(found.target)
+        if layer != "data" and _room(module) != _room(found.target):
+            rooms.setdefault(_room(module), set()).add(_room(found.target))
+    # A package's own __init__ is no file that one goes to.
+    packages = {module for module, path in _modules().items() if path.name == "__init__.py"}
+    TopologicalSorter({module: targets - packages for module, targets in files.items()}).prepare()
+    TopologicalSorter(rooms).prepare()
 
 
 def test_no_layer_imports_the_tests() -> None:
@@ -174,7 +220,7 @@ def test_nothing_heavy_is_imported_before_it_is_needed(layer: str) -> None:
 
 
 def test_the_command_line_and_all_stages_start_without_anything_heavy() -> None:
-    modules = ["pipeline.cli", *(module for module in _of("stages") if _is_stage(module))]
+    modules = ["pipeline.cli.app", *(module for module in _of("stages") if _is_stage(module))]
     code = f"import sys, {', '.join(modules)}; sys.stdout.write(' '.join(sorted({HEAVY!r} & sys.modules.keys())))"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout == ""

@@ -10,13 +10,14 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
-from pipeline.overrides import apply_overrides
-from pipeline.recipe import read_recipe
-from stages import select, student
+from pipeline.recipe.overrides import apply_overrides
+from pipeline.recipe.recipe import read_recipe
+from stages.select import stage as select
+from stages.student import stage as student
+from stages.student.further_config import DatasetConfig
 from stages.training.config import ModelConfig, OptimiserConfig
-from stages.training.further_config import DatasetConfig
 from tests.fixtures.artifacts import closed, new_artifact
-from tests.stages.test_student import dataset_table
+from tests.stages.student.test_student import dataset_table
 
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "recipes").rglob("*.toml"))

@@ -3,18 +3,18 @@
 from pathlib import Path
 
 from bench.generator import MAX_CHARACTERS, Made
-from pipeline.graph import StageEntry
+from pipeline.recipe.graph import StageEntry
 
 SCALE_STAGES = (
-    StageEntry("corpus", "stages.corpus", required=True),
-    StageEntry("tokenizer", "stages.tokenizer"),
+    StageEntry("corpus", "stages.corpus.stage", required=True),
+    StageEntry("tokenizer", "stages.tokenizer.stage"),
     StageEntry("teacher", "bench.synthetic.teacher"),
     StageEntry("decode", "bench.synthetic.decode"),
-    StageEntry("select", "stages.select"),
+    StageEntry("select", "stages.select.stage"),
     StageEntry("score", "bench.synthetic.score"),
     StageEntry("measure", "bench.synthetic.measure"),
-    StageEntry("filter", "stages.filter"),
-    StageEntry("dataset", "stages.dataset"),
+    StageEntry("filter", "stages.filter.stage"),
+    StageEntry("dataset", "stages.dataset.stage"),
 )
 
 # As many shards as are asked for, and nothing to do for any of them.

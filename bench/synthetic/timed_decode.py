@@ -10,7 +10,7 @@ import pyarrow as pa
 from data import schema
 from data.artifact import Artifact
 from data.runtime import Runtime
-from stages import decode
+from stages.decode import stage as decode
 
 VERSION, READS, RESOURCES, LIBRARIES, SCHEMA, SHARES_MODEL = (
     decode.VERSION,

@@ -20,8 +20,8 @@ from pipeline.estimating.sample import Sample
 from pipeline.estimating.schedule import Machine, Slot, Work, simulate
 from pipeline.estimating.training import ShortTraining
 from pipeline.estimating.trial import Trial
-from pipeline.graph import Graph, Node
-from pipeline.plan import Step
+from pipeline.planning.plan import Step
+from pipeline.recipe.graph import Graph, Node
 
 
 @dataclass

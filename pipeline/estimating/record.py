@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from data.errors import DataError
 from data.folder import open_folder
 from data.store import Manifest, Store
-from pipeline.plan import Step
+from pipeline.planning.plan import Step
 
 FILE = "estimate.json"
 SECONDS_AN_HOUR = 3600.0

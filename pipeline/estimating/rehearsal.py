@@ -9,16 +9,16 @@ import fsspec
 
 from data.local import storage_faults
 from data.store import Store
-from pipeline.cluster import Cluster
 from pipeline.estimating import stand_in
 from pipeline.estimating.project import Findings
 from pipeline.estimating.sample import Sample, draw, repeat, write_sample
 from pipeline.estimating.schedule import Machine, Slot, Work, simulate
 from pipeline.estimating.training import ShortTraining, is_training, read_times, rows_in_hand, short_training
 from pipeline.estimating.trial import Trial, Trials
-from pipeline.graph import Graph, Node
-from pipeline.plan import SPLIT, Step
-from pipeline.progress import Display
+from pipeline.planning.plan import SPLIT, Step
+from pipeline.recipe.graph import Graph, Node
+from pipeline.running.cluster import Cluster
+from pipeline.terminal.progress import Display
 
 # The small sample is so much smaller: far enough apart for a line, and quick.
 _APART = 8
@@ -30,7 +30,7 @@ _LEAST_ROWS_OF_A_SHARD = 250
 _LONG, _SHORT = 3600.0, 10.0
 # Inputs of the evaluation in whose place it gets the teacher.
 _STOOD_IN = ("export", "export_baseline")
-_EVALUATION = "stages.evaluate"
+_EVALUATION = "stages.evaluate.stage"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from data.errors import DataError
 from data.manifest import split_of
 from data.store import Artifact, Store
-from pipeline.plan import Planner, Step, open_digest_cache
+from pipeline.planning.plan import Planner, Step, open_digest_cache
 
 SPLITS = ("train", "valid", "test")
 # Rows are drawn from so many shards at most: a billion rows are not read for a sample of thousands.

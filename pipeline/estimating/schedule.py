@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 
-from pipeline.graph import Node
+from pipeline.recipe.graph import Node
 
 _NOTHING = 1e-9
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from data.store import Manifest
 from pipeline.estimating.trial import Trial
-from pipeline.graph import Node
+from pipeline.recipe.graph import Node
 
 CURVES = "training.jsonl"
 # The first steps are slow: memory is fetched, kernels are chosen, the first batches are made.

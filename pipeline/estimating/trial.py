@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from data.errors import PotstillError
 from data.store import Manifest, ShardRecord
-from pipeline.cluster import Cluster, Place
-from pipeline.plan import Step
-from pipeline.runner import make_job
-from pipeline.tasks import explain
-from pipeline.worker import Job, close_shards, load_resources, release, run_shard, run_whole
+from pipeline.planning.plan import Step
+from pipeline.running.cluster import Cluster, Place
+from pipeline.running.runner import make_job
+from pipeline.running.tasks import explain
+from pipeline.running.worker import Job, close_shards, load_resources, release, run_shard, run_whole
 
 if TYPE_CHECKING:
     from distributed import Future

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from data.errors import ConfigError
 from data.fingerprint import DigestCache, bytes_digest, library_versions
-from pipeline.graph import Graph, Node, StageEntry
-from pipeline.plan import external_digests, open_digest_cache
-from pipeline.recipe import Recipe, read_recipe
-from pipeline.tuning.config import Settings, TuneConfig
+from pipeline.planning.plan import external_digests, open_digest_cache
+from pipeline.recipe.graph import Graph, Node, StageEntry
+from pipeline.recipe.recipe import Recipe, read_recipe
+from pipeline.recipe.tune_config import Settings, TuneConfig
 from pipeline.tuning.space import ends, override_texts
 
 # A second student beside the one that is tuned: a comparison that no trial needs.

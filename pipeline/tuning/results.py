@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from data.local import write_atomically
-from pipeline.tables import aligned
-from pipeline.tuning.config import TuneConfig
+from pipeline.recipe.tune_config import TuneConfig
+from pipeline.terminal.tables import aligned
 from pipeline.tuning.space import toml_text
 from pipeline.tuning.study import Row
 

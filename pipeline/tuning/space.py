@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pipeline.tuning.config import Dimension, Settings
+from pipeline.recipe.tune_config import Dimension, Settings
 
 if TYPE_CHECKING:
     from optuna.trial import Trial

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pipeline.estimating.training import is_training
-from pipeline.graph import Graph
-from pipeline.stopping import undisturbed
-from pipeline.tuning.config import Settings, TuneConfig, direction_of
+from pipeline.recipe.graph import Graph
+from pipeline.recipe.tune_config import Settings, TuneConfig, direction_of
+from pipeline.running.stopping import undisturbed
 from pipeline.tuning.space import Drawn, draw, grid
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from data.errors import ConfigError, DataError
 from data.store import Manifest
 from pipeline.estimating.training import CURVES
-from pipeline.lane import Lane, Validation
-from pipeline.progress import Display
-from pipeline.runner import RunError, Runner
-from pipeline.tasks import Failure
+from pipeline.recipe.tune_config import VALIDATION, TuneConfig, direction_of
+from pipeline.running.lane import Lane, Validation
+from pipeline.running.runner import RunError, Runner
+from pipeline.running.tasks import Failure
+from pipeline.terminal.progress import Display
 from pipeline.tuning.candidates import Source
-from pipeline.tuning.config import VALIDATION, TuneConfig, direction_of
 from pipeline.tuning.space import override_texts
 from pipeline.tuning.study import Study, Training
 

@@ -14,15 +14,15 @@ from data.local import write_atomically
 from data.runtime import Runtime
 from stages.training import checkpoint
 from stages.training.allocator import freed_memory_kept
-from stages.training.batches import BatchSource, Counts, Encoder, Position, Stream
+from stages.training.batches.batches import BatchSource, Counts, Encoder, Position, Stream
+from stages.training.batches.mixture import Mixture, Place, validation
+from stages.training.batches.prefetch import Prefetcher
 from stages.training.config import ModelConfig, OptimiserConfig, Precision
 from stages.training.journal import Journal
 from stages.training.loop import OnlineTerms, TorchBatch, Training, to_torch
-from stages.training.mixture import Mixture, Place, validation
 from stages.training.model import Transformer, build_transformer
+from stages.training.objective.phases import Course, Phase, one_phase
 from stages.training.optimiser import use_bfloat16
-from stages.training.phases import Course, Phase, one_phase
-from stages.training.prefetch import Prefetcher
 from stages.training.stopping import PairSwitch
 from stages.training.sums import Sums
 from stages.training.vocabulary import Vocabulary

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
-from stages.training.objective_config import ObjectiveConfig
+from stages.training.objective.config import ObjectiveConfig
 from stages.training.schedules import NonNegative, Value, always_zero, turns, value_at
 
 DataKind = Literal["hypothesis", "reference", "nbest"]

@@ -10,20 +10,19 @@ import torch
 from torch import Tensor
 
 from data.errors import PotstillError
-from stages.training.batches import Batch
+from stages.training.batches.batches import Batch, joined
+from stages.training.batches.mixture import Place
 from stages.training.config import OptimiserConfig
 from stages.training.dropout import Noise, replace_dropout
-from stages.training.language_model import joined
-from stages.training.mixture import Place
 from stages.training.model import Transformer
-from stages.training.objective import loss_sums
-from stages.training.objective_config import ObjectiveConfig
-from stages.training.online.named import Over, named_terms
+from stages.training.objective.config import ObjectiveConfig
+from stages.training.objective.loss import loss_sums
+from stages.training.objective.online_config import Over
+from stages.training.objective.phases import Course, one_phase
+from stages.training.objective.teacher_distribution import of_batch
 from stages.training.optimiser import build_optimiser, use_bfloat16
-from stages.training.phases import Course, one_phase
 from stages.training.stopping import PairSwitch, undistilled
 from stages.training.sums import Sum, Sums, added
-from stages.training.teacher_distribution import of_batch
 from stages.training.vocabulary import PADDING_ID
 
 with warnings.catch_warnings():
@@ -165,7 +164,7 @@ class DistillationLoss(LossCompute):  # type: ignore[misc]
         if online is None:
             return [], {}
         objective = self._course.phase(self._step).objective
-        over = {named.name: named.over for named in named_terms(objective)}
+        over = {named.name: named.over for named in objective.online_terms()}
         terms: list[Tensor] = []
         seen: dict[str, Sum] = {}
         for name, mean in online.terms(batch, objective, self._step).items():

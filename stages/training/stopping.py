@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from stages.training.objective import Objective
-from stages.training.pairs import pair_of
+from stages.training.batches.pairs import pair_of
+from stages.training.objective.loss import Objective
 
 
 class PairSwitch:

@@ -7,7 +7,7 @@ import pytest
 
 from bench import decode, decoders, fixtures, shortlists
 from bench.on_cluster import OnCluster
-from stages.decode import Config
+from stages.decode.stage import Config
 from stages.training.config import ModelConfig
 
 SMALL = ModelConfig(encoder_layers=2, decoder_layers=2, width=32, heads=2, feed_forward=64, tie_output=False)

@@ -5,7 +5,7 @@ import pytest
 
 from bench import fixtures
 from data.runtime import Runtime
-from stages import decode
+from stages.decode import stage as decode
 from stages.training.config import ModelConfig
 from tests.fixtures.oracle import forced_log_probs
 

@@ -16,7 +16,7 @@ from bench.quality_rows import compare
 from bench.quality_table import records_of, table
 from data.errors import DataError
 from data.manifest import Manifest
-from pipeline.recipe import read_recipe
+from pipeline.recipe.recipe import read_recipe
 
 REFERENCES = [f"Schalte das Licht {number} im Flur ein" for number in range(40)]
 

@@ -17,8 +17,8 @@ from bench.synthetic import decode, measure, numbers, score
 from data import schema
 from data.ids import row_id
 from data.runtime import Runtime
-from pipeline.worker import check_result
-from stages import corpus
+from pipeline.running.worker import check_result
+from stages.corpus import stage as corpus
 from tests.fixtures.artifacts import closed, new_artifact
 
 ROWS = 2_000

@@ -8,7 +8,7 @@ import pytest
 from sacrebleu.metrics import CHRF
 
 from bench.seeded import chrf_difference
-from stages.evaluation.quality import Scoring, compare_systems
+from stages.evaluate.quality import Scoring, compare_systems
 
 WORDS = ["sensor", "Gerät", "Licht", "Schalter", "Kamera", "an", "aus", "gut"]
 

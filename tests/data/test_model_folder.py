@@ -31,7 +31,7 @@ def folder(tiny_teacher: Path, tmp_path: Path) -> Path:
 def test_parameters_are_those_of_the_checkpoint_whatever_the_quantization(
     tiny_teacher: Path, tmp_path: Path, quantization: str
 ) -> None:
-    from stages.conversion import convert_checkpoint
+    from stages.loaded_model.conversion import convert_checkpoint
 
     convert_checkpoint(tiny_teacher / "checkpoint.pt", tmp_path / "model", quantization=quantization)
     info = describe_model(tmp_path / "model", "opennmt")

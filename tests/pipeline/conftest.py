@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cluster import Cluster, connect
-from pipeline.recipe import Recipe, read_recipe
+from pipeline.recipe.recipe import Recipe, read_recipe
+from pipeline.running.cluster import Cluster, connect
 from tests.pipeline.toy.registry import TOY_STAGES
 
 ReadToy = Callable[..., Recipe]

@@ -13,16 +13,19 @@ from data.language_tags import Direction
 from data.model_folder import load_teacher_info, save_teacher_info
 from data.runtime import Runtime
 from data.soft_targets import unpack
-from stages import decode, measure, score, select
-from stages import filter as filtering
-from stages.decoding.config import Config as Decoding
-from stages.evaluation.forced import Config as Forcing
-from stages.evaluation.forced import ForcedModel, measure_forcing
-from stages.evaluation.quality import Scoring
-from stages.reference_cross_entropy import cross_entropy
-from stages.teacher_model import Positions, TargetVocabulary, load_teacher
-from stages.tokenizer import load_tokenizer
-from stages.translate import load_translator
+from stages.beam_search.config import Config as Decoding
+from stages.decode import stage as decode
+from stages.evaluate.forced import Config as Forcing
+from stages.evaluate.forced import ForcedModel, measure_forcing
+from stages.evaluate.quality import Scoring
+from stages.filter import stage as filtering
+from stages.loaded_model.model import Positions, TargetVocabulary, load_teacher
+from stages.loaded_model.translate import load_translator
+from stages.measure import stage as measure
+from stages.score import stage as score
+from stages.select import stage as select
+from stages.text.tokenizer import load_tokenizer
+from stages.training.reference_cross_entropy import cross_entropy
 from tests.fixtures.artifacts import artifact_of_folder, artifact_of_tables, new_artifact, words_tokenizer
 from tests.fixtures.oracle import forced_log_probs
 from tests.fixtures.tiny_teacher import TinyShape, write_tiny_checkpoint, write_tiny_teacher

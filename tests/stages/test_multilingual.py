@@ -18,13 +18,18 @@ from data.language_tags import Direction
 from data.model_folder import load_teacher_info, read_vocabulary, save_teacher_info
 from data.runtime import Runtime
 from data.soft_targets import unpack
-from stages import dataset, decode, export, score, select, student
-from stages.engine import TranslatorEngine
-from stages.publishing.text_export import TEXTS
-from stages.reference_cross_entropy import cross_entropy
-from stages.student import Config
-from stages.tokenizer import load_tokenizer
-from stages.translate import direction_of, load_translator, translate_lines
+from stages.dataset import stage as dataset
+from stages.dataset.text_export import TEXTS
+from stages.decode import stage as decode
+from stages.export import stage as export
+from stages.loaded_model.engine import TranslatorEngine
+from stages.loaded_model.translate import direction_of, load_translator, translate_lines
+from stages.score import stage as score
+from stages.select import stage as select
+from stages.student import stage as student
+from stages.student.stage import Config
+from stages.text.tokenizer import load_tokenizer
+from stages.training.reference_cross_entropy import cross_entropy
 from tests.fixtures.artifacts import artifact_of_folder, artifact_of_tables, closed, new_artifact, words_tokenizer
 from tests.fixtures.distilled import artifact, corpus_metrics, made_up_inputs
 from tests.fixtures.oracle import forced_log_probs

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from stages.training.online.attention import HeadMixture, attention_loss, mean_head
-from stages.training.online.config import (
+from stages.training.objective.layers import LayerPair, Shape, Stack
+from stages.training.objective.online_config import (
     AttentionTerm,
     ContrastiveTerm,
     FeatureTerm,
@@ -15,12 +16,10 @@ from stages.training.online.config import (
     SentenceTerm,
     Term,
 )
-from stages.training.online.contrastive import contrastive_loss
-from stages.training.online.features import feature_loss, projection
-from stages.training.online.layers import LayerPair, Shape, Stack
-from stages.training.online.positions import sentence_states
+from stages.training.online.attention import HeadMixture, attention_loss, mean_head
+from stages.training.online.positions import masked_mean, sentence_states
 from stages.training.online.relations import relation_loss
-from stages.training.online.sentences import angle_loss, distance_loss, evenly
+from stages.training.online.sentences import angle_loss, contrastive_loss, distance_loss, evenly
 from stages.training.online.taps import Tap, What
 
 Learned = Callable[[Tensor], Tensor]
@@ -85,3 +84,20 @@ def _sentences(term: SentenceTerm, ours: Tensor, theirs: Tensor) -> Tensor:
     rows = evenly(len(ours), term.most_sentences, ours.device)
     loss = distance_loss if term.relation == "distance" else angle_loss
     return loss(ours[rows], theirs[rows])
+
+
+def feature_loss(student: Tensor, teacher: Tensor, mask: Tensor, distance: Literal["mse", "cosine"]) -> Tensor:
+    """FitNets (https://arxiv.org/abs/1412.6550): mean over the positions of mask [B, T] between states [B, T, D].
+
+    The states are of one width. mse: the squared difference, a mean over D. cosine: 1 - the cosine of their angle.
+    """
+    if distance == "mse":
+        return masked_mean((student - teacher).square().mean(2), mask)
+    return masked_mean(1 - torch.cosine_similarity(student, teacher, dim=2), mask)
+
+
+def projection(student_width: int, teacher_width: int) -> nn.Linear:
+    """A learned map from the student's states to the teacher's width, drawn from torch's random state (Glorot)."""
+    layer = nn.Linear(student_width, teacher_width, bias=False)
+    nn.init.xavier_uniform_(layer.weight)
+    return layer

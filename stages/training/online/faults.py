@@ -1,19 +1,15 @@
 """What of an objective does not fit the models: told before anything is trained, as early as a model is known."""
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
-from stages.training.online.config import RelationTerm
-from stages.training.online.layers import Shape
-from stages.training.online.named import NamedTerm, named_terms
-
-if TYPE_CHECKING:
-    from stages.training.objective_config import ObjectiveConfig
+from stages.training.objective.config import ObjectiveConfig
+from stages.training.objective.layers import Shape
+from stages.training.objective.online_config import NamedTerm, RelationTerm
 
 
-def online_faults(objective: "ObjectiveConfig", student: Shape, teacher: Shape | None = None) -> list[str]:
+def online_faults(objective: ObjectiveConfig, student: Shape, teacher: Shape | None = None) -> list[str]:
     """A line for each term that does not fit, beginning with its key; the teacher's part where it is known."""
-    return [fault for named in named_terms(objective) for fault in _term_faults(named, student, teacher)]
+    return [fault for named in objective.online_terms() for fault in _term_faults(named, student, teacher)]
 
 
 def _term_faults(named: NamedTerm, student: Shape, teacher: Shape | None) -> Iterator[str]:

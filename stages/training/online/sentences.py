@@ -1,6 +1,6 @@
-"""Relational distillation: how the sentences of a batch lie to one another (RKD, https://arxiv.org/abs/1904.05068).
+"""How the sentences of a batch lie to one another: RKD (https://arxiv.org/abs/1904.05068), and InfoNCE.
 
-Both losses are Huber's between relations, which have no width: no projection is needed.
+Both losses of RKD are Huber's between relations, which have no width: no projection is needed.
 """
 
 import torch
@@ -54,3 +54,15 @@ def _cosines(states: Tensor) -> Tensor:
     squares = ways.square().sum(2, keepdim=True)
     ways = ways / torch.where(squares > _SMALLEST, squares, 1.0).sqrt()
     return ways @ ways.transpose(1, 2)
+
+
+def contrastive_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """InfoNCE (https://arxiv.org/abs/1807.03748).
+
+    Mean over N sentences of -log softmax of a student's state's cosines to all N teacher's states, at its own.
+
+    States [N, D] of one width. With one sentence there is nothing to tell apart: 0.
+    """
+    ours, theirs = (torch.nn.functional.normalize(states, dim=1) for states in (student, teacher))
+    own = torch.arange(len(student), device=student.device)
+    return torch.nn.functional.cross_entropy(ours @ theirs.t() / temperature, own)

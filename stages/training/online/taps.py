@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from data.errors import ModelError
-from stages.training.online.layers import Shape, Stack
+from stages.training.objective.layers import Shape, Stack
 
 What = Literal["states", "attention", "cross_attention", "queries", "keys", "values"]
 _LINEAR = {"queries": "linear_query", "keys": "linear_keys", "values": "linear_values"}

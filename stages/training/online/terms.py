@@ -8,17 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from data.errors import ModelError
+from stages.training.batches.pairs import pair_of
 from stages.training.model import Transformer
-from stages.training.objective_config import ObjectiveConfig
+from stages.training.objective.config import ObjectiveConfig
+from stages.training.objective.layers import LayerPair, layer_pairs
+from stages.training.objective.online_config import AttentionTerm, NamedTerm, Term
 from stages.training.online.compare import Seen, compare, learned_map, whats
-from stages.training.online.config import AttentionTerm, Term
 from stages.training.online.faults import online_faults
-from stages.training.online.layers import LayerPair, layer_pairs
-from stages.training.online.named import NamedTerm, named_terms
 from stages.training.online.positions import source_mask, target_mask
 from stages.training.online.taps import Tap, Taps, shape_of, working
 from stages.training.online.teacher import OnlineTeacher
-from stages.training.pairs import pair_of
 from stages.training.schedules import value_at
 
 
@@ -38,7 +37,7 @@ class OnlineTerms(nn.Module):
         if faults:
             raise ModelError("; ".join(f"objective.{fault}" for fault in dict.fromkeys(faults)))
         self._learned = nn.ModuleDict()
-        for term in (named.term for objective in objectives for named in named_terms(objective)):
+        for term in (named.term for objective in objectives for named in objective.online_terms()):
             self._learn(term)
         self._learned.to(next(student.module.parameters()).device)
 
@@ -99,7 +98,7 @@ def _name(term: Term, pair: LayerPair) -> str:
 
 
 def _active(objective: ObjectiveConfig, step: int) -> list[NamedTerm]:
-    return [named for named in named_terms(objective) if value_at(named.term.weight, step) > 0]
+    return [named for named in objective.online_terms() if value_at(named.term.weight, step) > 0]
 
 
 def build_online_terms(

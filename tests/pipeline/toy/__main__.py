@@ -1,6 +1,6 @@
 """`python -m tests.pipeline.toy`: the real command over the toy stages."""
 
-from pipeline.cli import main
+from pipeline.cli.app import main
 from tests.pipeline.toy.registry import TOY_STAGES
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The toy pipeline's stages."""
 
-from pipeline.graph import StageEntry
+from pipeline.recipe.graph import StageEntry
 
 TOY_STAGES = (
     StageEntry("corpus", "tests.pipeline.toy.corpus", required=True),

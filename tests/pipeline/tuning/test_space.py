@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from optuna.trial import FixedTrial
 
-from pipeline.overrides import apply_overrides
-from pipeline.tuning.config import Dimension
+from pipeline.recipe.overrides import apply_overrides
+from pipeline.recipe.tune_config import Dimension
 from pipeline.tuning.space import draw, ends, grid, override_texts, toml_text
 
 SPACE = {

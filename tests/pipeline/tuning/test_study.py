@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.tuning.config import Settings, TuneConfig
+from pipeline.recipe.tune_config import Settings, TuneConfig
 from pipeline.tuning.study import FILE, Study, Training
 
 PLANE = {"student.x": {"low": -1.0, "high": 1.0}, "student.y": {"low": -1.0, "high": 1.0}}

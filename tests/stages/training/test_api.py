@@ -137,7 +137,7 @@ def test_streams_share_the_rows_that_are_held(tmp_path: Path, monkeypatch: pytes
         held.append(whole.num_rows)
         return whole
 
-    monkeypatch.setattr("stages.training.batches.pa.concat_tables", spying)
+    monkeypatch.setattr("stages.training.batches.batches.pa.concat_tables", spying)
     train(tmp_path, data=training_data(streams=[stream("one"), stream("two")], valid=[]))
     assert max(held) == OPTIMISER.shuffle_rows // 2
 
@@ -152,8 +152,8 @@ def test_accumulated_batches_resume_too(tmp_path: Path) -> None:
 
 
 def test_a_mixture_in_phases_goes_on_where_it_stood(tmp_path: Path) -> None:
-    from stages.training.objective_config import plain_cross_entropy
-    from stages.training.phases import Phase
+    from stages.training.objective.config import plain_cross_entropy
+    from stages.training.objective.phases import Phase
 
     data = training_data(streams=[stream("one"), stream("two", pairs(30, 9))])
     shares = Schedule(start=1.0, end=0.2, until=10)

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from stages import student
+from stages.student import stage as student
+from stages.student.further_config import DatasetConfig
+from stages.student.nbest import NBestConfig
 from stages.training.config import OptimiserConfig
-from stages.training.further_config import DatasetConfig
 from stages.training.languages_config import StopConfig
-from stages.training.nbest import NBestConfig
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from data.errors import PotstillError
-from stages.training.batches import Batch, BatchSource, Position
+from stages.training.batches.batches import Batch, BatchSource, Position
 from stages.training.config import OptimiserConfig
 from stages.training.loop import Training, to_torch
 from stages.training.model import Transformer, build_transformer
+from stages.training.objective.phases import one_phase
 from stages.training.optimiser import build_optimiser, use_bfloat16
-from stages.training.phases import one_phase
 from stages.training.sums import Sums
 from stages.training.vocabulary import Vocabulary
 from tests.stages.training.toy import MODEL, WORDS, Spaces, pairs, stream

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from stages.training import checkpoint
-from stages.training.batches import Batch, Stream
+from stages.training.batches.batches import Batch, Stream
 from stages.training.loop import DistillationLoss, to_torch
-from stages.training.objective_config import ObjectiveConfig, SoftTargetTerm
-from stages.training.online.config import FeatureTerm
-from stages.training.phases import Course, Phase
+from stages.training.objective.config import ObjectiveConfig, SoftTargetTerm
+from stages.training.objective.online_config import FeatureTerm
+from stages.training.objective.phases import Course, Phase
 from stages.training.stopping import PairSwitch
 from stages.training.vocabulary import Vocabulary
 from tests.stages.training.toy import OPTIMISER, WORDS, pairs, stream, train, training_data
@@ -87,7 +87,7 @@ def batch() -> Batch:
     }
     target = np.array([[2, 4, 5, 3], [2, 4, 3, 1]], dtype=np.int32)
     source, lengths = np.array([[4, 5], [4, 1]], dtype=np.int32), np.array([2, 1])
-    from stages.training.batches import Position
+    from stages.training.batches.batches import Position
 
     return Batch(STREAM, source, target, lengths, np.array([3, 2]), soft, Position())
 

@@ -12,7 +12,7 @@ from stages.training.config import ModelConfig, OptimiserConfig
 
 if TYPE_CHECKING:
     from stages.training.api import TrainingData
-    from stages.training.batches import Stream
+    from stages.training.batches.batches import Stream
 
 WORDS = tuple(f"a{number}" for number in range(12))
 MODEL = ModelConfig(encoder_layers=1, decoder_layers=1, width=16, heads=2, feed_forward=32)
@@ -58,7 +58,7 @@ def training_data(**changes: Any) -> "TrainingData":
 
 
 def stream(name: str = "reference", *tables: pa.Table, **changes: Any) -> "Stream":
-    from stages.training.batches import Stream
+    from stages.training.batches.batches import Stream
 
     held = tables or (pairs(70, 1), pairs(40, 2))
     return Stream(**({"name": name, "shards": shards(*held), "target_column": "reference"} | changes))

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stages.training.batches import Batch, Position
+from stages.training.batches.batches import Batch, Position
 from stages.training.config import ModelConfig
 from stages.training.loop import to_torch
 from stages.training.model import Transformer, build_transformer

@@ -7,10 +7,9 @@ from pydantic import ValidationError
 
 from stages.training.config import ModelConfig
 from stages.training.data_config import step_without_weight
-from stages.training.objective_config import ObjectiveConfig
+from stages.training.objective.config import ObjectiveConfig
+from stages.training.objective.layers import Shape, layer_pairs
 from stages.training.online.faults import online_faults
-from stages.training.online.layers import Shape, layer_pairs
-from stages.training.online.named import named_terms
 
 STUDENT = Shape.of(ModelConfig(encoder_layers=2, decoder_layers=1, width=12, heads=2))
 TEACHER = Shape(6, 3, 20, 4)
@@ -86,7 +85,7 @@ def test_terms_have_names_of_their_own() -> None:
         sentences=[{"relation": "angle"}],
         contrastive=[{}],
     )
-    assert [(named.key, named.name) for named in named_terms(asked)] == [
+    assert [(named.key, named.name) for named in asked.online_terms()] == [
         ("features[0]", "features_encoder"),
         ("features[1]", "features_decoder"),
         ("features[2]", "features_encoder_2"),

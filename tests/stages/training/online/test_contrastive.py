@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stages.training.online.contrastive import contrastive_loss
+from stages.training.online.sentences import contrastive_loss
 from tests.stages.training.online.plain import assert_same, draw, with_gradient
 
 COUNT, TEMPERATURE = 4, 0.3

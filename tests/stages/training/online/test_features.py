@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stages.training.online.features import feature_loss, projection
+from stages.training.online.compare import feature_loss, projection
 from tests.stages.training.online.plain import LONGEST, assert_same, draw, mask, places, with_gradient
 
 STUDENT, TEACHER = draw(3, LONGEST, 6, seed=1), draw(3, LONGEST, 6, seed=2)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from data.errors import ModelError
 from stages.training.dropout import Noise, replace_dropout
-from stages.training.online.layers import Shape
+from stages.training.objective.layers import Shape
 from stages.training.online.taps import Tap, Taps, shape_of
 from tests.stages.training.online.models import LARGE, SMALL, batch_of, forward, model
 

@@ -10,7 +10,7 @@ from data.errors import ModelError
 from data.model_folder import load_teacher_info, read_vocabulary, save_teacher_info
 from stages.training.checkpoint import load_model
 from stages.training.model import Transformer
-from stages.training.objective_config import ObjectiveConfig
+from stages.training.objective.config import ObjectiveConfig
 from stages.training.online.taps import Tap, Taps
 from stages.training.online.teacher import OnlineTeacher
 from stages.training.online.terms import build_online_terms

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from data.errors import ModelError
 from stages.training.model import Transformer
-from stages.training.objective_config import ObjectiveConfig
+from stages.training.objective.config import ObjectiveConfig
 from stages.training.online.relations import relation_loss
 from stages.training.online.taps import Tap, Taps
 from stages.training.online.teacher import OnlineTeacher

@@ -12,12 +12,12 @@ from stages.training.api import Extras
 from stages.training.config import OptimiserConfig
 from stages.training.loop import Training
 from stages.training.model import Transformer
-from stages.training.objective import Objective, loss_sums
-from stages.training.objective_config import ObjectiveConfig
+from stages.training.objective.config import ObjectiveConfig
+from stages.training.objective.loss import Objective, loss_sums
+from stages.training.objective.phases import Course, Phase
 from stages.training.online.taps import Tap
 from stages.training.online.teacher import OnlineTeacher
 from stages.training.online.terms import OnlineTerms
-from stages.training.phases import Course, Phase
 from stages.training.sums import Sums
 from tests.stages.training.online.models import LARGE, SMALL, VOCABULARY, batch_of, forward, model
 from tests.stages.training.test_api import StopError, assert_same_model, lines, stop_at, without_clock

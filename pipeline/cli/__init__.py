@@ -1,0 +1,1 @@
+"""The command `potstill`: arguments in, text and exit codes out."""

@@ -1,0 +1,1 @@
+"""What is done, what is to do, and why."""

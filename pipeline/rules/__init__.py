@@ -1,1 +1,0 @@
-"""Faults between sections of a recipe, a rule a file; pipeline/cross_faults.py has them all."""

@@ -1,0 +1,1 @@
+"""decode: sources -> n-best lists."""

@@ -1,0 +1,1 @@
+"""A blind sheet on which people compare two systems, and what filled ones say."""

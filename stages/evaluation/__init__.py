@@ -1,1 +1,0 @@
-"""What the evaluation measures: quality, speed, and the machine both were measured on."""

@@ -1,0 +1,1 @@
+"""export: a student becomes a CTranslate2 folder that translates."""

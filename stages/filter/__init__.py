@@ -1,0 +1,1 @@
+"""filter: a verdict on every row, with all reasons."""

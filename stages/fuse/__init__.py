@@ -1,0 +1,1 @@
+"""fuse: the soft targets of several teachers become one."""

@@ -1,0 +1,1 @@
+"""measure: figures of every row, of which the filter has its rules."""

@@ -1,0 +1,1 @@
+"""pool: the n-best lists of several teachers become one."""

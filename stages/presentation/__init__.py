@@ -1,0 +1,1 @@
+"""What several pages and cards write in the same way."""

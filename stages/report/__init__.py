@@ -1,0 +1,1 @@
+"""report: one web page of all that was measured."""

@@ -1,0 +1,1 @@
+"""score: soft targets by teacher forcing, through CTranslate2 or PyTorch."""

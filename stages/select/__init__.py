@@ -1,0 +1,1 @@
+"""select: which hypothesis a student is to learn."""

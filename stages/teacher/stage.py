@@ -1,0 +1,340 @@
+"""teacher: a model from anywhere, or trained here, as a CTranslate2 folder that says what it is."""
+
+import importlib.util
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from data.artifact import Artifact
+from data.model_folder import (
+    CHECKPOINT_FILE,
+    INFO_FILE,
+    MODEL_FILE,
+    Architecture,
+    TeacherInfo,
+    describe_model,
+    load_teacher_info,
+    model_faults,
+    save_teacher_info,
+)
+from data.runtime import Runtime
+from stages.languages.directions import COLUMNS as LANGUAGES
+from stages.loaded_model.prompt import PromptConfig
+from stages.teacher.restoring import restore_checkpoint, restore_faults
+from stages.teacher.sources import (
+    OPUS_MT_DESCRIPTION,
+    convert_fairseq,
+    convert_marian,
+    convert_transformers,
+    copy_folder,
+    tokenizer_files,
+)
+from stages.teacher.tags import (
+    check_asked,
+    check_tags,
+    default_source_prefix,
+    default_source_suffix,
+)
+from stages.training.config import ModelConfig, OptimiserConfig
+from stages.training.languages_config import LanguagesConfig
+from stages.training.vocabulary import BEGIN, SEPARATOR
+
+VERSION = "3"
+LIBRARIES = ("ctranslate2", "torch", "OpenNMT-py", "sentencepiece")
+INPUTS = ("corpus", "tokenizer")
+
+Quantization = Literal[
+    "int8", "int8_float32", "int8_float16", "int8_bfloat16", "int16", "float16", "bfloat16", "float32"
+]
+# Best first: as fast as a type can be at next to no loss. A CPU computes in 8 bits many times faster than in 32.
+_BEST: dict[str, tuple[Quantization, ...]] = {
+    "cpu": ("int8", "int16", "float32"),
+    "cuda": ("float16", "int8_float16", "int8", "float32"),
+}
+_OWN_KEYS = {
+    "train": {"model", "optimiser", "words", "architecture", "languages"},
+    "transformers": {"revision"},
+    "ctranslate2": {"restore_checkpoint"},
+    "marian": {"vocabularies"},
+    "fairseq": {"dictionaries", "source_language", "target_language"},
+}
+_WITH_CHECKPOINT = {"train", "opennmt"}
+# Kinds that may be language models, and are asked as their section says.
+_PROMPTED = {"opennmt", "ctranslate2", "transformers"}
+_OPTIONAL_LIBRARIES = {
+    "transformers": {
+        name: f"make setup-dev, or {sys.executable} -m pip install {name}"
+        for name in ("transformers", "huggingface_hub")
+    },
+    "fairseq": {"fairseq": "its fork fairseq-fixed knows Python 3.11"},
+}
+_TAGS = ("source_prefix", "source_suffix", "target_prefix")
+_ASKED = (*_TAGS, "language_names", "prompt", "end_token", "pairs")
+_HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
+
+
+class TeacherShape(ModelConfig):
+    """Shape of a teacher that is trained here: larger than a student by default."""
+
+    encoder_layers: int = Field(3, description="layers of the encoder", ge=1, le=48)
+    decoder_layers: int = Field(3, description="layers of the decoder", ge=1, le=48)
+    width: int = Field(256, description="D: size of embeddings and of every layer's output", ge=8, le=8192)
+    feed_forward: int = Field(1024, description="inner size of the feed-forward blocks", ge=8, le=65536)
+
+
+class Config(BaseModel):
+    """Where the teacher comes from; keys that belong to another kind are faults."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["train", "opennmt", "ctranslate2", "transformers", "marian", "fairseq"] = Field(
+        "train", description="trained here, or what made the model: a toolkit's name, or ctranslate2 for a folder of it"
+    )
+    path: str | None = Field(
+        None, description="file (opennmt, marian, fairseq) or folder (ctranslate2, transformers, OPUS-MT) or hub name"
+    )
+    source_prefix: list[str] | None = Field(
+        None,
+        description="tokens before every source; by default none; {source} and {target} in them stand for the row's "
+        "languages, as language_names has them",
+    )
+    source_suffix: list[str] | None = Field(
+        None, description="tokens after every source; by default </s> where the model needs it"
+    )
+    target_prefix: list[str] | None = Field(
+        None, description="tokens that every target begins with; by default none; {source} and {target} likewise"
+    )
+    language_names: dict[str, str] = Field(
+        default_factory=dict,
+        description="of a model of many languages, what it calls each of the recipe's, e.g. {en = 'eng_Latn'}",
+    )
+    pairs: list[str] = Field(
+        default_factory=list,
+        description="language pairs of the corpus that it is for, such as en-de: rows of others are neither trained "
+        "on, nor translated or scored by it; by default all. A pair that no teacher is for is learned from references",
+    )
+    restore_checkpoint: bool = Field(
+        False,
+        description="ctranslate2: put OpenNMT-py's checkpoint back from the folder's weights, which its converter made "
+        "in 8 or 32 bits: a student can then start from this teacher, or be compared with it inside",
+    )
+    quantization: Literal["auto"] | Quantization = Field(
+        "auto", description="what it computes with; auto: int8 on a CPU, float16 on a GPU"
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where it decodes and scores")
+    revision: str | None = Field(None, description="transformers: branch, tag or commit on the hub")
+    vocabularies: list[str] = Field(
+        default_factory=list, description="marian: .yml vocabularies of an .npz, source first", max_length=2
+    )
+    dictionaries: str | None = Field(None, description="fairseq: folder with dict.<language>.txt")
+    source_language: str | None = Field(None, description="fairseq: source language, if the model does not name it")
+    target_language: str | None = Field(None, description="fairseq: target language, likewise")
+    prompt: PromptConfig | None = Field(
+        None, description="opennmt, ctranslate2, transformers: how a decoder-only model is asked for a translation"
+    )
+    architecture: Architecture = Field(
+        "encoder-decoder",
+        description="train: decoder-only is a language model, which reads <s> source <sep> and goes on with the target",
+    )
+    model: TeacherShape = Field(default_factory=TeacherShape, description="train: shape of the teacher")
+    optimiser: OptimiserConfig = Field(default_factory=OptimiserConfig, description="train: how it is trained")
+    languages: LanguagesConfig | None = Field(
+        None, description="train: how several language pairs are learned; to be set where the corpus has several"
+    )
+    words: int = Field(
+        32_000, description="train: most frequent words that a tokenizer of kind none has", ge=1, le=1_000_000
+    )
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether PyTorch can have it too: it comes with OpenNMT-py's `checkpoint.pt`, or that is put back."""
+        return self.kind in _WITH_CHECKPOINT or self.restore_checkpoint
+
+    @model_validator(mode="after")
+    def _keys_fit_the_kind(self) -> Self:
+        foreign = {key for kind, keys in _OWN_KEYS.items() if kind != self.kind for key in keys}
+        if wrong := sorted(foreign & self.model_fields_set):
+            raise ValueError(f"{', '.join(wrong)}: not used with kind = {self.kind!r}; leave out")
+        if (self.path is None) != (self.kind == "train"):
+            needed = "required" if self.kind != "train" else "not used"
+            raise ValueError(f"path: {needed} with kind = {self.kind!r}")
+        if self.kind == "fairseq" and not self.dictionaries:
+            raise ValueError("dictionaries: required with kind = 'fairseq'")
+        if self.prompt is not None and self.kind not in _PROMPTED:
+            raise ValueError(f"prompt: not used with kind = {self.kind!r}; leave out")
+        return self
+
+    @model_validator(mode="after")
+    def _layers_fit_the_architecture(self) -> Self:
+        if self.architecture == "decoder-only" and "encoder_layers" in self.model.model_fields_set:
+            raise ValueError("model: a decoder-only teacher has no encoder_layers; leave them out")
+        return self
+
+
+def inputs(config: Config) -> tuple[str, ...]:
+    """The nodes that are read: none but for a training."""
+    return INPUTS if config.kind == "train" else ()
+
+
+def reads_only(config: Config) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Splits and columns of the corpus that a training reads."""
+    return {"corpus": dict.fromkeys(("train", "valid"), ("source", "reference", *LANGUAGES))}
+
+
+def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtime: Runtime) -> dict[str, Any]:
+    """Leaves a CTranslate2 folder with `potstill.json`, the model's own tokenizer files, and `checkpoint.pt` if any.
+
+    Raises ModelError when the model cannot be read, converted or used as it is described.
+    """
+    folder = output.work_path()
+    quantization = config.quantization if config.quantization != "auto" else best_quantization(config, runtime)
+    trained = _make(inputs, config, folder, quantization, runtime)
+    info = _describe(folder, config, trained or {}).model_copy(
+        update={"quantization": quantization, "device": config.device}
+    )
+    save_teacher_info(folder, info)
+    return {
+        "kind": config.kind,
+        "parameters": info.parameters,
+        "bytes": (folder / MODEL_FILE).stat().st_size,
+        "quantization": info.quantization,
+        "source_vocabulary_size": info.source_vocabulary_size,
+        "target_vocabulary_size": info.target_vocabulary_size,
+        **({"training": trained} if trained else {}),
+    }
+
+
+def external_files(config: Config) -> list[Path]:
+    """Given files and folders, whose content belongs to the fingerprint; a hub's model is not among them."""
+    given = [config.path, config.dictionaries, *config.vocabularies]
+    there = [Path(path) for path in given if path and Path(path).exists()]
+    if config.kind == "marian" and config.path and Path(config.path).is_file():
+        there += tokenizer_files(Path(config.path).parent)
+    return there
+
+
+def faults(config: Config) -> list[str]:
+    """A line for each thing that is missing or no model."""
+    lines = [
+        f"teacher.kind: {config.kind} needs the library {name}, which is not installed: {advice}"
+        for name, advice in _OPTIONAL_LIBRARIES.get(config.kind, {}).items()
+        if importlib.util.find_spec(name) is None
+    ]
+    if config.path is not None:
+        lines += [f"teacher.path: {fault}" for fault in _path_faults(config, Path(config.path))]
+    missing = [path for path in config.vocabularies if not Path(path).is_file()]
+    lines += [f"teacher.vocabularies: no such file: {path}" for path in missing]
+    if config.dictionaries and not Path(config.dictionaries).is_dir():
+        lines.append(f"teacher.dictionaries: no such folder: {config.dictionaries}")
+    return lines
+
+
+def best_quantization(config: Config, runtime: Runtime) -> Quantization:
+    """The best type that the teacher's device computes here."""
+    import ctranslate2
+
+    device = runtime.device if config.device == "auto" else config.device
+    if device == "cuda" and runtime.device != "cuda":
+        return _BEST["cuda"][0]
+    supported = ctranslate2.get_supported_compute_types(device)
+    return next(name for name in _BEST[device] if name in supported)
+
+
+def _path_faults(config: Config, path: Path) -> list[str]:
+    if config.kind == "ctranslate2":
+        return model_faults(path) or (restore_faults(path) if config.restore_checkpoint else [])
+    if config.kind == "transformers":
+        if path.is_dir():
+            return [] if (path / "config.json").is_file() else [f"{path} holds no config.json: it is no model"]
+        return [] if _HUB_NAME.fullmatch(str(config.path)) else [f"no such folder, and no name on the hub: {path}"]
+    if config.kind == "marian" and path.is_dir():
+        return (
+            [] if (path / OPUS_MT_DESCRIPTION).is_file() else [f"{path} holds no {OPUS_MT_DESCRIPTION}: name the .npz"]
+        )
+    if not path.is_file():
+        return [f"no such file: {path}"]
+    if config.kind == "marian" and not config.vocabularies:
+        return [f"{path} needs its vocabularies: set teacher.vocabularies to the .yml files, source first"]
+    return []
+
+
+def _make(
+    inputs: Mapping[str, Artifact], config: Config, folder: Path, quantization: str, runtime: Runtime
+) -> dict[str, Any] | None:
+    """Fills the folder; returns what a training tells of itself."""
+    if config.kind == "train":
+        from stages.teacher.training import train_teacher
+
+        return train_teacher(
+            inputs,
+            config.model,
+            config.optimiser,
+            config.words,
+            folder,
+            quantization,
+            runtime,
+            decoder_only=config.architecture == "decoder-only",
+            pairs=config.pairs,
+            languages=config.languages,
+        )
+    path = Path(str(config.path))
+    if config.kind == "opennmt":
+        from stages.teacher.training import convert_opennmt
+
+        convert_opennmt(path, folder, quantization)
+    elif config.kind == "ctranslate2":
+        copy_folder(path, folder)
+        if config.restore_checkpoint:
+            restore_checkpoint(folder, folder / CHECKPOINT_FILE)
+    elif config.kind == "transformers":
+        convert_transformers(str(config.path), config.revision, folder, quantization)
+    elif config.kind == "marian":
+        convert_marian(path, [Path(name) for name in config.vocabularies], folder, quantization)
+    else:
+        languages = (config.source_language, config.target_language)
+        convert_fairseq(path, Path(str(config.dictionaries)), *languages, folder, quantization)
+    return None
+
+
+def _describe(folder: Path, config: Config, trained: Mapping[str, Any]) -> TeacherInfo:
+    """What the recipe says of the model, else what Potstill wrote beside it earlier, else what its files show."""
+    found = describe_model(folder, config.kind)  # first of all: is it a model?
+    earlier = load_teacher_info(folder) if (folder / INFO_FILE).is_file() else None
+    shown = _with_tags(_shown(folder, found, config), trained.get("languages"))
+    told, known = _told(config), earlier or found.model_copy(update=shown)
+    info = found.model_copy(update={name: told.get(name, getattr(known, name)) for name in _ASKED})
+    target_given = "target_prefix" in told or earlier is not None or info.architecture == "decoder-only"
+    check_tags(folder, info, target_given=target_given)
+    check_asked(folder, info)
+    return info
+
+
+def _told(config: Config) -> dict[str, Any]:
+    """What the recipe says of how the model is asked."""
+    tags = {name: tuple(value) for name in _TAGS if (value := getattr(config, name)) is not None}
+    prompt = config.prompt
+    pairs: dict[str, Any] = {"pairs": tuple(config.pairs)} if config.pairs else {}
+    pairs |= {"language_names": config.language_names} if config.language_names else {}
+    return tags | pairs | ({"prompt": prompt.render(), "end_token": prompt.end_token} if prompt else {})
+
+
+def _with_tags(shown: Mapping[str, Any], learned: Mapping[str, Any] | None) -> dict[str, Any]:
+    """With the tags and the pairs that a model learned here."""
+    if learned is None:
+        return dict(shown)
+    prefix = (*shown.get("source_prefix", ()), *learned["source_prefix"])
+    names = {"language_names": learned["language_names"], "pairs": tuple(learned["pairs"])}
+    return {**shown, **names, "source_prefix": prefix}
+
+
+def _shown(folder: Path, found: TeacherInfo, config: Config) -> dict[str, Any]:
+    """What the model's files show of it."""
+    if found.architecture == "encoder-decoder":
+        return {"source_suffix": default_source_suffix(folder)}
+    if config.kind == "train":
+        return {"source_prefix": (BEGIN,), "source_suffix": (SEPARATOR,)}
+    return {"source_prefix": default_source_prefix(folder)}

@@ -1,0 +1,163 @@
+"""A teacher trained here by OpenNMT-py, and the way from its checkpoint to CTranslate2."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from data.artifact import Artifact
+from data.errors import DataError
+from data.model_folder import CHECKPOINT_FILE
+from data.runtime import Runtime
+from stages.languages.directions import COLUMNS as LANGUAGES
+from stages.languages.directions import directions_of
+from stages.loaded_model.conversion import convert_checkpoint
+from stages.teacher.sources import copy_tokenizer, take_model
+from stages.text.tokenizer import Tokenizer, load_tokenizer
+from stages.training.config import ModelConfig, OptimiserConfig
+from stages.training.languages_config import LanguagesConfig
+from stages.training.multilingual import Languages
+from stages.training.objective.config import plain_cross_entropy
+from stages.training.schedules import Value
+from stages.training.vocabulary import BEGIN, SEPARATOR, Vocabulary
+
+if TYPE_CHECKING:
+    from stages.training.api import TrainingData
+    from stages.training.objective.phases import Phase
+
+CURVES = "training.jsonl"
+# Hidden: kept while the stage is unfinished, so that a killed training goes on, and gone when it is complete.
+_WORK, _MODEL = ".training", ".model"
+_COLUMNS = ("source", "reference")
+# Of the stream that it is trained on.
+_NAME = "reference"
+
+
+def train_teacher(
+    inputs: Mapping[str, Artifact],
+    model: ModelConfig,
+    optimiser: OptimiserConfig,
+    words: int,
+    folder: Path,
+    quantization: str,
+    runtime: Runtime,
+    *,
+    decoder_only: bool,
+    pairs: Sequence[str],
+    languages: LanguagesConfig | None = None,
+) -> dict[str, Any]:
+    """Trains on the train split's rows that have a reference, of these language pairs if any; leaves the model,
+    checkpoint, curves and tokenizer.
+
+    `languages`: how several pairs are learned; by default all rows are of one, without tags.
+
+    A language model (`decoder_only`) reads `<s> source <sep> target` and learns the target and its end alone. A killed
+    training goes on at its last checkpoint. Returns metrics. Raises DataError when there is nothing to train on.
+    """
+    from stages.training.api import train_transformer
+
+    tokenizer_folder = inputs["tokenizer"].path()
+    tokenizer = load_tokenizer(tokenizer_folder)
+    corpus, prefix = inputs["corpus"], (BEGIN,) if decoder_only else ()
+    source, target = _vocabularies(tokenizer, corpus, words, decoder_only=decoder_only)
+    data, shares, told = _training_data(corpus, prefix, pairs, paired=languages is not None), {}, {}
+    if languages:
+        learned = Languages.of(languages, corpus, pairs)
+        source, target = learned.vocabulary(source), learned.vocabulary(target)
+        data, paired = learned.take_apart(data)
+        shares, told = paired.shares({_NAME: 1.0}), {"languages": learned.described(paired)}
+    metrics = train_transformer(
+        data=data,
+        phases=_one_phase(shares),
+        tokenizer=tokenizer,
+        source_vocabulary=Vocabulary.from_tokens(source),
+        target_vocabulary=Vocabulary.from_tokens(target),
+        model=model,
+        decoder_only=decoder_only,
+        optimiser=optimiser,
+        work_dir=folder / _WORK,
+        runtime=runtime,
+    )
+    convert_opennmt(folder / _WORK / CHECKPOINT_FILE, folder, quantization)
+    (folder / CURVES).write_bytes((folder / _WORK / CURVES).read_bytes())
+    copy_tokenizer(tokenizer_folder, folder)
+    return metrics | told
+
+
+def convert_opennmt(checkpoint: Path, folder: Path, quantization: str) -> None:
+    """A CTranslate2 model of an OpenNMT-py checkpoint, with the weights, its optimiser's state left out, beside it."""
+    import torch
+
+    from stages.loaded_model.conversion import read_checkpoint
+
+    convert_checkpoint(checkpoint, folder / _MODEL, quantization=quantization)
+    take_model(folder / _MODEL, folder)
+    content = read_checkpoint(checkpoint)
+    kept = {key: content[key] for key in ("model", "generator", "vocab", "opt")}
+    torch.save(kept, folder / CHECKPOINT_FILE)
+
+
+def _one_phase(shares: Mapping[str, Value]) -> "list[Phase]":
+    """Cross-entropy on streams in these shares; no phase where there are none, which is the same on all alike."""
+    from stages.training.objective.phases import Phase
+
+    return [Phase(0, plain_cross_entropy(), shares)] if shares else []
+
+
+def _training_data(
+    corpus: Artifact, source_prefix: tuple[str, ...], pairs: Sequence[str], *, paired: bool
+) -> "TrainingData":
+    """`paired`: the streams tell the languages of their rows."""
+    from stages.training.api import TrainingData
+    from stages.training.batches.batches import Stream
+
+    train, valid = corpus.shard_names("train-"), corpus.shard_names("valid-")
+    if not train:
+        raise DataError(f"{corpus.url} has no shards named train-*: there is nothing to train on")
+    shards = {
+        _NAME: [partial(_rows, corpus, name, pairs, paired) for name in train],
+        "valid": [partial(_rows, corpus, name, pairs, paired) for name in valid],
+    }
+    streams = {
+        name: [Stream(name, each, "reference", None, source_prefix)] if each else [] for name, each in shards.items()
+    }
+    return TrainingData(streams[_NAME], streams["valid"])
+
+
+def _rows(corpus: Artifact, shard: str, pairs: Sequence[str], paired: bool) -> pa.Table:
+    """Those of these language pairs, or all where none is named; with their languages where that is wanted."""
+    columns = (*_COLUMNS, *LANGUAGES) if paired else _COLUMNS
+    if not pairs:
+        return corpus.read_shard(shard, columns)
+    table = corpus.read_shard(shard, (*_COLUMNS, *LANGUAGES))
+    wanted = [str(direction) in pairs for direction in directions_of(table)]
+    return table.filter(pa.array(wanted, pa.bool_())).select(columns)
+
+
+def _vocabularies(
+    tokenizer: Tokenizer, corpus: Artifact, words: int, *, decoder_only: bool
+) -> tuple[list[str], list[str]]:
+    """Source and target tokens; a language model has those of both, and its separator, on both sides."""
+    source, target = tokenizer.source_pieces(), tokenizer.target_pieces()
+    if not source:
+        source = _frequent(_texts(corpus, "source"), words)
+        target = _frequent(_texts(corpus, "reference"), words)
+    if decoder_only:
+        source = target = [*source, *target, SEPARATOR]
+    return source, target
+
+
+def _texts(corpus: Artifact, column: str) -> Iterator[pa.ChunkedArray]:
+    return (table.column(column) for table in corpus.tables("train-", [column]))
+
+
+def _frequent(columns: Iterator[pa.ChunkedArray], words: int) -> list[str]:
+    """The most frequent words, ties in alphabetical order."""
+    counts: Counter[str] = Counter()
+    for column in columns:
+        for text in column.to_pylist():
+            counts.update((text or "").split())
+    return [word for word, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:words]]

@@ -1,0 +1,1 @@
+"""Text: tokenizers, and what is measured of texts and of a text against another."""

@@ -1,0 +1,1 @@
+"""tokenizer: a SentencePiece model is trained, copied, or taken from the teacher."""

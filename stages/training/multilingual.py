@@ -1,0 +1,118 @@
+"""Several language pairs in one student: its tags, a stream a pair, and how good the teacher is at each."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data.artifact import Artifact
+from data.errors import DataError
+from data.language_tags import Direction
+from data.model_folder import load_teacher_info
+from data.runtime import Runtime
+from data.teachers import FIRST, teacher_nodes
+from stages.languages.directions import COLUMNS, directions_of, grouped
+from stages.text.tokenizer import Tokenizer
+from stages.training.batches.pairs import PairedStreams, Tagging, by_pair
+from stages.training.languages_config import LanguagesConfig, StopConfig
+
+if TYPE_CHECKING:
+    from stages.training.api import TrainingData
+    from stages.training.stopping import PairSwitch
+
+_TEXT = ("source", "reference")
+
+
+@dataclass(frozen=True)
+class Languages:
+    """What a corpus of several pairs makes of a training; `names` are those of the languages with a tag."""
+
+    config: LanguagesConfig
+    tagging: Tagging
+
+    @classmethod
+    def of(
+        cls, config: LanguagesConfig, corpus: Artifact, pairs: Sequence[str] = (), also: Iterable[Direction] = ()
+    ) -> "Languages":
+        """Of the pairs in the train split and of some `also`, or of those of them that are named."""
+        found = {direction for table in corpus.tables("train-", COLUMNS) for direction in set(directions_of(table))}
+        found |= set(also)
+        kept = [direction for direction in found if not pairs or str(direction) in pairs]
+        return cls(config, Tagging.of(config, kept))
+
+    def vocabulary(self, tokens: Sequence[str]) -> list[str]:
+        """The tokens of a model, with all tags after them; both sides get them, so that equal sides stay equal."""
+        return [*tokens, *self.tagging.tokens()]
+
+    def take_apart(self, data: "TrainingData") -> "tuple[TrainingData, PairedStreams]":
+        """A stream a pair, in training and in validation; raises DataError when there is nothing to train on."""
+        from stages.training.api import TrainingData
+
+        paired = by_pair(data.streams, self.tagging, self.config.sampling_temperature)
+        if empty := [name for name, rows in paired.rows.items() if not rows]:
+            raise DataError(f"no row of {', '.join(empty)} has a target: there is nothing to train on")
+        valid = by_pair(data.valid, self.tagging).streams
+        return TrainingData(paired.streams, valid), paired
+
+    def described(self, paired: PairedStreams) -> dict[str, Any]:
+        """For the metrics, and for whoever asks the model: templates, names, and the rows of each pair it learned."""
+        rows: dict[str, int] = {}
+        for found in paired.rows.values():
+            for direction, count in found.items():
+                rows[str(direction)] = max(count, rows.get(str(direction), 0))
+        return {
+            "source_prefix": list(self.tagging.templates),
+            "language_names": dict(self.tagging.names),
+            "pairs": dict(sorted(rows.items())),
+        }
+
+
+def pair_switch(
+    stops: StopConfig | None,
+    inputs: Mapping[str, Artifact],
+    tokenizer: Tokenizer,
+    longest: int,
+    untaught: Collection[str],
+    runtime: Runtime,
+) -> "PairSwitch":
+    """What tells of each pair's validation, and, where that is asked for, stops distilling it.
+
+    `untaught`: streams without soft targets, which never are distilled. `longest`: rows with more tokens on a side than
+    the student is validated on are left out.
+    """
+    from stages.training.stopping import PairSwitch
+
+    if stops is None:
+        return PairSwitch({}, untaught=untaught)
+    # Where subwords are others, so are positions, and their cross-entropy is not to be compared.
+    digest = load_teacher_info(inputs[FIRST].path()).vocabulary_digest
+    folders = [inputs[node].path() for node in teacher_nodes(inputs).values()]
+    alike = [folder for folder in folders if load_teacher_info(folder).vocabulary_digest == digest]
+    known = teacher_cross_entropy(alike, inputs["corpus"], tokenizer, longest, runtime)
+    return PairSwitch(known, stops.margin, untaught)
+
+
+def teacher_cross_entropy(
+    teachers: Sequence[Path], corpus: Artifact, tokenizer: Tokenizer, longest: int, runtime: Runtime
+) -> dict[str, float]:
+    """In nats a token, </s> counted, on the valid split's references of each pair that a teacher is for.
+
+    Of several teachers for a pair the best counts. Raises ModelError when one cannot be loaded or forced.
+    """
+    from stages.training.reference_cross_entropy import cross_entropy
+
+    tables = list(corpus.tables("valid-", [*_TEXT, *COLUMNS]))
+    if not tables:
+        return {}
+    table = pa.concat_tables(tables)
+    table = table.filter(pc.is_valid(table["reference"]))
+    pairs = {direction: table.take(rows) for direction, rows in grouped(directions_of(table))}
+    found: dict[str, float] = {}
+    for folder in teachers:
+        served = {pair: rows for pair, rows in pairs.items() if load_teacher_info(folder).translates(str(pair))}
+        for pair, value in cross_entropy(folder, served, tokenizer, longest, runtime).items():
+            found[str(pair)] = min(value, found.get(str(pair), value))
+    return found
