@@ -22,13 +22,13 @@ from bench.quality_results import TEACHER, TestSet, keep_result, read_references
 from bench.quality_rows import compare
 from bench.quality_table import records_of, write_page
 from bench.records import save, show
-from stages.teacher.restoring import filled
 from data.local import atomic
 from data.model_folder import CHECKPOINT_FILE, MODEL_FILE
 from data.store import Artifact
 from pipeline.planning.scope import open_planner, select_graph
 from pipeline.recipe.recipe import read_recipe
 from stages.loaded_model.conversion import read_checkpoint
+from stages.teacher.restoring import filled
 
 ROOT = Path(__file__).parents[1]
 TEACHER_RECIPE = ROOT / "recipes" / "demo-teacher.toml"

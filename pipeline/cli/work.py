@@ -20,7 +20,9 @@ from pipeline.cli.shared import (
     read,
 )
 from pipeline.cli.tables import estimate_table, plan_table
+from pipeline.estimating.record import read as read_estimate
 from pipeline.planning.scope import open_planner, select_graph
+from pipeline.recipe.recipe import Recipe
 from pipeline.running.launch import ClusterOptions, run_recipe
 from pipeline.running.stopping import stoppable
 from pipeline.terminal.progress import clock_text
@@ -47,13 +49,20 @@ def run(
     wanted = read(context, recipe, overrides)
     options = ClusterOptions(scheduler, workers, dashboard)
     with stoppable():
-        outcome = run_recipe(wanted, lambda: open_display(plain), options, until=until, only=only)
+        estimated = _estimated(wanted)
+        outcome = run_recipe(wanted, lambda: open_display(plain), options, until=until, only=only, estimated=estimated)
     seconds = time.monotonic() - start
     if outcome.ran:
         typer.echo(f"{wanted.run.name}: {', '.join(outcome.ran)} done in {clock_text(seconds)}")
     else:
         typer.echo(f"{wanted.run.name}: nothing to do, all of it is there ({seconds:.1f} s)")
     typer.echo(f"report: {outcome.report()}" if outcome.report() else f"folder: {wanted.run.store_url()}")
+
+
+def _estimated(recipe: Recipe) -> dict[str, float]:
+    """Seconds of the stages that `potstill estimate` has tried on this machine, as they stand in the recipe now."""
+    found = read_estimate(open_planner(recipe).store)
+    return found.seconds_of(recipe.graph) if found else {}
 
 
 def plan(context: typer.Context, recipe: RecipePath, until: UntilOption = None, overrides: SetOption = None) -> None:

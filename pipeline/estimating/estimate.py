@@ -13,10 +13,9 @@ from pipeline.estimating.record import Estimate, save
 from pipeline.estimating.rehearsal import Rehearsal, Sampling
 from pipeline.estimating.sample import count_rows
 from pipeline.estimating.schedule import Machine
-from pipeline.estimating.training import is_training
 from pipeline.planning.plan import Planner, Step
 from pipeline.planning.scope import open_planner
-from pipeline.recipe.graph import Graph
+from pipeline.recipe.graph import Graph, is_training
 from pipeline.recipe.recipe import Recipe
 from pipeline.running.cluster import Cluster
 from pipeline.running.launch import ClusterOptions, libraries_of, locked, run_recipe

@@ -10,6 +10,7 @@ from data.errors import DataError
 from data.folder import open_folder
 from data.store import Manifest, Store
 from pipeline.planning.plan import Step
+from pipeline.recipe.graph import Graph
 
 FILE = "estimate.json"
 SECONDS_AN_HOUR = 3600.0
@@ -105,6 +106,16 @@ class Estimate(BaseModel):
             return None
         same = found.version == step.identity.version and found.config == step.identity.config
         return found if same else None
+
+    def seconds_of(self, graph: Graph) -> dict[str, float]:
+        """By name, of the graph's stages that were estimated with the config and version that they have."""
+        told = {stage.stage: stage for stage in self.stages if stage.state == "estimated"}
+        return {
+            node.name: found.seconds.value
+            for node in graph.nodes
+            if (found := told.get(node.name)) is not None
+            and (found.version, found.config) == (node.stage().VERSION, node.config.model_dump(mode="json"))
+        }
 
     def fits(self, steps: Mapping[str, Step]) -> bool:
         """Whether what it began with is what the steps begin with."""

@@ -13,10 +13,10 @@ from pipeline.estimating import stand_in
 from pipeline.estimating.project import Findings
 from pipeline.estimating.sample import Sample, draw, repeat, write_sample
 from pipeline.estimating.schedule import Machine, Slot, Work, simulate
-from pipeline.estimating.training import ShortTraining, is_training, read_times, rows_in_hand, short_training
+from pipeline.estimating.training import ShortTraining, read_times, rows_in_hand, short_training
 from pipeline.estimating.trial import Trial, Trials
 from pipeline.planning.plan import SPLIT, Step
-from pipeline.recipe.graph import Graph, Node
+from pipeline.recipe.graph import Graph, Node, is_training
 from pipeline.running.cluster import Cluster
 from pipeline.terminal.progress import Display
 

@@ -38,11 +38,6 @@ class ShortTraining:
     times: TrainingTimes
 
 
-def is_training(node: Node) -> bool:
-    """Whether the stage trains a model: it has an optimiser, and does not take a model that is there."""
-    return hasattr(node.config, "optimiser") and getattr(node.config, "kind", "train") == "train"
-
-
 def rows_in_hand(node: Node) -> int:
     """Rows of which a training makes batches at a time: the more, the more of one length, and the less padding."""
     rows: int = node.config.optimiser.shuffle_rows  # type: ignore[attr-defined]

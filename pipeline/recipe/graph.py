@@ -177,3 +177,8 @@ def _roles(module: ModuleType, config: BaseModel) -> list[str]:
     if _is_shard_stage(module):
         return list(dict.fromkeys([*reads_of(module, config), *resources_of(module, config)]))
     return list(module.inputs(config) if hasattr(module, "inputs") else module.INPUTS)
+
+
+def is_training(node: Node) -> bool:
+    """Whether the stage trains a model: it has an optimiser, and does not take a model that is there."""
+    return hasattr(node.config, "optimiser") and getattr(node.config, "kind", "train") == "train"

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -34,6 +34,12 @@ class RunConfig(BaseModel):
     store: str = Field("runs", description="where artefacts are kept: a folder or any fsspec URL")
     storage_options: dict[str, Any] = Field(default_factory=dict, description="options of that fsspec file system")
     retries: int = Field(2, description="how often a shard that failed is tried again", ge=0, le=20)
+    expected_seconds: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default_factory=dict,
+        description="what each stage took on some machine, e.g. {decode = 20, student = 60}: from it and the pace of "
+        "the machine at hand the time left is told; without it only where `potstill estimate` or an earlier run has "
+        "measured what is still to begin",
+    )
     shards_in_flight: int = Field(2, description="shards given to the cluster at a time, for each worker", ge=1, le=64)
 
     @field_validator("name")

@@ -3,7 +3,7 @@
 import contextlib
 import fcntl
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -16,6 +16,7 @@ from pipeline.planning.plan import Planner, Step
 from pipeline.planning.scope import open_planner, select_graph
 from pipeline.recipe.graph import Graph
 from pipeline.recipe.recipe import Recipe
+from pipeline.running.ahead import ahead_of
 from pipeline.running.lease import leased
 from pipeline.terminal.progress import Display
 
@@ -49,8 +50,11 @@ def run_recipe(
     *,
     until: str | None = None,
     only: str | None = None,
+    estimated: Mapping[str, float] | None = None,
 ) -> Outcome:
     """Runs what is not done yet; no cluster is started when there is nothing.
+
+    `estimated`: seconds of stages, by name, as they were estimated on this machine; for the time left.
 
     Raises ConfigError, DataError, and RunError once all that could be finished is finished.
     """
@@ -64,6 +68,7 @@ def run_recipe(
     if not to_do:
         return Outcome((), steps)
     with locked(recipe), contextlib.closing(open_display()) as display:
+        display.expect(ahead_of(to_do, planner.store, estimated or {}, recipe.run.expected_seconds))
         _run(recipe, planner, graph, steps, display, options)
     return Outcome(tuple(step.node.name for step in to_do), planner.plan(needed))
 

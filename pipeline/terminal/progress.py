@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pipeline.terminal.remaining import Ahead, Remaining
+
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
@@ -13,6 +15,9 @@ LINE_SECONDS = 5.0
 
 class Display(Protocol):
     """Who shows a run. `done` and `total` count rows for shard stages and the stage's own unit for others."""
+
+    def expect(self, ahead: Mapping[str, Ahead]) -> None:
+        """What the run will do, in order: from then on the time left of all of it is shown, once it is known."""
 
     def start(self, stage: str, done: int, total: int | None) -> None:
         """A stage begins, `done` of it from an earlier run."""
@@ -32,20 +37,13 @@ class Display(Protocol):
 
 @dataclass
 class _Meter:
-    """One stage's progress since it began, for its speed and its end."""
+    """One stage's progress since it began."""
 
     started: float
-    first: int
     done: int
     total: int | None
     extras: Mapping[str, float] = field(default_factory=dict)
     told: float = 0.0
-
-    def seconds_left(self, now: float) -> float | None:
-        made = self.done - self.first
-        if self.total is None or made <= 0:
-            return None
-        return (self.total - self.done) * (now - self.started) / made
 
 
 class PlainDisplay:
@@ -61,11 +59,17 @@ class PlainDisplay:
         self._interval = interval
         self._clock = clock
         self._meters: dict[str, _Meter] = {}
+        self._remaining = Remaining()
+
+    def expect(self, ahead: Mapping[str, Ahead]) -> None:
+        """Lines have the time left of the whole run, once it is known."""
+        self._remaining = Remaining(ahead)
 
     def start(self, stage: str, done: int, total: int | None) -> None:
         """Writes what the stage begins with."""
         now = self._clock()
-        self._meters[stage] = _Meter(now, done, done, total, told=now)
+        self._meters[stage] = _Meter(now, done, total, told=now)
+        self._remaining.start(stage, now)
         found = f", {done:,} of {total:,} are there already" if done and total else ""
         self._write(f"{stage}: begins{found}")
 
@@ -74,19 +78,22 @@ class PlainDisplay:
         meter = self._meters[stage]
         meter.done, meter.total, meter.extras = done, total, extras
         now = self._clock()
+        self._remaining.update(stage, done, total, now)
         if now - meter.told < self._interval:
             return
         meter.told = now
-        left = meter.seconds_left(now)
-        parts = [amount(done, total), *extra_texts(extras), f"{clock_text(left)} left" if left is not None else ""]
+        left = self._remaining.seconds(now)
+        whole = f"the whole run {clock_text(left)} more" if left is not None else ""
+        parts = [amount(done, total), *extra_texts(extras), whole]
         self._write(f"{stage}: {', '.join(part for part in parts if part)}")
 
     def finish(self, stage: str, state: str) -> None:
         """Writes how the stage ended."""
-        meter = self._meters.pop(stage)
+        meter, now = self._meters.pop(stage), self._clock()
+        self._remaining.finish(stage, now)
         parts = [amount(meter.done, meter.total) if meter.done else "", *extra_texts(meter.extras)]
         details = "".join(f", {part}" for part in parts if part)
-        self._write(f"{stage}: {state} after {clock_text(self._clock() - meter.started)}{details}")
+        self._write(f"{stage}: {state} after {clock_text(now - meter.started)}{details}")
 
     def note(self, text: str) -> None:
         """Writes the line."""
@@ -99,8 +106,8 @@ class PlainDisplay:
 class BarDisplay:
     """One bar a stage, by rich."""
 
-    def __init__(self, console: Any = None) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    def __init__(self, console: Any = None, clock: Callable[[], float] = time.monotonic) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
         self._bars = Progress(
             TextColumn("{task.description:<16}"),
@@ -108,24 +115,39 @@ class BarDisplay:
             TextColumn("{task.fields[amount]}"),
             TextColumn("{task.fields[extras]}", style="cyan"),
             TimeElapsedColumn(),
-            TimeRemainingColumn(compact=True),
             TextColumn("{task.fields[state]}"),
             console=console,
-            speed_estimate_period=120,
         )
         self._tasks: dict[str, TaskID] = {}
+        self._clock, self._began = clock, clock()
+        self._remaining = Remaining()
+        self._run = self._bars.add_task("the whole run", total=None, visible=False, amount="", extras="", state="")
         self._bars.start()
+
+    def expect(self, ahead: Mapping[str, Ahead]) -> None:
+        """A bar of its own has the time left of the whole run, once it is known."""
+        self._remaining = Remaining(ahead)
 
     def start(self, stage: str, done: int, total: int | None) -> None:
         """Adds a bar."""
         self._tasks[stage] = self._bars.add_task(
             stage, total=total, completed=done, amount=amount(done, total) if total else "", extras="", state=""
         )
+        self._remaining.start(stage, self._clock())
 
     def update(self, stage: str, done: int, total: int | None, extras: Mapping[str, float]) -> None:
         """Moves the bar."""
         details = " ".join(extra_texts(extras))
         self._bars.update(self._tasks[stage], completed=done, total=total, amount=amount(done, total), extras=details)
+        now = self._clock()
+        self._remaining.update(stage, done, total, now)
+        left = self._remaining.seconds(now)
+        if left is not None:
+            made = now - self._began
+            said = f"{clock_text(left)} left"
+            self._bars.update(self._run, visible=True, completed=made, total=made + left, amount=said)
+        elif self._bars.tasks[0].visible:
+            self._bars.update(self._run, total=None, amount="")
 
     def finish(self, stage: str, state: str) -> None:
         """Fills the bar when the stage is done, and stops its clock."""
@@ -136,6 +158,7 @@ class BarDisplay:
         colour = "green" if state == "done" else "red"
         self._bars.update(task.id, state=f"[{colour}]{state}[/]")
         self._bars.stop_task(task.id)
+        self._remaining.finish(stage, self._clock())
 
     def note(self, text: str) -> None:
         """Prints the line above the bars."""
@@ -151,6 +174,9 @@ class LabelledDisplay:
 
     def __init__(self, display: Display, label: str) -> None:
         self._display, self._label = display, label
+
+    def expect(self, ahead: Mapping[str, Ahead]) -> None:
+        """Nothing: of several graphs none is the whole."""
 
     def start(self, stage: str, done: int, total: int | None) -> None:
         """As the display does."""

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pipeline.estimating.training import is_training
-from pipeline.recipe.graph import Graph
+from pipeline.recipe.graph import Graph, is_training
 from pipeline.recipe.tune_config import Settings, TuneConfig, direction_of
 from pipeline.running.stopping import undisturbed
 from pipeline.tuning.space import Drawn, draw, grid

@@ -8,13 +8,19 @@ import torch
 from torch import Tensor
 
 from data.errors import ModelError
-from stages.student.start_config import SIDES, Side, StartConfig
+from stages.student.start_config import SIDES, LayerParts, Side, StartConfig
 from stages.training.checkpoint import load_model
 from stages.training.config import ModelConfig
 from stages.training.model import Transformer
 from stages.training.vocabulary import BEGIN, Vocabulary
 
 _EMBEDDING = "{side}.embeddings.make_embedding.emb_luts.0.weight"
+# What belongs to each part of a layer, on either side.
+_PARTS = {
+    "self_attention": ("self_attn.", "layer_norm.", "layer_norm_1."),
+    "cross_attention": ("context_attn.", "layer_norm_2."),
+    "feed_forward": ("feed_forward.",),
+}
 _STACKS: Mapping[Side, str] = {"encoder": "encoder.transformer", "decoder": "decoder.transformer_layers"}
 # What a layer computes with its weights; sinusoidal positions have none, but layers are used to what they learned with.
 _KIND = (
@@ -141,19 +147,20 @@ def _rows(side: str, student: Vocabulary, teacher: Vocabulary) -> tuple[Tensor, 
     return rows[0], rows[1]
 
 
-def _layers(side: Side, chosen: tuple[int, ...], theirs: Weights) -> Weights:
+def _layers(side: Side, chosen: tuple[LayerParts, ...], theirs: Weights) -> Weights:
     """Weights of the student's layers by name, and of the normalisation behind the last of them."""
     if not chosen:
         return {}
     stack, closing = _STACKS[side], f"{side}.layer_norm."
     values = {name: value for name, value in theirs.items() if name.startswith(closing)}
-    for number, layer in enumerate(chosen):
-        prefix = f"{stack}.{layer - 1}."
-        values |= {
-            f"{stack}.{number}.{name.removeprefix(prefix)}": value
-            for name, value in theirs.items()
-            if name.startswith(prefix)
-        }
+    for number, parts in enumerate(chosen):
+        for part, layer in parts.model_dump(exclude_none=True).items():
+            prefix = f"{stack}.{layer - 1}."
+            values |= {
+                f"{stack}.{number}.{name.removeprefix(prefix)}": value
+                for name, value in theirs.items()
+                if name.startswith(prefix) and name.removeprefix(prefix).startswith(_PARTS[part])
+            }
     return values
 
 

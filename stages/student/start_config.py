@@ -1,16 +1,53 @@
 """Direct transfer: from which of a teacher's layers a student starts, and what does not fit together."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from stages.training.config import ModelConfig
 
 Side = Literal["encoder", "decoder"]
 SIDES: tuple[Side, ...] = ("encoder", "decoder")
-_LAYERS = "teacher layer, from 1, of each {side} layer of the student; by default evenly spread, [] leaves all fresh"
+_LAYERS = (
+    "teacher layer, from 1, of each {side} layer of the student; by default evenly spread, [] leaves all fresh; a "
+    "table in place of a number takes a layer's parts from several"
+)
 LayerNumber = Annotated[int, Field(ge=1)]
+
+
+class LayerParts(BaseModel):
+    """Of which of the teacher's layers, from 1, each part of one layer is, its normalisation included.
+
+    All layers read from and add to the same sum, so parts of several can stand in one: of a decoder that shrinks to one
+    layer, what the first attends to and what a later one makes of it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    self_attention: LayerNumber = Field(description="what looks at the own side")
+    cross_attention: LayerNumber | None = Field(None, description="decoder: what looks at the source")
+    feed_forward: LayerNumber = Field(description="the feed-forward block")
+
+    @classmethod
+    def of(cls, layer: int, side: Side) -> Self:
+        """A layer as it is."""
+        cross = layer if side == "decoder" else None
+        return cls(self_attention=layer, cross_attention=cross, feed_forward=layer)
+
+    def numbers(self) -> list[int]:
+        """All that it names."""
+        return [number for number in (self.self_attention, self.cross_attention, self.feed_forward) if number]
+
+
+def _form(value: Any) -> str:
+    return "number" if isinstance(value, int) else "parts"
+
+
+# Told apart by its form, so that a fault is told once and not for both forms.
+StartLayer = Annotated[
+    Annotated[LayerNumber, Tag("number")] | Annotated[LayerParts, Tag("parts")], Discriminator(_form)
+]
 
 
 class StartConfig(BaseModel):
@@ -21,8 +58,8 @@ class StartConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    encoder_layers: tuple[LayerNumber, ...] | None = Field(None, description=_LAYERS.format(side="encoder"))
-    decoder_layers: tuple[LayerNumber, ...] | None = Field(None, description=_LAYERS.format(side="decoder"))
+    encoder_layers: tuple[StartLayer, ...] | None = Field(None, description=_LAYERS.format(side="encoder"))
+    decoder_layers: tuple[StartLayer, ...] | None = Field(None, description=_LAYERS.format(side="decoder"))
     embeddings: Literal["copy", "svd"] = Field(
         "copy",
         description="copy: as they are; svd: cut to a smaller width by a truncated SVD, for which layers stay fresh",
@@ -38,12 +75,22 @@ class StartConfig(BaseModel):
             )
         return self
 
-    def layers(self, side: Side, student: ModelConfig, teacher: ModelConfig) -> tuple[int, ...]:
-        """Teacher layer, from 1, of each of the student's layers; empty where they stay fresh."""
+    @model_validator(mode="after")
+    def _parts_are_the_sides_own(self) -> Self:
+        for side in SIDES:
+            for number, parts in enumerate(self._given(side) or ()):
+                if (parts.cross_attention is None) != (side == "encoder"):
+                    needed = "an encoder has none" if side == "encoder" else "required in a decoder"
+                    raise ValueError(f"{side}_layers[{number}].cross_attention: {needed}")
+        return self
+
+    def layers(self, side: Side, student: ModelConfig, teacher: ModelConfig) -> tuple[LayerParts, ...]:
+        """The teacher's layers, from 1, that each of the student's is made of; empty where they stay fresh."""
         given = self._given(side)
-        if given is None:
-            return () if self.embeddings == "svd" else spread(_depth(student, side), _depth(teacher, side))
-        return given
+        if given is not None:
+            return given
+        evenly = spread(_depth(student, side), _depth(teacher, side))
+        return () if self.embeddings == "svd" else tuple(LayerParts.of(layer, side) for layer in evenly)
 
     def faults(self, student: ModelConfig, teacher: ModelConfig | None) -> list[str]:
         """What does not fit, a line each that begins with its key in the student's section; None: not known yet."""
@@ -55,12 +102,16 @@ class StartConfig(BaseModel):
         ]
         return faults if teacher is None else [*faults, *self._depth_faults(teacher), *self._faults(student, teacher)]
 
-    def _given(self, side: Side) -> tuple[int, ...] | None:
-        return self.encoder_layers if side == "encoder" else self.decoder_layers
+    def _given(self, side: Side) -> tuple[LayerParts, ...] | None:
+        layers = self.encoder_layers if side == "encoder" else self.decoder_layers
+        if layers is None:
+            return None
+        return tuple(LayerParts.of(layer, side) if isinstance(layer, int) else layer for layer in layers)
 
     def _depth_faults(self, teacher: ModelConfig) -> Iterator[str]:
         for side in SIDES:
-            highest, depth = max(self._given(side) or (0,)), _depth(teacher, side)
+            named = [number for parts in self._given(side) or () for number in parts.numbers()]
+            highest, depth = max(named, default=0), _depth(teacher, side)
             if highest > depth:
                 yield f"start.{side}_layers: names layer {highest}, but the teacher's {side} has {depth}"
 

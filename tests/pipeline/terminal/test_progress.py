@@ -3,6 +3,7 @@ import io
 from rich.console import Console
 
 from pipeline.terminal.progress import BarDisplay, PlainDisplay, clock_text, extra_texts
+from pipeline.terminal.remaining import Ahead
 
 
 class Clock:
@@ -13,21 +14,24 @@ class Clock:
         return self.now
 
 
-def test_plain_lines_come_every_few_seconds_with_speed_and_what_is_left() -> None:
+def test_plain_lines_come_every_few_seconds_with_speed_and_what_is_left_of_the_whole_run() -> None:
     lines: list[str] = []
     clock = Clock()
     display = PlainDisplay(lines.append, interval=5, clock=clock)
+    ahead = {"decode": Ahead(steady=True), "select": Ahead(("decode",), seconds=30, measured=True)}
+    display.expect(ahead)
     display.start("decode", 1_000, 3_000)
-    for second in range(1, 11):
+    for second in range(1, 17):
         clock.now = second
         display.update("decode", 1_000 + 100 * second, 3_000, {"tokens_per_second": 1234.5})
     display.finish("decode", "done")
     assert lines == [
         "decode: begins, 1,000 of 3,000 are there already",
-        # 100 rows a second since the start: 1,500 more take 15 seconds.
-        "decode: 1,500 of 3,000, 1,234 tokens/s, 0:15 left",
-        "decode: 2,000 of 3,000, 1,234 tokens/s, 0:10 left",
-        "decode: done after 0:10, 2,000 of 3,000, 1,234 tokens/s",
+        "decode: 1,500 of 3,000, 1,234 tokens/s",
+        "decode: 2,000 of 3,000, 1,234 tokens/s",
+        # 100 rows a second, seen for more than ten: 500 more take 5 seconds, and what comes after it 30.
+        "decode: 2,500 of 3,000, 1,234 tokens/s, the whole run 0:35 more",
+        "decode: done after 0:16, 2,600 of 3,000, 1,234 tokens/s",
     ]
 
 
@@ -57,6 +61,23 @@ def test_bars_show_a_line_a_stage_and_notes_above() -> None:
     assert "2,000 tokens/s" in text
     assert "done" in text
     assert "failed" in text
+
+
+def test_a_bar_of_its_own_shows_the_whole_run_once_that_is_known() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=140)
+    clock = Clock()
+    display = BarDisplay(console, clock)
+    display.expect({"student": Ahead(steady=True), "report": Ahead(("student",), seconds=40, measured=True)})
+    display.start("student", 0, 100)
+    for second in range(1, 31):
+        clock.now = second
+        display.update("student", second, 100, {})
+        if second == 9:
+            display._bars.refresh()
+            assert "whole run" not in console.file.getvalue()  # type: ignore[attr-defined]
+    display.close()
+    # A step a second: 70 of the training, and 40.
+    assert "1:50 left" in console.file.getvalue().split("the whole run")[-1]  # type: ignore[attr-defined]
 
 
 def test_times_and_extras_read_well() -> None:

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages.teacher.restoring import filled
 from data.errors import ModelError
 from stages.loaded_model.conversion import convert_checkpoint, read_checkpoint
+from stages.teacher.restoring import filled
 from tests.fixtures.tiny_teacher import TinyShape, write_tiny_checkpoint
 
 
