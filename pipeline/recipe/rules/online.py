@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pydantic import BaseModel
 
 from data.language_tags import is_tagged, source_templates
+from pipeline.recipe.rules.teacher import known_shape
 from stages.student import stage as student
 from stages.teacher import stage as teacher
 from stages.training.languages_config import LanguagesConfig
@@ -23,11 +24,11 @@ _METHODS = {
 
 
 def online_term_faults(configs: Mapping[str, BaseModel]) -> Iterator[str]:
-    """A line for each; of a teacher that is not trained here, the shape is known only when it is read."""
+    """A line for each; of a teacher that is converted here, the shape is known only when it is read."""
     given = configs.get("teacher")
     known = given if isinstance(given, teacher.Config) else None
-    trained = known is not None and known.kind == "train"
-    shape = Shape.of(known.model) if known is not None and trained else None
+    found = known_shape(known)
+    shape = Shape.of(found) if found is not None else None
     for node in ("student", "baseline"):
         learner = configs.get(node)
         if not isinstance(learner, student.Config):
@@ -101,5 +102,5 @@ def _no_pytorch_teacher(objective: ObjectiveConfig, kind: str) -> Iterator[str]:
             yield (
                 f"{named.key}: {_METHODS[named.key.partition('[')[0]]} needs a PyTorch teacher; this recipe {only}: "
                 "train one here (teacher.kind = 'train'), name an OpenNMT-py checkpoint (teacher.kind = 'opennmt'), "
-                "or leave the term out"
+                "have that of a CTranslate2 folder put back (teacher.restore_checkpoint = true), or leave the term out"
             )

@@ -1,14 +1,19 @@
 """What a recipe asks of a teacher that this kind of teacher cannot do."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from pydantic import BaseModel
 
+from data.errors import ModelError
+from data.model_folder import MODEL_FILE
 from data.teachers import node_of, section_of, teacher_nodes
 from stages.beam_search.config import Config as Decoding
 from stages.score import stage as score
 from stages.student import stage as student
 from stages.teacher import stage as teacher
+from stages.teacher.restoring import read_shape
+from stages.training.config import ModelConfig
 
 
 def checkpoint_faults(configs: Mapping[str, BaseModel]) -> Iterator[str]:
@@ -24,6 +29,18 @@ def checkpoint_faults(configs: Mapping[str, BaseModel]) -> Iterator[str]:
                 f"score.backend: 'torch' needs a teacher with an OpenNMT-py checkpoint, but {section_of(name)}.kind is "
                 f"{given.kind!r}; set it to 'ctranslate2' or 'auto'"
             )
+
+
+def known_shape(given: teacher.Config | None) -> ModelConfig | None:
+    """Of a teacher that is trained here, or whose checkpoint is put back; None where only the model itself tells."""
+    if given is None or (given.kind != "train" and not given.restore_checkpoint):
+        return None
+    if given.kind == "train":
+        return given.model
+    try:
+        return read_shape(Path(str(given.path)) / MODEL_FILE)
+    except ModelError:  # which the teacher's own faults tell
+        return None
 
 
 def decoder_only_faults(configs: Mapping[str, BaseModel]) -> Iterator[str]:

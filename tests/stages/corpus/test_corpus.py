@@ -61,6 +61,53 @@ def test_shards_hold_pairs_with_ids_in_order_of_the_hash(tmp_path: Path) -> None
     assert (first["origin"], first["source_language"], first["target_language"]) == ("a", "en", "de")
 
 
+@pytest.mark.parametrize("limit", [1, 7, 1000])
+def test_of_a_limited_source_the_training_rows_with_the_smallest_hash_are_taken(tmp_path: Path, limit: int) -> None:
+    rows, others = [(text, f"Satz {text}") for text in NUMBERED], [(f"Other {text}", "x") for text in NUMBERED[:9]]
+    sources = tsv(tmp_path, "a", rows, limit=limit), tsv(tmp_path, "b", others)
+    made = make_corpus(tmp_path, *sources, **HELD_OUT)
+    by_hash = sorted(NUMBERED, key=point_by_hand)
+    split = {text: split_by_hand(text) for text in NUMBERED}
+    taken = [text for text in by_hash if split[text] == "train"][:limit]
+    own = [row["source"] for row in made.rows if row["source"] in split and row["split"] == "train"]
+    assert own == taken
+    # What is held out, and the other source, are whole.
+    for name in ("valid", "test"):
+        held_out = [row["source"] for row in made.rows if row["source"] in split and row["split"] == name]
+        assert held_out == [text for text in by_hash if split[text] == name]
+    assert sum(row["source"] not in split for row in made.rows) == 9
+    # Every row is kept or is among the rejects, with the reason.
+    left = len(NUMBERED) - len(held_out) - len(taken) - sum(split[text] == "valid" for text in NUMBERED)
+    assert made.reasons() == ["over_limit"] * left
+    counts = made.metrics["sources"]["a"]
+    assert counts["read"] == sum(counts["kept"].values()) + counts["dropped"].get("over_limit", 0)
+
+
+def test_of_a_limited_source_that_grows_no_row_takes_the_place_of_another(tmp_path: Path) -> None:
+    def taken(texts: list[str]) -> set[str]:
+        rows = [(text, f"Satz {text}") for text in texts]
+        return {row["source"] for row in make_corpus(tmp_path, tsv(tmp_path, "a", rows, limit=12)).rows}
+
+    before, after = taken(NUMBERED[:40]), taken(NUMBERED)
+    assert len(before) == len(after) == 12
+    assert before & after
+    assert not (after - before) & set(NUMBERED[:40])
+
+
+def test_a_row_that_another_source_has_first_uses_up_no_limit(tmp_path: Path) -> None:
+    rows = [(text, f"Satz {text}") for text in NUMBERED]
+    made = make_corpus(tmp_path, tsv(tmp_path, "a", rows[:20]), tsv(tmp_path, "b", rows, limit=10))
+    assert made.metrics["sources"]["b"]["kept"]["train"] == 10
+    assert made.metrics["sources"]["b"]["dropped"] == {"duplicate": 20, "over_limit": 30}
+
+
+@pytest.mark.parametrize("key", ["test_sets", "valid_sets"])
+def test_what_is_held_out_whole_has_no_limit(tmp_path: Path, key: str) -> None:
+    rows = [(text, f"Satz {text}") for text in NUMBERED]
+    with pytest.raises(ValidationError, match="limit: held is held out, and stays whole"):
+        make_corpus(tmp_path, tsv(tmp_path, "a", rows), **{key: [tsv(tmp_path, "held", rows, limit=3)]})
+
+
 def test_text_is_normalised_and_placeholders_kept(tmp_path: Path) -> None:
     source = "  Cafe\N{COMBINING ACUTE ACCENT}\N{NO-BREAK SPACE} {name}   is\u2028 %s  open "
     made = make_corpus(tmp_path, tsv(tmp_path, "a", [(source, " {name}  %s offen ")]))

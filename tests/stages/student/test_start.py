@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from data.errors import ModelError
@@ -92,6 +93,54 @@ def test_a_chosen_map_is_a_teacher_with_layers_left_out() -> None:
     decoder.transformer_layers = torch.nn.ModuleList([decoder.transformer_layers[layer] for layer in (2, 0)])
     transfer(student, teacher, StartConfig(decoder_layers=(3, 1)))
     assert torch.equal(logits(student), logits(teacher, short))
+
+
+def test_parts_of_several_layers_are_a_teacher_whose_layer_was_put_together_by_hand() -> None:
+    teacher, student = model(1), model(2, encoder_layers=1, decoder_layers=1)
+    short = deepcopy(teacher.module)
+    encoder, decoder = short.encoder, short.decoder
+    source, target = encoder.transformer, decoder.transformer_layers
+    made, mixed = source[1], target[0]
+    made.feed_forward = source[4].feed_forward
+    mixed.context_attn, mixed.layer_norm_2, mixed.feed_forward = (
+        target[1].context_attn,
+        target[1].layer_norm_2,
+        target[2].feed_forward,
+    )
+    encoder.transformer = torch.nn.ModuleList([made])
+    decoder.transformer_layers = torch.nn.ModuleList([mixed])
+    start = StartConfig.model_validate(
+        {
+            "encoder_layers": [{"self_attention": 2, "feed_forward": 5}],
+            "decoder_layers": [{"self_attention": 1, "cross_attention": 2, "feed_forward": 3}],
+        }
+    )
+    transfer(student, teacher, start)
+    assert torch.equal(logits(student), logits(teacher, short))
+
+
+@pytest.mark.parametrize(
+    ("side", "layer", "fault"),
+    [
+        ("decoder", {"self_attention": 1, "feed_forward": 1}, r"decoder_layers\[0\]\.cross_attention: required"),
+        (
+            "encoder",
+            {"self_attention": 1, "cross_attention": 1, "feed_forward": 1},
+            r"encoder_layers\[0\]\.cross_attention: an encoder has none",
+        ),
+        ("encoder", {"self_attention": 0, "feed_forward": 1}, "greater than or equal to 1"),
+        ("encoder", "first", "valid dictionary"),
+    ],
+)
+def test_faulty_parts_are_told(side: str, layer: object, fault: str) -> None:
+    with pytest.raises(ValidationError, match=fault):
+        StartConfig.model_validate({f"{side}_layers": [layer]})
+
+
+def test_a_part_of_a_layer_that_the_teacher_lacks_is_told() -> None:
+    start = StartConfig.model_validate({"encoder_layers": [{"self_attention": 1, "feed_forward": 7}]})
+    student = TEACHER.model_copy(update={"encoder_layers": 1})
+    assert start.faults(student, TEACHER) == ["start.encoder_layers: names layer 7, but the teacher's encoder has 6"]
 
 
 def test_layers_may_stay_fresh() -> None:

@@ -7,9 +7,14 @@ import numpy as np
 import pytest
 
 from data.errors import ModelError
+from data.model_file import read_model_file
 from stages.loaded_model.conversion import convert_checkpoint, read_checkpoint
-from stages.teacher.restoring import filled
+from stages.teacher import sources
+from stages.teacher.restoring import filled, read_shape, restore_checkpoint, restore_faults
+from tests.fixtures.hub_models import write_marian
 from tests.fixtures.tiny_teacher import TinyShape, write_tiny_checkpoint
+
+TEACHER = Path(__file__).parents[3] / "recipes" / "teachers" / "en-de"
 
 
 def converted(tmp_path: Path, quantization: str) -> tuple[Path, Path]:
@@ -17,6 +22,12 @@ def converted(tmp_path: Path, quantization: str) -> tuple[Path, Path]:
     checkpoint = write_tiny_checkpoint(tmp_path / "checkpoint.pt", seed=3)
     convert_checkpoint(checkpoint, tmp_path / "model", quantization=quantization)
     return checkpoint, tmp_path / "model" / "model.bin"
+
+
+def stored(model: Path) -> dict[str, Any]:
+    """Everything in a model.bin, as it is stored there."""
+    variables = read_model_file(model).variables
+    return {each.name: np.fromfile(model, each.dtype, each.size(), offset=each.start) for each in variables}
 
 
 def template(tmp_path: Path, shape: TinyShape | None = None) -> dict[str, Any]:
@@ -64,3 +75,53 @@ def test_16_bits_are_refused(tmp_path: Path) -> None:
     _, model = converted(tmp_path, "float16")
     with pytest.raises(ModelError, match="of type float16, expected float32 or int8"):
         filled(template(tmp_path), model)
+
+
+@pytest.mark.parametrize("quantization", ["int8", "float32"])
+def test_a_folder_alone_gives_a_checkpoint_of_which_the_converter_makes_it_again(
+    tmp_path: Path, quantization: str
+) -> None:
+    _, model = converted(tmp_path, quantization)
+    restore_checkpoint(model.parent, tmp_path / "back.pt")
+    convert_checkpoint(tmp_path / "back.pt", tmp_path / "again", quantization=quantization)
+    again = tmp_path / "again"
+    for name in ("config.json", "shared_vocabulary.json"):
+        assert (again / name).read_bytes() == (model.parent / name).read_bytes(), name
+    wanted, found = stored(model), stored(again / "model.bin")
+    assert list(wanted) == list(found)
+    for name, value in wanted.items():
+        # Sinusoids are computed anew, by torch and not by numpy.
+        np.testing.assert_allclose(found[name], value, rtol=0, atol=2e-5 if "position" in name else 0, err_msg=name)
+
+
+def test_the_shape_is_read_from_the_file(tmp_path: Path) -> None:
+    _, model = converted(tmp_path, "int8")
+    tiny, found = TinyShape(), read_shape(model)
+    assert (found.width, found.heads, found.feed_forward) == (tiny.width, tiny.heads, tiny.feed_forward)
+    assert (found.encoder_layers, found.decoder_layers) == (tiny.encoder_layers, tiny.decoder_layers)
+    found = read_shape(TEACHER / "model.bin")
+    assert (found.encoder_layers, found.decoder_layers, found.width, found.feed_forward) == (6, 3, 256, 1024)
+    assert (found.heads, found.share_embeddings, found.tie_output) == (4, True, True)
+
+
+def test_a_folder_of_another_toolkit_or_another_type_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    sources.convert_marian(write_marian(tmp_path / "marian"), [], tmp_path / "folder", "int8")
+    faults = restore_faults(tmp_path / "folder")
+    assert any("pre_norm is 0, in OpenNMT-py's 1" in fault for fault in faults)
+    assert any("vocabularies do not begin with <unk> <blank> <s> </s>" in fault for fault in faults)
+    with pytest.raises(ModelError, match="no model of OpenNMT-py's whose checkpoint can be put back"):
+        restore_checkpoint(tmp_path / "folder", tmp_path / "back.pt")
+    assert not (tmp_path / "back.pt").exists()
+    _, model = converted(tmp_path, "float16")
+    [fault] = restore_faults(model.parent)
+    assert "of type float16, expected float32 or int8" in fault
+
+
+def test_drawing_a_template_leaves_the_random_state_alone(tmp_path: Path) -> None:
+    import torch
+
+    _, model = converted(tmp_path, "int8")
+    before = torch.random.get_rng_state()
+    restore_checkpoint(model.parent, tmp_path / "back.pt")
+    assert torch.equal(torch.random.get_rng_state(), before)

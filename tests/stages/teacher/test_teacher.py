@@ -20,7 +20,7 @@ from stages.score import stage as score
 from stages.teacher import stage as teacher
 from tests.fixtures.artifacts import artifact_of_tables, closed, new_artifact, words_tokenizer
 from tests.fixtures.hub_models import write_m2m100, write_marian, write_marian_mt
-from tests.fixtures.tiny_teacher import TinyShape, write_tiny_checkpoint
+from tests.fixtures.tiny_teacher import TinyShape, write_tiny_checkpoint, write_tiny_teacher
 
 
 def make(store: Path, inputs: dict[str, Artifact] | None = None, **options: object) -> tuple[Path, TeacherInfo]:
@@ -57,6 +57,24 @@ def test_an_opennmt_checkpoint_becomes_the_best_type_for_this_machine(tiny_teach
     exact, info = make(tmp_path / "b", kind="opennmt", path=str(tiny_teacher / "checkpoint.pt"), quantization="float32")
     assert info.quantization == "float32"
     assert translate(exact, ["a1", "a7"]) == translate(tiny_teacher, ["a1", "a7"])
+
+
+def test_a_ctranslate2_folder_may_have_its_checkpoint_put_back(tmp_path: Path) -> None:
+    folder = write_tiny_teacher(tmp_path / "given")
+    (folder / "checkpoint.pt").unlink()
+    without, _ = make(tmp_path / "a", kind="ctranslate2", path=str(folder))
+    assert not (without / "checkpoint.pt").exists()
+    made, _ = make(tmp_path / "b", kind="ctranslate2", path=str(folder), restore_checkpoint=True)
+    artifacts = {"teacher": new_artifact(tmp_path / "b", "teacher"), "tokenizer": words_tokenizer(tmp_path)}
+    assert score.load(score.Config(backend="torch", k=4), artifacts, Runtime()).backend == "torch"
+    again, _ = make(tmp_path / "c", kind="opennmt", path=str(made / "checkpoint.pt"), quantization="float32")
+    assert translate(again, ["a1", "a7"]) == translate(folder, ["a1", "a7"])
+    with pytest.raises(ValidationError, match="restore_checkpoint: not used with kind = 'opennmt'"):
+        teacher.Config(kind="opennmt", path="model.pt", restore_checkpoint=True)
+    (folder / "config.json").write_text('{"decoder_start_token": "</s>"}')
+    config = teacher.Config(kind="ctranslate2", path=str(folder), restore_checkpoint=True)
+    assert "teacher.path: " in teacher.faults(config)[0]
+    assert "or its targets not with <s>" in teacher.faults(config)[0]
 
 
 def test_what_training_needs_and_teaching_does_not_is_left_out(tmp_path: Path) -> None:

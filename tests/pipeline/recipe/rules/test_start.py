@@ -46,6 +46,18 @@ def test_a_teacher_without_checkpoint_gives_no_start(tmp_path: Path) -> None:
     assert "teacher.kind is 'ctranslate2'" in fault
 
 
+def test_a_teacher_whose_checkpoint_is_put_back_gives_a_start_and_tells_its_shape(tmp_path: Path) -> None:
+    folder = Path(__file__).parents[4] / "recipes" / "teachers" / "en-de"
+    given = f'kind = "ctranslate2"\npath = "{folder}"\nrestore_checkpoint = true'
+    found = faults(tmp_path, teacher=given)
+    assert [fault.split(":")[0] for fault in found] == ["student.model.width"]
+    assert "is 64, the teacher's 256" in found[0]
+    wide = ("student.model.width=256", "student.model.feed_forward=512")
+    [fault] = faults(tmp_path, *wide, teacher=given)
+    assert "student.model.feed_forward: is 512, the teacher's 1024" in fault
+    read(tmp_path, *wide, "student.model.feed_forward=1024", teacher=given)
+
+
 def test_a_language_model_gives_no_start(tmp_path: Path) -> None:
     given = 'kind = "train"\narchitecture = "decoder-only"\nmodel = { decoder_layers = 3, width = 64, heads = 4 }'
     [fault] = faults(tmp_path, teacher=given)
