@@ -8,14 +8,14 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3))
+# Which Python .venv is made with; empty: the newest one here that is supported.
+PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 GPU ?=
 RECIPE ?= recipes/demo.toml
 ARGS ?=
-STAGES := corpus tokenizer teacher calibrate decode select score measure filter dataset student baseline export \
+STAGES := corpus tokenizer teacher calibrate decode select scorer score measure filter dataset student baseline export \
 	evaluate report
 
 RUNTIME_LOCK := requirements/runtime.txt requirements/onmt.txt requirements/torch.txt pyproject.toml
@@ -38,29 +38,22 @@ setup: $(SETUP)  ## Create .venv with the exact versions of requirements/ (GPU=1
 setup-dev: $(SETUP) $(VENV)/.setup-dev  ## The same, and what the tests need.
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 12) else f"Potstill needs Python 3.11 or 3.12 (OpenNMT-py tokenizer wheels stop there); {sys.executable} is {v[0]}.{v[1]}. Set PYTHON=/path/to/python3.11")'
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --upgrade pip==26.3
+	@bash requirements/setup.sh $(VENV) venv $(PYTHON)
 
 $(VENV)/.setup: $(BIN)/python $(RUNTIME_LOCK)
-	@echo "Installing into $(VENV): about 1.5 GB, once."
-	$(PIP) install --retries 1 --no-deps --requirement requirements/torch.txt
-	$(PIP) install --no-deps --requirement requirements/runtime.txt
-	$(PIP) install --no-deps --requirement requirements/onmt.txt
-	PYTHONWARNINGS=ignore $(PIP) install --no-deps --no-build-isolation --editable .
+	@bash requirements/setup.sh $(VENV) runtime
 	@touch $@
 
 $(VENV)/.setup-gpu: $(VENV)/.setup requirements/gpu.txt
-	$(PIP) uninstall --yes torch  # the CPU build would do for pip
-	$(PIP) install --requirement requirements/gpu.txt
+	@bash requirements/setup.sh $(VENV) gpu
 	@touch $@
 
 $(VENV)/.setup-dev: $(VENV)/.setup requirements/dev.txt
-	$(PIP) install --no-deps --requirement requirements/dev.txt
+	@bash requirements/setup.sh $(VENV) dev
 	@touch $@
 
-lock:  ## Resolve requirements/*.in anew into exact versions.
-	PYTHON=$(PYTHON) bash requirements/lock.sh
+lock:  ## Resolve requirements/*.in anew for all Pythons (ARGS=--upgrade).
+	PYTHON=$$(bash requirements/find_python.sh $(PYTHON)) bash requirements/lock.sh $(ARGS)
 
 # --- the main job ---------------------------------------------------------------------------------
 
@@ -91,7 +84,7 @@ bench: $(BENCHES)  ## All benchmarks, side by side with their peers; figures in 
 bench-quality: $(SETUP)  ## One student trained in every way there is (hours, resumable); docs/quality.md.
 	$(BIN)/python -m bench.quality $(ARGS)
 
-$(BENCHES): bench-%: $(SETUP)
+$(BENCHES): bench-%: setup-dev
 	$(BIN)/python -m bench.$* $(ARGS)
 	$(BIN)/python -m bench.page
 

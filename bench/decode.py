@@ -4,7 +4,7 @@
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from bench.decoders import LIMIT_BATCH_TOKENS, PEER_BATCH_TOKENS, Limit, elsewhe
 from bench.environment import of_worker
 from bench.fixtures import Fixture
 from bench.on_cluster import OnCluster
-from bench.records import Record, median, record, run_suite, side_by_side
+from bench.records import Record, record, run_suite
 from bench.shortlists import compare_shortlist
+from bench.turns import Turns, by_turns
 from stages.beam_search.calibration import read_calibration
 from stages.decode import stage as decode
 
@@ -57,11 +58,11 @@ def compare(fixture: Fixture, config: decode.Config, rounds: int, folder: Path, 
             "limit": lambda: limit.run(best),
             "peer_defaults": usual.run,
         }
-        seconds = side_by_side(contenders, rounds)
+        turns = by_turns(contenders, rounds)
         ours.close()
-        detail = _detail(fixture, config, seconds) | limit.facts()
+        detail = _detail(fixture, config, turns) | limit.facts()
     detail |= {"limit_batch_tokens": best, "limit_sweep_seconds": sweep, "our_environment": of_worker()}
-    return [_ratio(f"decode_vs_{name}{suffix}", name, seconds, detail, threads) for name in list(contenders)[1:]]
+    return [_ratio(f"decode_vs_{name}{suffix}", name, turns, detail, threads) for name in list(contenders)[1:]]
 
 
 def best_batch_tokens(limit: Limit) -> tuple[int, dict[str, float]]:
@@ -82,20 +83,20 @@ _AGAINST = {
 }
 
 
-def _ratio(name: str, other: str, seconds: Mapping[str, list[float]], detail: dict[str, Any], threads: int) -> Record:
-    ratio = median(seconds[other]) / median(seconds["ours"])
+def _ratio(name: str, other: str, turns: Turns, detail: dict[str, Any], threads: int) -> Record:
+    ratio = turns.ratio(other, "ours")
     return record(
         name, ratio, "ratio", threads=threads, packages=PACKAGES, compared_with=_AGAINST[other], detail=detail
     )
 
 
-def _detail(fixture: Fixture, config: decode.Config, seconds: Mapping[str, list[float]]) -> dict[str, Any]:
+def _detail(fixture: Fixture, config: decode.Config, turns: Turns) -> dict[str, Any]:
     return {
         "fixture": fixture.name,
         "beam_size": config.beam_size,
         "num_hypotheses": config.num_hypotheses,
         "our_batch_tokens": read_calibration(fixture.artifacts["calibrate"].path()).max_batch_tokens,
-        "seconds": {name: [round(one, 3) for one in timings] for name, timings in seconds.items()},
+        **turns.detail(),
     }
 
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from pipeline.running.cluster import worker_environment
+from pipeline.running.local import worker_environment
 
 # Dask tells of every connection; of a benchmark the figures are read.
 _QUIET = {"DASK_LOGGING__DISTRIBUTED": "error"}

@@ -17,6 +17,7 @@ from typing import Any
 
 from bench.fixtures import DEMO, ROOT
 from bench.records import Record, median, record
+from bench.turns import until_steady
 from pipeline.planning.plan import Planner, Step
 from pipeline.planning.scope import open_planner
 from pipeline.recipe.graph import STAGES, Graph, StageEntry
@@ -53,9 +54,19 @@ class DecodeTook:
 def orchestration_records(folder: Path, *, quick: bool) -> list[Record]:
     """`orchestration_cost` and `workers_2_vs_1`."""
     rounds = 1 if quick else ROUNDS
-    cost = [one for _ in range(rounds) for one in run_decode(_demo(folder, DEFAULT_ROWS), (1,))]
-    even = [one for _ in range(rounds) for one in run_decode(_demo(folder, EVEN_ROWS), (1, 2))]
-    by_workers = {count: [one.seconds for one in even if one.workers == count] for count in (1, 2)}
+    cost: list[DecodeTook] = []
+    even: list[DecodeTook] = []
+
+    def worked() -> float:
+        cost.extend(run_decode(_demo(folder, DEFAULT_ROWS), (1,)))
+        return 1 - cost[-1].overhead()
+
+    def gained() -> float:
+        even.extend(run_decode(_demo(folder, EVEN_ROWS), (1, 2)))
+        return even[-2].seconds / even[-1].seconds
+
+    until_steady("orchestration_cost", worked, rounds)
+    gains = until_steady("workers_2_vs_1", gained, rounds)
     detail: dict[str, Any] = {"runs": [dataclasses.asdict(one) for one in cost]}
     even_detail: dict[str, Any] = {"runs": [dataclasses.asdict(one) for one in even]}
     return [
@@ -70,7 +81,7 @@ def orchestration_records(folder: Path, *, quick: bool) -> list[Record]:
         ),
         record(
             "workers_2_vs_1",
-            median(by_workers[1]) / median(by_workers[2]),
+            median(gains),
             "ratio",
             threads=2,
             packages=PACKAGES,

@@ -1,11 +1,10 @@
 """The figures of bench/results/ as tables in docs/performance.md: `python -m bench.page`, after every suite."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from bench.records import RESULTS, Record
+from bench.records import RESULTS, Record, read_records
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 BEGIN, END = "<!-- figures: made by `make bench` -->", "<!-- end of the figures -->"
@@ -52,12 +51,6 @@ GOALS: Mapping[str, Goal] = {
 _SUFFIXES = ("", "_transformer_base")
 
 
-def read_records(suite: str, folder: Path = RESULTS) -> list[Record]:
-    """What a suite left; nothing where it was never run to its end."""
-    path = folder / f"{suite}.json"
-    return [Record(**one) for one in json.loads(path.read_text(encoding="utf-8"))] if path.is_file() else []
-
-
 def tables(folder: Path = RESULTS) -> str:
     """A table for each suite, in Markdown."""
     return "\n\n".join(_table(suite, read_records(suite, folder)) for suite in SUITES)
@@ -73,17 +66,32 @@ def write_page(page: Path = PAGE, folder: Path = RESULTS) -> None:
 def _table(suite: str, records: Sequence[Record]) -> str:
     if not records:
         return f"### {suite}\n\nNot measured yet: `make bench-{suite}`."
-    machines = sorted({f"{one.hardware}, {one.date}" for one in records})
-    lines = [f"### {suite}", "", f"{'; '.join(machines)}.", ""]
-    lines += ["| record | value | goal | compared with | threads |", "|---|--:|--:|---|--:|"]
-    return "\n".join([*lines, *map(_line, records)])
+    machines = list(dict.fromkeys(one.hardware for one in records))
+    days = {machine: max(one.date for one in records if one.hardware == machine) for machine in machines}
+    by_name: dict[str, dict[str, Record]] = {}
+    for one in records:
+        by_name.setdefault(one.name, {})[one.hardware] = one
+    lines = [
+        f"### {suite}",
+        "",
+        f"| record | {' | '.join(f'{one}, {days[one]}' for one in machines)} | goal | compared with | threads |",
+        f"|---|{'--:|' * len(machines)}--:|---|--:|",
+    ]
+    return "\n".join([*lines, *(_line(name, by_name[name], machines) for name in sorted(by_name))])
 
 
-def _line(one: Record) -> str:
-    goal = _goal(one.name)
-    said = "" if goal is None else f"{goal} {'✓' if goal.is_met(one.value) else '✗'}"
+def _line(name: str, found: Mapping[str, Record], machines: Sequence[str]) -> str:
+    goal, last = _goal(name), found[max(found, key=lambda machine: found[machine].date)]
+    cells = [_cell(found.get(machine), goal) for machine in machines]
+    return f"| `{name}` | {' | '.join(cells)} | {goal or ''} | {last.compared_with} | {last.threads} |"
+
+
+def _cell(one: Record | None, goal: Goal | None) -> str:
+    if one is None:
+        return "–"
     unit = "" if one.unit == "ratio" else f" {one.unit}"
-    return f"| `{one.name}` | {_number(one.value)}{unit} | {said} | {one.compared_with} | {one.threads} |"
+    met = "" if goal is None else f" {'✓' if goal.is_met(one.value) else '✗'}"
+    return f"{_number(one.value)}{unit}{met}"
 
 
 def _goal(name: str) -> Goal | None:

@@ -1,7 +1,7 @@
 """`make bench-quality`: one student, one start, as many steps, trained in every way that bench/methods.py lists.
 
 It takes hours, so it is made to be stopped: every training that has ended leaves its translations of the test set and
-its facts in bench/results/quality/, is not done again, and counts from then on in bench/results/quality.json and
+its facts in bench/results/quality.parquet, is not done again, and counts from then on in bench/results/quality.json and
 docs/quality.md. Trainings run side by side, one on a core.
 """
 
@@ -131,18 +131,7 @@ def _keep_teacher(teacher: Artifact, tokenizer: Artifact, test: TestSet) -> None
 def _made(path: Path, overrides: Sequence[str], until: str, log: IO[str] | None = None) -> dict[str, Artifact]:
     """What `potstill run` makes of a recipe up to a stage, as a user would have it; what it says goes into `log`."""
     settings = [part for each in overrides for part in ("--set", each)]
-    command = [
-        sys.executable,
-        "-m",
-        "pipeline.cli.app",
-        "run",
-        str(path),
-        "--until",
-        until,
-        "--workers",
-        "1",
-        "--plain",
-    ]
+    command = [sys.executable, "-m", "pipeline.cli", "run", str(path), "--until", until, "--workers", "1", "--plain"]
     subprocess.run([*command, *settings], stdout=log, stderr=log and subprocess.STDOUT, check=True)  # noqa: S603
     recipe = read_recipe(path, overrides)
     graph, _ = select_graph(recipe, until, None)

@@ -1,29 +1,44 @@
-"""What every training of `make bench-quality` leaves in bench/results/quality/: its facts and its translations.
+"""What every training of `make bench-quality` leaves in bench/results/quality.parquet: its facts and its translations.
+
+A row a training, one of the teacher, and two of the test set, its sources and its references.
 
 With the test set beside them, anybody can score them again by other means.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
 from bench.methods import Method
 from bench.records import RESULTS, hardware
 from data.artifact import Artifact
 from data.errors import DataError
-from data.local import write_atomically
+from data.local import atomic
 from data.manifest import Manifest
 from stages.loaded_model.translate import load_translator
 from stages.text.tokenizer import load_tokenizer
 
-FOLDER = RESULTS / "quality"
+ARCHIVE = RESULTS / "quality.parquet"
 TEACHER = "teacher"
-SEARCHED = "beam"
+SOURCES, REFERENCES = "test.source", "test.reference"
+# `facts` as JSON, of results alone; `searched` is with the teacher's beam, where the method asks for it.
+_SCHEMA = pa.schema(
+    [
+        ("name", pa.string()),
+        ("facts", pa.string()),
+        ("translations", pa.list_(pa.string())),
+        ("searched", pa.list_(pa.string())),
+    ]
+)
+# Trainings end side by side.
+_ONE_WRITER = Lock()
 # Share of sentences in which a model may differ from itself: in 8 bits processors do not all round alike.
 _ROUNDED_OTHERWISE = 0.05
 _FIGURES = ("steps", "tokens", "seconds", "cpu_seconds", "threads", "parameters", "rows")
@@ -74,8 +89,8 @@ class Result:
         others = sum(_line(line) != kept for kept, line in pairs)
         if others > _ROUNDED_OTHERWISE * len(self.translations):
             raise DataError(
-                f"{self.method}.{self.seed}.txt has {others} of {len(self.translations)} sentences otherwise than the "
-                f"{self.method} of today, which is another: remove runs/quality-* and {FOLDER} to begin anew with it"
+                f"{self.method}.{self.seed} has {others} of {len(self.translations)} sentences otherwise than the "
+                f"{self.method} of today, which is another: remove runs/quality-* and {ARCHIVE} to begin anew with it"
             )
 
 
@@ -95,17 +110,15 @@ class TestSet:
         rows = [row for row in rows if row["reference"]]
         return cls([row["source"] for row in rows], [row["reference"] for row in rows])
 
-    def save(self, folder: Path = FOLDER) -> None:
-        """As two files of lines; texts of the corpus have no line breaks."""
-        folder.mkdir(parents=True, exist_ok=True)
-        _write_lines(folder / "test.source.txt", self.sources)
-        _write_lines(folder / "test.reference.txt", self.references)
+    def save(self, archive: Path = ARCHIVE) -> None:
+        """As two rows of lines; texts of the corpus have no line breaks."""
+        _keep(SOURCES, None, self.sources, None, archive)
+        _keep(REFERENCES, None, self.references, None, archive)
 
-    def check(self, folder: Path = FOLDER) -> None:
+    def check(self, archive: Path = ARCHIVE) -> None:
         """Raises DataError unless it is the one that was saved: scores on another cannot be compared."""
-        path = folder / "test.source.txt"
-        if read_lines(path) != [_line(line) for line in self.sources]:
-            raise DataError(f"{path} holds other sentences than this corpus holds out; remove {folder} to begin anew")
+        if _rows(archive)[SOURCES]["translations"] != [_line(line) for line in self.sources]:
+            raise DataError(f"{archive} holds other sentences than this corpus holds out; remove it to begin anew")
 
     def translate(self, model: Path, tokenizer: Path, beam_size: int) -> list[str]:
         """By a CTranslate2 folder, on a thread."""
@@ -119,9 +132,9 @@ def keep_result(
     manifest: Manifest,
     lines: Sequence[str],
     searched: Sequence[str] | None = None,
-    folder: Path = FOLDER,
+    archive: Path = ARCHIVE,
 ) -> None:
-    """Writes the translations, then the facts: a result without facts is none."""
+    """Adds the result, or puts it in the place of the one of the same method and seed."""
     facts = Facts(
         method=method.name,
         seed=seed,
@@ -132,37 +145,40 @@ def keep_result(
         libraries=manifest.libraries,
         date=datetime.now(UTC).date().isoformat(),
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_lines(folder / f"{method.name}.{seed}.txt", lines)
-    if searched is not None:
-        _write_lines(folder / f"{method.name}.{seed}.{SEARCHED}.txt", searched)
-    write_atomically(folder / f"{method.name}.{seed}.json", f"{json.dumps(facts.model_dump(), indent=1)}\n".encode())
+    _keep(f"{method.name}.{seed}", facts, lines, searched, archive)
 
 
-def read_results(folder: Path = FOLDER) -> list[Result]:
+def read_results(archive: Path = ARCHIVE) -> list[Result]:
     """All there are, by name and seed."""
-    found = [Facts.model_validate_json(path.read_bytes()) for path in sorted(folder.glob("*.json"))]
-    return [_result(facts, folder) for facts in found]
+    return [
+        Result(Facts.model_validate_json(row["facts"]), row["translations"], row["searched"])
+        for row in _rows(archive).values()
+        if row["facts"]
+    ]
 
 
-def _result(facts: Facts, folder: Path) -> Result:
-    name = f"{facts.method}.{facts.seed}"
-    searched = folder / f"{name}.{SEARCHED}.txt"
-    return Result(facts, read_lines(folder / f"{name}.txt"), read_lines(searched) if searched.is_file() else None)
-
-
-def read_references(folder: Path = FOLDER) -> list[str]:
+def read_references(archive: Path = ARCHIVE) -> list[str]:
     """One for each translation of a result."""
-    return read_lines(folder / "test.reference.txt")
+    return list(_rows(archive)[REFERENCES]["translations"])
 
 
-def read_lines(path: Path) -> list[str]:
-    """Lines of a file, broken at \\n alone."""
-    return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+def _rows(archive: Path) -> dict[str, dict[str, Any]]:
+    return {row["name"]: row for row in pq.read_table(archive).to_pylist()} if archive.is_file() else {}
 
 
-def _write_lines(path: Path, lines: Sequence[Any]) -> None:
-    write_atomically(path, "".join(f"{_line(line)}\n" for line in lines).encode())
+def _keep(name: str, facts: Facts | None, lines: Sequence[str], searched: Sequence[str] | None, archive: Path) -> None:
+    row = {
+        "name": name,
+        "facts": facts.model_dump_json() if facts else None,
+        "translations": [_line(line) for line in lines],
+        "searched": None if searched is None else [_line(line) for line in searched],
+    }
+    with _ONE_WRITER:
+        rows = _rows(archive) | {name: row}
+        table = pa.Table.from_pylist([rows[each] for each in sorted(rows)], schema=_SCHEMA)
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        with atomic(archive) as temporary:
+            pq.write_table(table, temporary, compression="zstd", compression_level=19)
 
 
 def _line(text: str) -> str:

@@ -4,8 +4,8 @@ import argparse
 import json
 import platform
 import statistics
+import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from bench.environment import become_worker
+from bench.turns import UnsteadyError
 from stages.evaluate.machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -70,12 +71,20 @@ def hardware(device: str) -> str:
 
 
 def save(suite: str, records: Sequence[Record], folder: Path = RESULTS) -> Path:
-    """Writes <folder>/<suite>.json, one list sorted by name."""
+    """Adds them to <folder>/<suite>.json, a list sorted by machine and name; those of other machines stay."""
     folder.mkdir(parents=True, exist_ok=True)
+    machines = {one.hardware for one in records}
+    kept = [one for one in read_records(suite, folder) if one.hardware not in machines]
+    ordered = sorted([*kept, *records], key=lambda one: (one.hardware, one.name))
     path = folder / f"{suite}.json"
-    ordered = sorted(records, key=lambda one: one.name)
     path.write_text(json.dumps([one.model_dump() for one in ordered], indent=2, ensure_ascii=False) + "\n")
     return path
+
+
+def read_records(suite: str, folder: Path = RESULTS) -> list[Record]:
+    """What a suite left, on whatever machine; nothing where it was never run to its end."""
+    path = folder / f"{suite}.json"
+    return [Record(**one) for one in json.loads(path.read_text(encoding="utf-8"))] if path.is_file() else []
 
 
 def show(records: Sequence[Record]) -> None:
@@ -98,27 +107,16 @@ def run_suite(suite: str, description: str | None, measure: Callable[[bool, Path
     parser = argparse.ArgumentParser(prog=f"python -m bench.{suite}", description=description)
     parser.add_argument("--quick", action="store_true", help="measure little, write nothing")
     quick = bool(parser.parse_args().quick)
-    with tempfile.TemporaryDirectory(prefix="potstill-bench-") as folder:
-        records = measure(quick, Path(folder))
+    try:
+        with tempfile.TemporaryDirectory(prefix="potstill-bench-") as folder:
+            records = measure(quick, Path(folder))
+    except UnsteadyError as error:
+        sys.exit(f"{suite}: {error}; nothing was written")
     show(records)
     if quick:
         print(json.dumps({one.name: one.detail for one in records}, indent=1))
     else:
         save(suite, records)
-
-
-def side_by_side(contenders: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of every contender, `rounds` times each, by turns: what slows the machine down slows all of them.
-
-    A contender that returns a float has measured itself: that is taken instead of the time of the call.
-    """
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(rounds):
-        for name, call in contenders.items():
-            started = time.perf_counter()
-            own = call()
-            seconds[name].append(own if isinstance(own, float) else time.perf_counter() - started)
-    return seconds
 
 
 def median(values: Sequence[float]) -> float:

@@ -6,7 +6,6 @@ on where it stood; what it made is deleted at its end.
 """
 
 import argparse
-import json
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 from bench.orchestration import orchestration_records
 from bench.plan_size import plan_records
-from bench.records import RESULTS, Record, record, save, show
+from bench.records import RESULTS, Record, read_records, record, save, show
 from bench.scaling import MEASURED, Size, run_size, wrong_rows
 
 FOLDER = Path("runs") / "bench-scale"
@@ -101,10 +100,10 @@ def measure(parts: Sequence[str], folder: Path, *, quick: bool) -> Iterator[Reco
 
 
 def with_kept(records: Sequence[Record], path: Path) -> list[Record]:
-    """The records, and those of the file that have other names: of the parts that were not measured again."""
-    kept = [Record(**one) for one in json.loads(path.read_text())] if path.exists() else []
-    names = {one.name for one in records}
-    return [*records, *(one for one in kept if one.name not in names)]
+    """The records, and this machine's of the file that have other names: of the parts that were not measured again."""
+    names, machines = {one.name for one in records}, {one.hardware for one in records}
+    kept = read_records(path.stem, path.parent)
+    return [*records, *(one for one in kept if one.name not in names and one.hardware in machines)]
 
 
 def main() -> None:

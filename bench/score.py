@@ -14,7 +14,8 @@ from bench import fixtures, scored
 from bench.fixtures import Fixture
 from bench.nearness import nearness
 from bench.on_cluster import OnCluster
-from bench.records import Record, median, record, run_suite, side_by_side
+from bench.records import Record, record, run_suite
+from bench.turns import Turns, by_turns
 from data.model_folder import CHECKPOINT_FILE
 from data.runtime import Runtime
 from data.soft_targets import row_lengths
@@ -52,20 +53,21 @@ def compare(fixture: Fixture, size: Size, folder: Path) -> list[Record]:
     fixture = scored.with_select(fixture, folder)
     config = decode.Config.model_validate(dict(fixture.decode) | {"beam_size": 5})
     ways = {name: score.Config.model_validate({"k": K, **options}) for name, options in ways_of(fixture).items()}
+    chosen = {name: scored.with_scorer(fixture, way, folder / "scorers" / name) for name, way in ways.items()}
     # As a worker process of a run loads it, whose shards are scored beside those of others.
-    loaded = _without_twins({name: score.load(way, fixture.artifacts, Runtime()) for name, way in ways.items()})
+    loaded = _without_twins({name: score.load(way, chosen[name].artifacts, Runtime()) for name, way in ways.items()})
     stages = {"decode": OnCluster(fixture, "decode", config, threads, folder / "decode")}
-    stages |= {name: OnCluster(fixture, "score", ways[name], threads, folder / name) for name in loaded}
-    seconds = side_by_side({name: stage.run for name, stage in stages.items()}, size.rounds)
+    stages |= {name: OnCluster(chosen[name], "score", ways[name], threads, folder / name) for name in loaded}
+    turns = by_turns({name: stage.run for name, stage in stages.items()}, size.rounds)
     for stage in stages.values():
         stage.close()
     few = scored.targets(fixture).slice(0, size.rows_checked)
     soft = {name: score.run(few, ways[name], one) for name, one in loaded.items()}
     near = {name: nearness(fixture, few, one) for name, one in soft.items()}
     made_by = {name: {"backend": one.backend, "compute_type": one.scorer.compute_type} for name, one in loaded.items()}
-    detail = _detail(fixture, soft["default"], seconds)
+    detail = _detail(fixture, soft["default"], turns)
     return [
-        _record(_named(name, fixture), seconds, name, threads, detail | made_by[name] | near[name]) for name in loaded
+        _record(_named(name, fixture), turns, name, threads, detail | made_by[name] | near[name]) for name in loaded
     ]
 
 
@@ -91,18 +93,18 @@ def _named(way: str, fixture: Fixture) -> str:
     return f"score_vs_decode_cpu{suffix}" + ("" if way == "default" else f"_{way}")
 
 
-def _detail(fixture: Fixture, few: pa.Table, seconds: Mapping[str, list[float]]) -> dict[str, Any]:
+def _detail(fixture: Fixture, few: pa.Table, turns: Turns) -> dict[str, Any]:
     return {
         "fixture": fixture.name,
         "rows": fixture.table().num_rows,
         "k": K,
         "positions_checked": int(row_lengths(few).sum()),
-        "seconds": {name: [round(one, 3) for one in all_] for name, all_ in seconds.items()},
+        **turns.detail(),
     }
 
 
-def _record(name: str, seconds: Mapping[str, list[float]], way: str, threads: int, detail: dict[str, Any]) -> Record:
-    ratio = median(seconds[way]) / median(seconds["decode"])
+def _record(name: str, turns: Turns, way: str, threads: int, detail: dict[str, Any]) -> Record:
+    ratio = turns.ratio(way, "decode")
     against = "beam-5 int8 decode of the same rows, both as a run has them: Parquet in, Parquet out"
     return record(name, ratio, "ratio", threads=threads, packages=PACKAGES, compared_with=against, detail=detail)
 

@@ -9,10 +9,13 @@ import pyarrow as pa
 from bench import fixtures
 from bench.fixtures import Fixture, close, new_artifact
 from data.drawn_targets import drawn, pack_drawn
+from data.model_folder import load_teacher_info
 from data.runtime import Runtime
 from data.soft_targets import SoftTargetFormat, flat, pack, row_lengths, topk
 from stages.decode import stage as decode
+from stages.score import choose
 from stages.score import stage as score
+from stages.score.backend import ways_for
 
 
 def with_targets(fixture: Fixture) -> pa.Table:
@@ -36,6 +39,13 @@ def with_select(fixture: Fixture, folder: Path) -> Fixture:
     return replace(fixture, artifacts={**fixture.artifacts, "select": close(select)})
 
 
+def with_scorer(fixture: Fixture, config: score.Config, folder: Path) -> Fixture:
+    """The fixture with the way to score that the stage scorer chooses for this config."""
+    scorer = new_artifact(folder, "scorer")
+    choose.run(fixture.artifacts, config, scorer, Runtime(fixtures.cores()))
+    return replace(fixture, artifacts={**fixture.artifacts, "scorer": close(scorer)})
+
+
 def targets(fixture: Fixture) -> pa.Table:
     """All rows with the targets that select left."""
     selected = pa.concat_tables([fixture.artifacts["select"].read_shard(name) for name in fixture.shards])
@@ -56,7 +66,10 @@ def sampled_targets(fixture: Fixture, table: pa.Table, draws: int) -> pa.Table:
 
 
 def _scored(fixture: Fixture, table: pa.Table, config: score.Config) -> pa.Table:
-    return score.run(table, config, score.load(config, fixture.artifacts, Runtime(fixtures.cores())))
+    """By the most exact way: of sizes and readers it makes no difference."""
+    way = ways_for(config.asked(), fixture.teacher(), load_teacher_info(fixture.teacher()), "cpu")[0]
+    resources = score.open_resources(config, fixture.artifacts, Runtime(fixtures.cores()), way)
+    return score.run(table, config, resources)
 
 
 def drawn_in(table: pa.Table, encoding: str) -> pa.Table:

@@ -10,7 +10,8 @@ import pyarrow as pa
 from bench import fixtures
 from bench.fixtures import Fixture
 from bench.on_cluster import OnCluster
-from bench.records import Record, median, record, side_by_side
+from bench.records import Record, record
+from bench.turns import by_turns
 from data.runtime import Runtime
 from stages.beam_search.calibration import read_calibration
 from stages.beam_search.shortlist import FILE
@@ -33,7 +34,7 @@ def compare_shortlist(
         "listed": OnCluster(listed, "decode", listed_config, threads, folder / "listed"),
     }
     contenders: dict[str, Callable[[], Any]] = {name: ours.run for name, ours in both.items()}
-    seconds = side_by_side(contenders, rounds)
+    turns = by_turns(contenders, rounds)
     for ours in both.values():
         ours.close()
     content = (listed.artifacts["calibrate"].path() / FILE).read_text(encoding="utf-8")
@@ -42,9 +43,9 @@ def compare_shortlist(
         "candidates": CANDIDATES,
         "always": len(content.split("\n", 1)[0].split(" ")),
         "batch_tokens": {"whole": batch_tokens(fixture), "listed": batch_tokens(listed)},
-        "seconds": {name: [round(one, 3) for one in timings] for name, timings in seconds.items()},
+        **turns.detail(),
     }
-    ratio = median(seconds["whole"]) / median(seconds["listed"])
+    ratio = turns.ratio("whole", "listed")
     records = [_record(f"shortlist_speed{suffix}", ratio, "ratio", detail, threads)]
     if tested := fixture.artifacts["corpus"].shard_names("test-"):
         scores = {

@@ -19,6 +19,7 @@ from bench import fixtures, scored
 from bench.fixtures import Fixture
 from bench.readers import read_epoch, training_speed
 from bench.records import Record, median, record, run_suite
+from bench.turns import until_steady
 from data.drawn_targets import drawn
 from data.parquet import encode
 from data.schema import SOFT_TARGETS
@@ -159,7 +160,8 @@ def _reading(fixture: Fixture, table: pa.Table, size: Size, folder: Path) -> lis
     records = []
     for encoding in ENCODINGS:
         whole = with_text(scored.cut(table, 16, encoding), table)
-        speeds = [read_epoch(fixture, partial(io.BytesIO, encode(whole)), epochs=4) for _ in range(size.rounds)]
+        read = partial(read_epoch, fixture, partial(io.BytesIO, encode(whole)), epochs=4)
+        speeds = until_steady(f"reader, {encoding}", read, size.rounds)
         suffix = "" if encoding == "exact" else "_compact"
         detail = {"speeds": speeds, "k": 16, "encoding": encoding, "training_tokens_per_second": training}
         records += [

@@ -13,8 +13,9 @@ from bench import fixtures
 from bench.fixtures import Fixture
 from bench.loss_memory import Problem, peak_bytes
 from bench.made_up_targets import made_up_dataset
-from bench.records import Record, median, record, run_suite, side_by_side
+from bench.records import Record, median, record, run_suite
 from bench.trainers import Speed, Trainings, write_stock_options
+from bench.turns import Turns, by_turns
 from stages.student import stage as student
 
 PACKAGES = ("torch", "OpenNMT-py")
@@ -60,11 +61,11 @@ def compare_with_stock(trainings: Trainings, size: Size) -> list[Record]:
         "ours, float32": partial(trainings.ours, single, "float32"),
         **{name: partial(trainings.stock, path) for name, path in options.items()},
     }
-    speeds = _by_turns(contenders, size.rounds)
+    speeds, turns = _by_turns(contenders, size.rounds)
     rates = {name: median([one.tokens_per_second for one in speeds[name]]) for name in contenders}
     faster = max(options, key=lambda name: rates[name])
-    detail = _detail(speeds) | {"precision": "auto", "ratio_float32": round(rates["ours, float32"] / rates[faster], 3)}
-    ratio = rates["ours"] / rates[faster]
+    ratio, single_ratio = (turns.ratio(faster, name) for name in ("ours", "ours, float32"))
+    detail = _detail(speeds, turns) | {"precision": "auto", "ratio_float32": round(single_ratio, 3)}
     against = f"target tokens a second of stock {faster} (float32), the faster of it with and without loader processes"
     suffix = "_one_thread" if trainings.threads == 1 else ""
     return [
@@ -79,15 +80,14 @@ def compare_soft_targets(trainings: Trainings, size: Size) -> list[Record]:
     terms |= {kind: {"weight": 1.0, "missing_mass": kind} for kind in ("ghost", "renormalise")}
     configs = {name: configured(size, objective={"soft_targets": term}) for name, term in terms.items()}
     contenders = {name: partial(trainings.ours, config, name) for name, config in configs.items()}
-    speeds = _by_turns(contenders, size.rounds)
-    seconds = {name: median([one.step_seconds for one in speeds[name]]) for name in contenders}
-    slower = max(("ghost", "renormalise"), key=lambda name: seconds[name])
-    detail = _detail(speeds) | {"k": K, "missing_mass": slower}
+    speeds, turns = _by_turns(contenders, size.rounds)
+    slower = max(("ghost", "renormalise"), key=lambda name: turns.ratio(name, "without"))
+    detail = _detail(speeds, turns) | {"k": K, "missing_mass": slower}
     rate = median([one.tokens_per_second for one in speeds[slower]])
     name = f"train_tokens_per_second_k{K}"
     return [
         _record(
-            f"kd_step_cost_k{K}", seconds[slower] / seconds["without"], "ratio", trainings.threads,
+            f"kd_step_cost_k{K}", turns.ratio(slower, "without"), "ratio", trainings.threads,
             "seconds of a step of the same training without soft targets", detail,
         ),
         _record(name, rate, "target tokens/s", trainings.threads, "", detail),
@@ -104,18 +104,22 @@ def compare_memory(size: Size) -> Record:
     return _record("loss_memory_ratio", peaks["ours"] / peaks["plain"], "ratio", 1, against, detail)
 
 
-def _by_turns(contenders: Mapping[str, partial[Speed]], rounds: int) -> dict[str, list[Speed]]:
+def _by_turns(contenders: Mapping[str, partial[Speed]], rounds: int) -> tuple[dict[str, list[Speed]], Turns]:
+    """Speeds, and the seconds of a target token by turns: what comes before the first report does not count."""
     speeds: dict[str, list[Speed]] = {name: [] for name in contenders}
 
-    def run(name: str) -> None:
+    def run(name: str) -> float:
         speeds[name].append(contenders[name]())
+        return 1 / speeds[name][-1].tokens_per_second
 
-    side_by_side({name: partial(run, name) for name in contenders}, rounds)
-    return speeds
+    return speeds, by_turns({name: partial(run, name) for name in contenders}, rounds)
 
 
-def _detail(speeds: Mapping[str, list[Speed]]) -> dict[str, Any]:
+def _detail(speeds: Mapping[str, list[Speed]], turns: Turns) -> dict[str, Any]:
+    told = turns.detail()
     return {
+        "spread": told["spread"],
+        "processor_seconds": told["processor_seconds"],
         "model": MODEL,
         "optimiser": OPTIMISER,
         "tokens_per_second": {name: [round(one.tokens_per_second, 2) for one in all_] for name, all_ in speeds.items()},

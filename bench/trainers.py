@@ -20,6 +20,8 @@ from stages.student import stage as student
 from stages.text.tokenizer import load_tokenizer
 from stages.training.config import OptimiserConfig
 
+# The peer's script.
+STOCK = Path(__file__).with_name("stock_onmt_train.py")
 # What is told of the peer's progress: "bsz: source/target/sentences a batch; source/target tok/s".
 _REPORT = re.compile(r"Step +(\d+)/.*bsz: +\d+/ *(\d+)/.*; *\d+/ *(\d+) tok/s")
 
@@ -62,7 +64,7 @@ class Trainings:
     def stock(self, options: Path) -> Speed:
         """`onmt_train` with a file of options, from its log."""
         environment = plain() | {"OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads)}
-        command = [sys.executable, "-W", "ignore", "-m", "onmt.bin.train", "-config", str(options)]
+        command = [sys.executable, "-W", "ignore", str(STOCK), "-config", str(options)]
         done = subprocess.run(  # noqa: S603
             command, env=environment, capture_output=True, text=True, check=False
         )

@@ -26,7 +26,7 @@ NOT_IN_STAGES = {"dask", "distributed", "typer", "rich", "pipeline"}
 # Rooms of stages/ that are no stage's: what several of them use.
 SHARED = {"beam_search", "languages", "loaded_model", "presentation", "text", "training"}
 # From the ground up; each room imports those before it alone.
-PIPELINE = ("recipe", "planning", "terminal", "running", "estimating", "tuning", "cli")
+PIPELINE = ("recipe", "planning", "terminal", "starting", "running", "estimating", "tuning", "cli")
 # Slow to import: `potstill plan` must answer within a second.
 HEAVY = {
     "torch", "onmt", "ctranslate2", "sentencepiece", "transformers", "sacrebleu",

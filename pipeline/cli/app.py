@@ -12,13 +12,15 @@ from typing import Annotated, NoReturn, TextIO
 import typer
 
 from data.errors import ConfigError, PotstillError
-from pipeline.cli import ask, use, work
+from pipeline.cli import ask, begin, use, work
 from pipeline.cli.shared import Settings, tell
 from pipeline.recipe.graph import STAGES, StageEntry
 from pipeline.running.stopping import Stopped
 
 # As `potstill --help` lists them; a new one goes where its like are.
 COMMANDS: tuple[Callable[..., None], ...] = (
+    begin.new,
+    begin.doctor,
     work.run,
     work.plan,
     work.estimate,

@@ -39,7 +39,7 @@ SchedulerOption = Annotated[
 WorkersOption = Annotated[
     int | None, typer.Option(min=1, help="Worker processes of our own cluster; one a core when not given.")
 ]
-DashboardOption = Annotated[bool, typer.Option(help="Serve Dask's dashboard on this machine.")]
+DashboardOption = Annotated[bool, typer.Option(help="Serve Dask's dashboard on this machine, if bokeh is installed.")]
 PlainOption = Annotated[bool, typer.Option("--plain", help="Lines in place of bars, as in a log.")]
 
 

@@ -51,6 +51,7 @@ STAGES: tuple[StageEntry, ...] = (
     StageEntry("calibrate", "stages.calibrate.stage", "decode"),
     StageEntry("decode", "stages.decode.stage"),
     StageEntry("select", "stages.select.stage"),
+    StageEntry("scorer", "stages.score.choose", "score"),
     StageEntry("score", "stages.score.stage"),
     StageEntry("measure", "stages.measure.stage"),
     StageEntry("filter", "stages.filter.stage"),

@@ -40,6 +40,9 @@ class RunConfig(BaseModel):
         "the machine at hand the time left is told; without it only where `potstill estimate` or an earlier run has "
         "measured what is still to begin",
     )
+    retry_pause: float = Field(
+        1.0, description="seconds before it is, doubled at every further try, up to a minute", ge=0, le=60
+    )
     shards_in_flight: int = Field(2, description="shards given to the cluster at a time, for each worker", ge=1, le=64)
 
     @field_validator("name")

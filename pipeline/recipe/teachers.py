@@ -13,7 +13,7 @@ from pipeline.recipe.sections import check_section
 
 SECTION = "teachers"
 # Stages that work with one teacher, which each of them has a node of.
-_OF_A_TEACHER = ("tokenizer", "teacher", "calibrate", "decode", "score")
+_OF_A_TEACHER = ("tokenizer", "teacher", "calibrate", "decode", "scorer", "score")
 # What stands in for one teacher's work, in the stages that go on with it, or tell of it.
 _GO_ON = {"select": {"decode": "pool"}, "measure": {"score": "fuse"}}
 _TELL = ("dataset", "student", "evaluate", "report")
@@ -102,12 +102,12 @@ def _expanded(stages: Sequence[StageEntry], further: Sequence[Further]) -> list[
 
 
 def _has(stage: str, one: Further) -> bool:
-    return {"tokenizer": one.own_tokenizer, "score": one.scores}.get(stage, True)
+    return {"tokenizer": one.own_tokenizer, "scorer": one.scores, "score": one.scores}.get(stage, True)
 
 
 def _of_a_teacher(entry: StageEntry, one: Further) -> StageEntry:
     """A stage's node for a further teacher: it reads the nodes that are this teacher's own in the first one's place."""
-    own = {stage: node_of(stage, one.name) for stage in ("teacher", "calibrate") if stage != entry.node}
+    own = {stage: node_of(stage, one.name) for stage in ("teacher", "calibrate", "scorer") if stage != entry.node}
     if one.own_tokenizer and entry.node != "tokenizer":
         own["tokenizer"] = node_of("tokenizer", one.name)
     section, drops = entry.section or entry.node, entry.drops

@@ -88,6 +88,7 @@ def _run(
             planner,
             display,
             retries=recipe.run.retries,
+            retry_pause=recipe.run.retry_pause,
             shards_in_flight=recipe.run.shards_in_flight,
         )
         runner.run(graph, steps)

@@ -5,8 +5,9 @@ This process only watches. All that happens comes through one queue, in the orde
 
 import logging
 import queue
+import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from distributed import Future
 
 logger = logging.getLogger(__name__)
-# Without news for so long, it is time to look whether the cluster still has workers.
-QUIET_SECONDS = 30.0
+# Between looks at whether workers are there that may take what waits; at the second that finds none it is told.
+WATCH_SECONDS = 15.0
 
 
 class RunError(PotstillError):
@@ -39,7 +40,7 @@ class RunError(PotstillError):
 
 
 class Runner:
-    """Runs graphs. `retries` and `shards_in_flight` are those of the recipe's `[run]`.
+    """Runs graphs. `retries`, `retry_pause` and `shards_in_flight` are those of the recipe's `[run]`.
 
     `abreast` is how many graphs are to share the cores: a whole stage takes no more than its part of them.
     """
@@ -51,13 +52,14 @@ class Runner:
         display: Display,
         *,
         retries: int,
+        retry_pause: float = 1.0,
         shards_in_flight: int,
         abreast: int = 1,
     ) -> None:
         self._cluster = cluster
         self._planner = planner
         self._display = display
-        self._retries = retries
+        self._retries, self._retry_pause = retries, retry_pause
         self._shards_in_flight = shards_in_flight
         self._abreast = abreast
         self._events: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
@@ -65,6 +67,10 @@ class Runner:
         # By the artefact's name: what two lanes need is made once.
         self._active: dict[str, WholeRun | ShardRun] = {}
         self._displays: dict[str, Display] = {}
+        self._places: dict[str, Place] = {}
+        self._watched = time.monotonic()
+        # What was found to be missing at the last look.
+        self._lacking: set[str] = set()
 
     @property
     def busy(self) -> bool:
@@ -102,17 +108,52 @@ class Runner:
 
     def _take_event(self) -> None:
         try:
-            name, content = self._events.get(timeout=QUIET_SECONDS)
+            name, content = self._events.get(timeout=min([WATCH_SECONDS, *self._pauses()]))
         except queue.Empty:
-            if not self._cluster.client.nthreads():
-                self._display.note("waiting: the cluster has no workers")
+            self._fill()
             return
+        finally:
+            self._watch()
         if not name:
             self._hear(content)
         elif name in self._active:
             self._active[name].take(content, self._displays[name])
             self._finish_ended()
             self._fill()
+
+    def _pauses(self) -> Iterator[float]:
+        """Seconds until a shard may be tried again."""
+        for run in self._active.values():
+            if (pause := run.pause()) is not None:
+                yield pause
+
+    def _watch(self) -> None:
+        """Tells of what waits for workers that are not there, and starts processes anew that did not come back."""
+        now = time.monotonic()
+        if now - self._watched < WATCH_SECONDS:
+            return
+        self._watched = now
+        lacking = set(self._lacks())
+        for told in sorted(lacking & self._lacking):
+            self._display.note(told)
+        if lacking & self._lacking:
+            self._cluster.restore()
+        self._lacking = lacking
+
+    def _lacks(self) -> Iterator[str]:
+        offers = self._cluster.offers()
+        if not offers:
+            yield "waiting: the cluster has no workers"
+            return
+        for name, place in self._places.items():
+            wanted = frozenset(place.resources or ())
+            if name in self._active and not any(wanted <= has for has in offers):
+                yield (
+                    f"waiting: no worker is there that may take {self._active[name].step.node.name}; it needs one with "
+                    f"the resource {' and '.join(sorted(wanted))}"
+                )
+        if missing := self._cluster.missing():
+            yield f"waiting for {missing} of this machine's worker processes, which died and are started anew"
 
     def _hear(self, event: Mapping[str, Any]) -> None:
         name = event["artefact"]
@@ -132,7 +173,7 @@ class Runner:
     def _finish_ended(self) -> None:
         for name, run in list(self._active.items()):
             if run.ended:
-                del self._active[name]
+                del self._active[name], self._places[name]
                 self._finish(name, run)
 
     def _finish(self, name: str, run: WholeRun | ShardRun) -> None:
@@ -165,14 +206,15 @@ class Runner:
         if step.artifact is not None:
             step.artifact.reopen()
         display.start(step.node.name, sum(step.finished.values()), sum(step.shards.values()) or None)
-        if step.node.kind == "whole":
-            submit = self._submit_for(step, name, self._cluster.anywhere())
-            self._active[name] = WholeRun(step, make_job(step, threads), submit)
+        whole = step.node.kind == "whole"
+        place = self._cluster.anywhere() if whole else self._cluster.place(step.node, threads=threads)
+        self._places[name] = place
+        if whole:
+            self._active[name] = WholeRun(step, make_job(step, threads), self._submit_for(step, name, place))
             return
-        place = self._cluster.place(step.node, threads=threads)
         job = make_job(step, place.threads)
         submit = self._submit_for(step, name, place)
-        self._active[name] = ShardRun(step, job, submit, self._retries, place.slots)
+        self._active[name] = ShardRun(step, job, submit, self._retries, place.slots, first_pause=self._retry_pause)
 
     def _fill(self) -> None:
         """Keeps every shard stage supplied; cores lent to whole stages are left alone."""

@@ -1,5 +1,6 @@
 """One stage under way: which of its tasks are on the cluster, what came back, what failed."""
 
+import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from pipeline.terminal.progress import Display
 if TYPE_CHECKING:
     from distributed import Future
 
+# Seconds between two tries of a shard.
+LONGEST_PAUSE = 60.0
 # Puts a call on the cluster: function, arguments; the future's end comes back as an event.
 Submit = Callable[..., "Future"]
 
@@ -54,6 +57,9 @@ class WholeRun:
     def fill(self, window: int) -> None:
         """Nothing more to submit."""
 
+    def pause(self) -> float | None:
+        """There is nothing to try again."""
+
     def take(self, future: "Future", display: Display) -> None:
         """The task ended, well or not."""
         self.ended = True
@@ -68,8 +74,21 @@ class ShardRun:
     # One or two of its shards more do no harm.
     stopped = False
 
-    def __init__(self, step: Step, job: Job, submit: Submit, retries: int, slots: int) -> None:
-        """`slots`: shards that are worked on at a time where the cluster has nothing else to do."""
+    def __init__(
+        self,
+        step: Step,
+        job: Job,
+        submit: Submit,
+        retries: int,
+        slots: int,
+        *,
+        first_pause: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`slots`: shards that are worked on at a time where the cluster has nothing else to do.
+
+        `first_pause`: seconds before the second try of a shard; before each further one twice as many, up to a minute.
+        """
         self.step, self.slots = step, slots
         self.failures: list[Failure] = []
         self.ended = False
@@ -79,6 +98,9 @@ class ShardRun:
         self._waiting = deque(name for name in sorted(step.shards) if name not in step.finished)
         self._in_flight: dict[Future, str] = {}
         self._tries: Counter[str] = Counter()
+        self._first_pause, self._clock = first_pause, clock
+        # When a shard may be tried again, by its name.
+        self._paused: dict[str, float] = {}
         # Dask blames every shard that stood with a worker when it died; alone, only the guilty one dies again.
         self._suspects: deque[str] = deque()
         self._alone: set[str] = set()
@@ -87,9 +109,12 @@ class ShardRun:
 
     def fill(self, window: int) -> None:
         """Submits shards until `window` of them are on the cluster; the manifest when none is left."""
+        self._wake()
         while self._waiting and len(self._in_flight) < window:
             shard = self._waiting.popleft()
             self._in_flight[self._submit(run_shard, self._job, shard)] = shard
+        if self._paused:
+            return
         if not self._waiting and not self._in_flight and self._suspects:
             shard = self._suspects.popleft()
             self._in_flight[self._submit(run_shard, self._job, shard)] = shard
@@ -100,6 +125,18 @@ class ShardRun:
             self._closing = True
             close = self._submit(close_shards, self._job, sorted(self.step.shards), self._meter.seconds)
             self._in_flight[close] = ""
+
+    def pause(self) -> float | None:
+        """Seconds until something may be tried again; None where nothing waits for that."""
+        return max(0.0, min(self._paused.values()) - self._clock()) if self._paused else None
+
+    def _wake(self) -> None:
+        """Shards whose pause is over wait for a worker again; the manifest, which has no name, needs no more."""
+        now = self._clock()
+        for shard in [shard for shard, until in self._paused.items() if until <= now]:
+            del self._paused[shard]
+            if shard:
+                self._waiting.append(shard)
 
     def take(self, future: "Future", display: Display) -> None:
         """One task ended: count its rows, or try it again, or give it up."""
@@ -116,10 +153,10 @@ class ShardRun:
         shard = failure.shard
         self._tries[shard] += 1
         if is_retryable(future) and self._tries[shard] <= self._retries:
-            display.note(f"{failure}; trying again ({self._tries[shard]} of {self._retries})")
-            if shard:
-                self._waiting.append(shard)
-            else:
+            pause = min(LONGEST_PAUSE, self._first_pause * 2 ** (self._tries[shard] - 1))
+            display.note(f"{failure}; trying again in {pause:g} s ({self._tries[shard]} of {self._retries})")
+            self._paused[shard] = self._clock() + pause
+            if not shard:
                 self._closing = False
         elif shard and was_killed(future) and shard not in self._alone:
             self._alone.add(shard)

@@ -11,7 +11,7 @@ import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +24,7 @@ from pydantic import BaseModel
 from data.errors import ConfigError, DataError, PotstillError, StorageError
 from data.fingerprint import library_versions
 from data.join import join, join_by_role
+from data.local import user_cache
 from data.runtime import Progress, Runtime, Validated
 from data.schema import NOTES_KEY
 from data.store import Artifact, ShardRecord
@@ -36,6 +37,8 @@ TOPIC = "potstill"
 # teachers, who decode at the same time.
 KEPT_RESOURCES = 4
 REPORT_SECONDS = 0.5
+# Characters of an error that travel.
+MOST_OF_A_CAUSE, MOST_OF_A_TRACE = 1000, 4000
 
 
 @dataclass(frozen=True)
@@ -55,13 +58,19 @@ class Job:
 
 
 class TaskError(Exception):
-    """Why a task failed, in words alone, so that it travels whatever the error was made of."""
+    """Why a task failed, in words alone and few of them, so that it travels whatever the error was made of.
+
+    Dask replaces an error whose text is longer than it likes by a plain one, which nobody tries again.
+    """
 
     def __init__(self, cause: str, trace: str, retryable: bool) -> None:
-        super().__init__(cause, trace, retryable)
-        self.cause = cause
-        self.trace = trace
+        self.cause = _shortened(cause, MOST_OF_A_CAUSE)
+        self.trace = _shortened(trace, MOST_OF_A_TRACE)
         self.retryable = retryable
+        super().__init__(self.cause, self.trace, retryable)
+
+    def __str__(self) -> str:
+        return self.cause
 
 
 class TaskStoppedError(TaskError):
@@ -70,7 +79,7 @@ class TaskStoppedError(TaskError):
 
 def run_shard(job: Job, shard: str) -> ShardRecord:
     """Reads one shard of every input, runs the stage on it, checks and writes it; raises TaskError."""
-    with _told(), _in_folder(job.folder):
+    with _told(job, shard), _in_folder(job.folder):
         stage = _stage(job)
         resources = _resources(job)
         reads = reads_of(stage, job.config)
@@ -83,7 +92,7 @@ def run_shard(job: Job, shard: str) -> ShardRecord:
 
 def load_resources(job: Job) -> None:
     """Loads what a shard stage needs, ahead of its first shard; raises TaskError."""
-    with _told(), _in_folder(job.folder):
+    with _told(job), _in_folder(job.folder):
         _resources(job)
 
 
@@ -92,7 +101,7 @@ def run_whole(job: Job) -> None:
 
     Dask repeats a task whose worker died before it told of its end: what is complete then stays as it is.
     """
-    with _told(), _in_folder(job.folder):
+    with _told(job), _in_folder(job.folder):
         if job.output.is_complete():
             return
         _cache().clear()
@@ -107,7 +116,7 @@ def run_whole(job: Job) -> None:
 
 def close_shards(job: Job, shards: Sequence[str], seconds: float) -> None:
     """Writes the manifest of a shard stage whose `shards` are all there; raises TaskError."""
-    with _told():
+    with _told(job):
         job.output.complete(**asdict(job.identity), seconds=seconds, expected=shards)
 
 
@@ -255,19 +264,38 @@ def _names(schema: pa.Schema) -> str:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _told(job: Job, shard: str = "") -> Iterator[None]:
     """Any error inside becomes a TaskError: our own in its words, others with their type's name."""
     try:
         yield
     except TaskStoppedError:
         raise
     except ConfigError as error:
-        raise TaskError("; ".join(error.faults), traceback.format_exc(), retryable=False) from None
+        raise TaskError("; ".join(error.faults), _trace(job, shard), retryable=False) from None
     except PotstillError as error:
-        passing = isinstance(error, StorageError)
-        raise TaskError(str(error), traceback.format_exc(), retryable=passing) from None
+        raise TaskError(str(error), _trace(job, shard), retryable=isinstance(error, StorageError)) from None
     except Exception as error:
-        raise TaskError(f"{type(error).__name__}: {error}", traceback.format_exc(), retryable=True) from None
+        raise TaskError(f"{type(error).__name__}: {error}", _trace(job, shard), retryable=True) from None
+
+
+def _trace(job: Job, shard: str) -> str:
+    """The traceback of what is being handled; one that is too long to travel begins with where it lies whole."""
+    trace = traceback.format_exc()
+    if len(trace) <= MOST_OF_A_TRACE:
+        return trace
+    place = user_cache() / "traces" / f"{name_of(job.output)}{shard and '-'}{shard}.txt"
+    with suppress(OSError):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(trace, encoding="utf-8", errors="replace")
+        return f"whole in {place}:\n{trace}"
+    return trace
+
+
+def _shortened(text: str, most: int) -> str:
+    """A text without its middle, where it is longer than `most`."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2]} [{len(text) - most:,} characters left out] {text[-(most // 2) :]}"
 
 
 @contextmanager

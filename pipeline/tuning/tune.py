@@ -76,7 +76,13 @@ class _Call:
             where = f"{cluster.workers} worker threads on {options.scheduler or 'this machine'} ({cluster.device})"
             display.note(f"{self.study.left(trials)} trials to go, {abreast} at a time; {where}")
             runner = partial(
-                Runner, cluster, planner, display, retries=run.retries, shards_in_flight=run.shards_in_flight
+                Runner,
+                cluster,
+                planner,
+                display,
+                retries=run.retries,
+                retry_pause=run.retry_pause,
+                shards_in_flight=run.shards_in_flight,
             )
             runner().run(common, planner.plan(common))
             names = frozenset(node.name for node in common.nodes)

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 # Of OpenNMT-py's vocabularies.
 UNKNOWN, PADDING = "<unk>", "<blank>"
-Precision = Literal["float32", "bfloat16"]
 # Logits that are in memory at once, on whatever device: 32 MiB of them in bfloat16.
 _LOGITS_AT_ONCE = 1 << 24
 
@@ -25,7 +24,12 @@ class TorchScorer:
     """Scores batches with the weights of an OpenNMT-py checkpoint."""
 
     def __init__(
-        self, folder: Path, info: TeacherInfo, vocabulary: TargetVocabulary, device: str, precision: Precision
+        self,
+        folder: Path,
+        info: TeacherInfo,
+        vocabulary: TargetVocabulary,
+        device: str,
+        precision: Literal["float32", "bfloat16"],
     ) -> None:
         """Reads the folder's checkpoint; raises ModelError when its vocabulary is not the converted model's."""
         from stages.training.checkpoint import load_model

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Literal, Protocol, Self
 
 import numpy as np
@@ -17,7 +16,7 @@ from data.artifact import Artifact
 from data.drawn_targets import counted, pack_drawn
 from data.errors import DataError, ModelError
 from data.language_tags import Direction
-from data.model_folder import CHECKPOINT_FILE, TeacherInfo, load_teacher_info
+from data.model_folder import TeacherInfo, load_teacher_info
 from data.runtime import Runtime
 from data.soft_targets import Conditioning, Mode, SoftTargetFormat, pack, smallest_ids_dtype
 from stages.languages.directions import COLUMNS as LANGUAGES
@@ -34,15 +33,16 @@ from stages.loaded_model.model import (
     token_batches,
 )
 from stages.loaded_model.prompt import encode_sources
+from stages.score.backend import Asked, Backend, Precision, Way, read_way, ways_for
 from stages.score.by_ctranslate2 import CTranslate2Scorer
 from stages.score.by_generator import GeneratorScorer
-from stages.score.by_torch import Precision, TorchScorer
+from stages.score.by_torch import TorchScorer
 from stages.score.soft_distribution import Kept, Wanted, no_opinion, put, room, uniforms
 from stages.text.tokenizer import Tokenizer, load_tokenizer
 
 VERSION = "6"
 READS = {"corpus": ("source", *LANGUAGES), "select": ("target_tokens", "metric")}
-RESOURCES = ("teacher", "tokenizer")
+RESOURCES = ("teacher", "tokenizer", "scorer")
 LIBRARIES = ("ctranslate2", "sentencepiece", "torch", "OpenNMT-py", "numpy")
 SCHEMA = schema.SOFT_TARGETS
 
@@ -74,14 +74,14 @@ class Config(BaseModel):
     )
     draws: int = Field(50, description="sampled: entries drawn at every position, with replacement", ge=1, le=1024)
     seed: int = Field(1, description="sampled: of the draws, which follow it and the row's id", ge=0, lt=2**31)
-    backend: Literal["auto", "ctranslate2", "torch"] = Field(
+    backend: Backend = Field(
         "auto",
-        description="ctranslate2: any teacher; torch: one with an OpenNMT-py checkpoint; auto: the faster one, that is "
-        "torch on a GPU, in bfloat16, or where the teacher is not int8",
+        description="ctranslate2: any teacher; torch: one with an OpenNMT-py checkpoint; auto: torch on a GPU, else "
+        "what is found to be fastest here, once a run; of two that are as fast, the more exact one",
     )
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
+    precision: Precision = Field(
         "auto",
-        description="torch: type of matrix products; auto takes bfloat16, nearer to float64 than CTranslate2's int8, "
+        description="torch: type of matrix products; auto: what is fastest, where backend is auto, too, else bfloat16 "
         "where the machine multiplies it in hardware",
     )
     encoding: Literal["exact", "compact"] = Field(
@@ -104,6 +104,10 @@ class Config(BaseModel):
         if 1.0 in values or len(set(values)) < len(values):
             raise ValueError(f"must be different and not 1, which is always stored, found {list(values)}")
         return tuple(sorted(values))
+
+    def asked(self) -> Asked:
+        """What has a say in the backend."""
+        return Asked(self.backend, self.precision)
 
 
 class Scorer(Protocol):
@@ -137,7 +141,15 @@ class Resources:
 
 
 def load(config: Config, artifacts: Mapping[str, Artifact], runtime: Runtime) -> Resources:
-    """Loads teacher and tokenizer; raises ModelError when they cannot be used together, or k is more than V."""
+    """Loads teacher and tokenizer, with the backend that was chosen for the run.
+
+    Raises ModelError when they cannot be used together, or k is more than V.
+    """
+    return open_resources(config, artifacts, runtime, _way(config, artifacts, runtime))
+
+
+def open_resources(config: Config, artifacts: Mapping[str, Artifact], runtime: Runtime, way: Way) -> Resources:
+    """The same with a backend of one's own choice."""
     folder = artifacts["teacher"].path()
     info = load_teacher_info(folder)
     vocabulary = TargetVocabulary.read(folder, info.end_token)
@@ -147,10 +159,9 @@ def load(config: Config, artifacts: Mapping[str, Artifact], runtime: Runtime) ->
     check_tokenizer(tokenizer, folder)
     device, positions = device_of(info, runtime), positions_of(folder, info)
     batch_tokens = config.max_batch_tokens or _BATCH_TOKENS[device]
-    if uses_torch(config, folder, info, device):
+    if way.backend == "torch":
         _limit_torch(runtime.threads)
-        precision: Precision = "bfloat16" if _bfloat16(config, device) else "float32"
-        scorer: Scorer = TorchScorer(folder, info, vocabulary, device, precision)
+        scorer: Scorer = TorchScorer(folder, info, vocabulary, device, way.precision or "float32")
         return Resources(scorer, "torch", info, vocabulary.unknown, tokenizer, batch_tokens, positions)
     # A batch on each of a CPU's threads: two threads on one batch take longer than one.
     workers = runtime.threads if device == "cpu" else 1
@@ -158,6 +169,20 @@ def load(config: Config, artifacts: Mapping[str, Artifact], runtime: Runtime) ->
     scorer = _scorer(load_teacher(folder, runtime, spread=True), vocabulary)
     batch_tokens = max(min(batch_tokens, _LOGITS_OF_A_BATCH // (vocabulary.size * workers)), 1)
     return Resources(scorer, "ctranslate2", info, vocabulary.unknown, tokenizer, batch_tokens, positions, workers)
+
+
+def _way(config: Config, artifacts: Mapping[str, Artifact], runtime: Runtime) -> Way:
+    """What the stage scorer chose; where there is but one way, it need not have been asked."""
+    if "scorer" in artifacts:
+        return read_way(artifacts["scorer"].path())
+    folder = artifacts["teacher"].path()
+    info = load_teacher_info(folder)
+    ways = ways_for(config.asked(), folder, info, device_of(info, runtime))
+    if len(ways) > 1:
+        raise ModelError(
+            f"score.backend is auto, and nothing was chosen of {', '.join(map(str, ways))}; run scorer first"
+        )
+    return ways[0]
 
 
 def _scorer(teacher: TeacherModel, vocabulary: TargetVocabulary) -> Scorer:
@@ -169,40 +194,10 @@ def _scorer(teacher: TeacherModel, vocabulary: TargetVocabulary) -> Scorer:
     raise TypeError(f"no scorer for {type(engine).__name__}")
 
 
-def uses_torch(config: Config, folder: Path, info: TeacherInfo, device: str) -> bool:
-    """Whether the torch backend is asked for, or possible and faster; raises ModelError when it is not possible.
-
-    It has all positions of a sentence in one pass, where CTranslate2 goes step by step and hands every step's logits
-    to the host. That wins on a GPU, and on a CPU unless CTranslate2 computes in int8 and torch cannot in bfloat16.
-    Whoever names a precision wants it, and only torch has it.
-    """
-    if info.architecture == "decoder-only":
-        # Through CTranslate2, too, it has all positions in one pass, and its logits stay on the device.
-        if config.backend == "torch":
-            raise ModelError("score.backend is torch, which scores no decoder-only teacher; set it to auto")
-        return False
-    available = (folder / CHECKPOINT_FILE).is_file()
-    if config.backend == "torch" and not available:
-        raise ModelError(
-            f"score.backend is torch, but {folder} holds no {CHECKPOINT_FILE}: this teacher has no OpenNMT-py "
-            "checkpoint; set it to ctranslate2 or auto"
-        )
-    if config.backend != "auto" or not available:
-        return config.backend == "torch"
-    chosen = device == "cuda" or config.precision != "auto" or not info.quantization.startswith("int8")
-    return chosen or _bfloat16(config, device)
-
-
 def _limit_torch(threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
-
-
-def _bfloat16(config: Config, device: str) -> bool:
-    from stages.training.optimiser import use_bfloat16
-
-    return use_bfloat16(config.precision, device)
 
 
 def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:

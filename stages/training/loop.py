@@ -20,16 +20,11 @@ from stages.training.objective.loss import loss_sums
 from stages.training.objective.online_config import Over
 from stages.training.objective.phases import Course, one_phase
 from stages.training.objective.teacher_distribution import of_batch
+from stages.training.opennmt import LossCompute, Statistics, Trainer
 from stages.training.optimiser import build_optimiser, use_bfloat16
 from stages.training.stopping import PairSwitch, undistilled
 from stages.training.sums import Sum, Sums, added
 from stages.training.vocabulary import PADDING_ID
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", FutureWarning)  # of torch.cuda.amp, on every import
-    import onmt.trainer
-    import onmt.utils
-    from onmt.utils.loss import LossCompute
 
 TorchBatch = dict[str, Any]
 
@@ -143,7 +138,7 @@ class DistillationLoss(LossCompute):  # type: ignore[misc]
         self._sums = added(self._sums, found)
         self._of_streams = added(self._of_streams, {batch["stream"]: found["cross_entropy"]})
         rows = len(batch["srclen"])
-        return loss, onmt.utils.Statistics(sums.cross_entropy, 1, rows, batch["tokens"], sums.correct)
+        return loss, Statistics(sums.cross_entropy, 1, rows, batch["tokens"], sums.correct)
 
     def take(self) -> Sums:
         """Sums since the last call."""
@@ -204,7 +199,7 @@ class _Saver:
         self._watcher.checkpoint(self._training)
 
 
-class _Trainer(onmt.trainer.Trainer):  # type: ignore[misc]
+class _Trainer(Trainer):  # type: ignore[misc]
     """OpenNMT-py's Trainer, but the loss is a mean over target tokens, and a step's dropout depends on its number."""
 
     seed = 0

@@ -1,7 +1,6 @@
 """The model: OpenNMT-py's transformer, built from our config."""
 
 import argparse
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,14 +8,8 @@ from typing import Any
 import torch
 
 from stages.training.config import ModelConfig
+from stages.training.opennmt import ArgumentParser, build_base_model, build_model, model_opts, vocabularies
 from stages.training.vocabulary import BEGIN, SEPARATOR, Vocabulary
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", FutureWarning)  # of torch.cuda.amp, a page of them, on every import
-    import onmt.opts
-    from onmt.inputters.inputter import dict_to_vocabs
-    from onmt.model_builder import build_base_model, build_model
-    from onmt.utils.parse import ArgumentParser
 
 # OpenNMT-py's name of the task.
 LANGUAGE_MODEL = "lm"
@@ -58,8 +51,8 @@ def build_transformer(
     `decoder_only`: a language model, of the decoder's layers and one vocabulary, which holds the separator.
     """
     options = model_options(config, shared=source_vocabulary == target_vocabulary, decoder_only=decoder_only)
-    vocabularies = dict_to_vocabs(vocabulary_entry(source_vocabulary, target_vocabulary, options))
-    module = build_model(options, options, vocabularies, None, -1).to(torch.device(device))
+    entry = vocabulary_entry(source_vocabulary, target_vocabulary, options)
+    module = build_model(options, options, vocabularies(entry), None, -1).to(torch.device(device))
     return Transformer(module, options, source_vocabulary, target_vocabulary)
 
 
@@ -71,7 +64,7 @@ def restore_transformer(content: Mapping[str, Any], device: str) -> Transformer:
     """
     options = ArgumentParser.ckpt_model_opts(content["opt"])
     ArgumentParser.update_model_opts(options)
-    module = build_base_model(options, dict_to_vocabs(content["vocab"]))
+    module = build_base_model(options, vocabularies(content["vocab"]))
     # A copy of the dictionaries: OpenNMT-py empties them while it reads.
     parts = {name: dict(content[name]) for name in ("model", "generator")}
     module.load_state_dict(parts, precision=torch.float32, device=torch.device(device), strict=True)
@@ -106,7 +99,7 @@ def vocabulary_entry(source: Vocabulary, target: Vocabulary, options: argparse.N
 
 def model_options(config: ModelConfig, *, shared: bool, decoder_only: bool = False) -> argparse.Namespace:
     """OpenNMT-py's options for this model; `shared` says that both vocabularies are one."""
-    options: argparse.Namespace = ArgumentParser.defaults(onmt.opts.model_opts)
+    options: argparse.Namespace = ArgumentParser.defaults(model_opts)
     kind = {"encoder_type": "transformer_lm", "decoder_type": "transformer_lm", "model_task": LANGUAGE_MODEL}
     for name, value in (_options(config, shared=shared) | (kind if decoder_only else {})).items():
         setattr(options, name, value)

@@ -1,7 +1,6 @@
 """OpenNMT-py's optimiser with its learning-rate schedules, and the precision that matrix products run in."""
 
 import argparse
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,10 +8,7 @@ import torch
 
 from stages.training.config import OptimiserConfig
 from stages.training.model import Transformer
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", FutureWarning)  # of torch.cuda.amp, on every import
-    from onmt.utils.optimizers import Optimizer, make_learning_rate_decay_fn
+from stages.training.opennmt import Optimizer, make_learning_rate_decay_fn
 
 
 def build_optimiser(model: Transformer, config: OptimiserConfig, others: Sequence[torch.nn.Parameter] = ()) -> Any:

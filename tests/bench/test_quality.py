@@ -11,7 +11,7 @@ from sacrebleu.metrics import BLEU, CHRF
 from bench import quality
 from bench.methods import BY_NAME, Method
 from bench.quality import Training
-from bench.quality_results import Facts, Result, TestSet, keep_result, read_results
+from bench.quality_results import Facts, Result, TestSet, keep_result, read_references, read_results
 from bench.quality_rows import compare
 from bench.quality_table import records_of, table
 from data.errors import DataError
@@ -135,10 +135,10 @@ def test_a_result_is_read_back_as_it_was_kept(tmp_path: Path) -> None:
         files=[], counters={}, metrics={"seconds": 3.0, "steps": 5, "streams": {}}, created="", seconds=4.0,
     )  # fmt: skip
     method = Method("mbr", "MBR", ("select.metric=mbr-chrf",))
-    keep_result(method, 2, manifest, ["eins", "", "drei\u2028vier"], folder=tmp_path)
-    assert read_results(tmp_path)[0].searched is None
-    keep_result(method, 2, manifest, ["eins", "", "drei\u2028vier"], ["ein", "", "vier"], tmp_path)
-    (found,) = read_results(tmp_path)
+    keep_result(method, 2, manifest, ["eins", "", "drei\u2028vier"], archive=tmp_path / "quality.parquet")
+    assert read_results(tmp_path / "quality.parquet")[0].searched is None
+    keep_result(method, 2, manifest, ["eins", "", "drei\u2028vier"], ["ein", "", "vier"], tmp_path / "quality.parquet")
+    (found,) = read_results(tmp_path / "quality.parquet")
     assert list(found.searched or []) == ["ein", "", "vier"]
     assert (found.method, found.seed, found.facts.training) == ("mbr", 2, {"seconds": 3.0, "steps": 5})
     assert list(found.translations) == ["eins", "", "drei vier"]
@@ -164,16 +164,19 @@ def test_only_what_has_no_result_is_trained(monkeypatch: pytest.MonkeyPatch) -> 
     assert [(each.method.name, each.seed) for each in asked] == [("interpolation", 1)], "trained by other changes"
 
 
-def test_a_test_set_translates_nothing_twice_over(tmp_path: Path) -> None:
-    TestSet(["one", "two\nlines"], ["eins", "zwei"]).save(tmp_path)
-    assert (tmp_path / "test.source.txt").read_text() == "one\ntwo lines\n"
+def test_a_test_set_is_kept_line_by_line_and_is_no_result(tmp_path: Path) -> None:
+    archive = tmp_path / "quality.parquet"
+    TestSet(["one", "two\nlines"], ["eins", "zwei"]).save(archive)
+    assert read_references(archive) == ["eins", "zwei"]
+    assert read_results(archive) == []
 
 
 def test_another_test_set_is_refused(tmp_path: Path) -> None:
-    TestSet(["one", "two\nlines"], ["eins", "zwei"]).save(tmp_path)
-    TestSet(["one", "two\nlines"], ["eins", "zwei"]).check(tmp_path)
-    with pytest.raises(DataError, match=r"test\.source\.txt holds other sentences"):
-        TestSet(["one", "three"], ["eins", "drei"]).check(tmp_path)
+    archive = tmp_path / "quality.parquet"
+    TestSet(["one", "two\nlines"], ["eins", "zwei"]).save(archive)
+    TestSet(["one", "two\nlines"], ["eins", "zwei"]).check(archive)
+    with pytest.raises(DataError, match=r"quality\.parquet holds other sentences"):
+        TestSet(["one", "three"], ["eins", "drei"]).check(archive)
 
 
 def test_another_teacher_is_refused() -> None:
@@ -181,7 +184,7 @@ def test_another_teacher_is_refused() -> None:
     said = list(kept.translations)
     kept.check([*said[:95], *["anders"] * 5])
     kept.check([f" {line}\n" for line in said])
-    with pytest.raises(DataError, match=r"teacher\.0\.txt has 6 of 100 sentences otherwise than the teacher of today"):
+    with pytest.raises(DataError, match=r"teacher\.0 has 6 of 100 sentences otherwise than the teacher of today"):
         kept.check([*said[:94], *["anders"] * 6])
 
 
@@ -194,7 +197,7 @@ def test_each_training_is_of_the_teacher_that_was_kept(monkeypatch: pytest.Monke
         def translate(self, model: Path, tokenizer: Path, beam_size: int) -> list[str]:
             return list(self.references)
 
-        def check(self, folder: Path = Path()) -> None:
+        def check(self, archive: Path = Path()) -> None:
             pass
 
     monkeypatch.setattr(quality, "read_results", lambda: RESULTS)

@@ -105,7 +105,6 @@ def _run(script: str, *arguments: str) -> None:
         [sys.executable, "-c", WRITER + inspect.getsource(_check_whole) + script, *arguments],
         cwd=ROOT,
         check=True,
-        timeout=60,
     )
 
 

@@ -168,8 +168,7 @@ def test_killed_in_the_middle_of_decode_it_ends_with_the_same_bytes(finished: Pa
 
 def _wait_for_shards(store: Path, process: subprocess.Popen[bytes], at_least: int) -> dict[Path, int]:
     """Shards of decode that have their record, with the times they were written."""
-    deadline = time.monotonic() + 180
-    while time.monotonic() < deadline and process.poll() is None:
+    while process.poll() is None:
         records = list(store.glob("*/decode-*/.records/*.json"))
         if len(records) >= at_least:
             found = [record.parents[1] / record.name.removesuffix(".json") for record in records]
@@ -186,6 +185,6 @@ def _digests(store: Path, stage: str) -> dict[str, str]:
 
 def _potstill(*arguments: object, text: str | None = None) -> str:
     command = [sys.executable, "-m", "pipeline.cli", *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, input=text, capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(command, cwd=ROOT, input=text, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -230,3 +230,25 @@ def test_planning_imports_nothing_heavy() -> None:
     code = f"{load}; print([name for name in {heavy!r} if name in sys.modules])"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output == "[]\n"
+
+
+def test_new_writes_a_recipe_says_what_next_and_writes_over_none(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "a.en").write_text("Turn on the light\n")
+    (tmp_path / "a.de").write_text("Schalte das Licht ein\n")
+    given = ("new", "mine.toml", "--from", "en", "--to", "de", "--source", "a.en", "--target", "a.de")
+    (tmp_path / "model.pt").touch()
+    code, output, _ = call(*given, "--teacher", "model.pt")
+    assert code == 0
+    assert "potstill plan mine.toml" in output
+    assert 'kind = "opennmt"' in (tmp_path / "mine.toml").read_text()
+    code, _, errors = call(*given, "--teacher", "model.pt")
+    assert (code, errors) == (2, "mine.toml is there already; give another name, or --force\n")
+    code, _, errors = call("new", "other.toml", "--from", "en", "--to", "de", "--source", "a.en")
+    assert (code, errors) == (2, "--source is given 1 times and --target 0; each needs its other side\n")
+
+
+def test_doctor_prints_a_table_or_json(call: Call) -> None:
+    code, output, _ = call("doctor")
+    assert code == 0
+    assert "torch" in output
+    assert json.loads(call("doctor", "--json")[1])["ok"] is True

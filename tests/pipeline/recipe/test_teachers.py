@@ -55,12 +55,14 @@ def test_with_one_teacher_the_graph_is_as_it_is_registered(tmp_path: Path) -> No
 def test_each_teacher_has_nodes_of_its_own_and_what_they_make_comes_together(tmp_path: Path) -> None:
     found = graph(tmp_path, TWO)
     added = set(names(found)) - {entry.node for entry in STAGES}
-    assert added == {"teacher_small", "calibrate_small", "decode_small", "score_small", "pool", "fuse"}
+    assert added == {"teacher_small", "calibrate_small", "decode_small", "scorer_small", "score_small", "pool", "fuse"}
     assert found["decode_small"].inputs == {
         "corpus": "corpus", "teacher": "teacher_small", "tokenizer": "tokenizer", "calibrate": "calibrate_small"
     }  # fmt: skip
     assert found["score_small"].inputs["teacher"] == "teacher_small"
-    assert found["score_small"].inputs["select"] == "select"
+    assert found["score_small"].inputs["select"] == found["scorer_small"].inputs["select"] == "select"
+    assert found["score_small"].inputs["scorer"] == "scorer_small"
+    assert found["scorer_small"].inputs["teacher"] == "teacher_small"
     assert found["pool"].inputs == {"decode": "decode", "decode_small": "decode_small"}
     assert found["select"].inputs["decode"] == "pool"
     assert found["measure"].inputs["score"] == "fuse"
@@ -91,7 +93,7 @@ def test_a_teacher_for_hypotheses_alone_may_have_its_own_tokenizer(tmp_path: Pat
     own = 'soft_targets = false\ntokenizer = {{kind = "train", vocabulary_size = 500}}\n'
     found = graph(tmp_path, TWO + own)
     assert "fuse" not in names(found)
-    assert "score_small" not in names(found)
+    assert not {"scorer_small", "score_small"} & set(names(found))
     assert found["measure"].inputs["score"] == "score"
     assert found["tokenizer_small"].config.model_dump()["vocabulary_size"] == 500
     assert found["teacher_small"].inputs == {"corpus": "corpus", "tokenizer": "tokenizer_small"}

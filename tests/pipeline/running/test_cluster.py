@@ -10,7 +10,8 @@ import pytest
 
 from data.errors import ConfigError
 from pipeline.recipe.graph import Node
-from pipeline.running.cluster import Cluster, Place, connect, worker_environment
+from pipeline.running.cluster import Cluster, Place, connect
+from pipeline.running.local import worker_environment
 from stages.decode.stage import Config as Decode
 from stages.select.stage import Config as Select
 
@@ -62,9 +63,11 @@ def chatter():
 
 if __name__ == "__main__":
     with connect(None, 2, (), dashboard=False) as cluster:
-        cluster.client.subscribe_topic("potstill", print)
+        heard = []
+        cluster.client.subscribe_topic("potstill", heard.append)
         endless = [cluster.client.submit(chatter, pure=False) for _ in range(2)]
-        time.sleep(1)
+        while len(heard) < 100:
+            time.sleep(0.01)
 """
 
 
@@ -73,9 +76,8 @@ def test_what_is_reported_while_a_client_leaves_is_not_told(tmp_path: Path) -> N
     script = tmp_path / "chatter.py"
     script.write_text(CHATTER)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=100)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count("'x'") > 10
+    done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_idle_local_workers_leave_the_cores_alone(cluster: Cluster) -> None:
@@ -85,30 +87,30 @@ def test_idle_local_workers_leave_the_cores_alone(cluster: Cluster) -> None:
     assert set(cluster.client.run(dask.config.get, "distributed.worker.profile.enabled").values()) == {False}
 
 
-def test_a_model_is_held_once_for_all_cores(cluster: Cluster) -> None:
+def test_a_model_is_held_once_for_all_cores(cluster: Cluster, tmp_path: Path) -> None:
     """Its shards are made side by side in one process; all other work goes to processes of one thread."""
     decode = Node("decode", "stages.decode.stage", "shard", Decode(), {})
     select = Node("select", "stages.select.stage", "shard", Select(), {})
     shared, others = cluster.place(decode, threads=2), cluster.place(select, threads=2)
     assert (shared.threads, shared.slots, others.threads, others.slots) == (2, 2, 1, 2)
     assert (len(cluster.processes(shared)), len(cluster.processes(others))) == (1, 2)
-    started = time.monotonic()
-    in_one, in_others = _processes(cluster, shared, 4), _processes(cluster, others, 4)
+    in_one, in_others = (_processes(cluster, place, tmp_path / name) for place, name in ((shared, "a"), (others, "b")))
     assert (len(in_one), len(in_others)) == (1, 2)
     assert in_one.isdisjoint(in_others)
-    # Two at a time in either, or it would take four seconds.
-    assert time.monotonic() - started < 3.5
 
 
-def _processes(cluster: Cluster, place: Place, tasks: int) -> set[int]:
-    """Those that take tasks of half a second which are submitted together."""
+def _processes(cluster: Cluster, place: Place, folder: Path) -> set[int]:
+    """Those that take four tasks, of which the first two can only end when they are worked on at the same time."""
+    folder.mkdir()
     limits = {"workers": place.workers, "resources": place.resources}
-    futures = [cluster.client.submit(_pid, number, pure=False, **limits) for number in range(tasks)]
+    futures = [cluster.client.submit(_pid, folder, number, pure=False, **limits) for number in range(4)]
     return set(cluster.client.gather(futures))
 
 
-def _pid(number: int) -> int:
-    time.sleep(0.5)
+def _pid(folder: Path, number: int) -> int:
+    (folder / str(number)).touch()
+    while len(list(folder.iterdir())) < 2:
+        time.sleep(0.01)
     return os.getpid()
 
 
@@ -136,3 +138,9 @@ def test_workers_use_instructions_that_are_quick_here(
     monkeypatch.setenv("CT2_FORCE_CPU_ISA", "GENERIC")
     assert "CT2_FORCE_CPU_ISA" not in worker_environment(facts)
     assert worker_environment(tmp_path / "absent")["OMP_NUM_THREADS"] == "1"
+
+
+def test_no_dashboard_is_told_of_where_none_can_be_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.running.cluster.find_spec", {}.get)
+    with connect(None, 1, ()) as cluster:
+        assert cluster.dashboard == ""

@@ -19,6 +19,7 @@ from pipeline.recipe.recipe import Recipe
 from pipeline.running import lease
 from pipeline.running.launch import locked
 from pipeline.running.stopping import Stopped, stoppable
+from tests.fixtures.waiting import wait_until
 from tests.pipeline.conftest import ReadToy
 
 OnMachine = Callable[[str], None]
@@ -111,7 +112,7 @@ def test_a_lease_is_renewed_through_faults_of_the_store(recipe: Recipe, monkeypa
             patched.setattr(MemoryFileSystem, "info", lambda *_: (_ for _ in ()).throw(TimeoutError("slow")))
             time.sleep(0.05)
         _overwrite(recipe, renewed=0.0)
-        _wait(lambda: _note(recipe)["renewed"] > time.time() - 60)
+        wait_until(lambda: _note(recipe)["renewed"] > time.time() - 60)
 
 
 def test_a_run_that_lost_its_lease_ends(
@@ -120,14 +121,7 @@ def test_a_run_that_lost_its_lease_ends(
     monkeypatch.setattr(lease, "RENEW_SECONDS", 0.01)
     with pytest.raises(Stopped) as caught, stoppable(), locked(recipe):
         _overwrite(recipe, host="other", key="another")
-        _wait(lambda: False)
+        wait_until(lambda: False)
     assert caught.value.number == signal.SIGINT
     assert "on other has taken memory://" in caplog.text
     assert _note(recipe)["host"] == "other"
-
-
-def _wait(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

@@ -22,7 +22,7 @@ def run_on(cluster: Cluster, recipe: Recipe) -> list[str]:
     lines: list[str] = []
     planner = open_planner(recipe)
     display = PlainDisplay(lines.append, interval=0)
-    runner = Runner(cluster, planner, display, retries=recipe.run.retries, shards_in_flight=2)
+    runner = Runner(cluster, planner, display, retries=recipe.run.retries, retry_pause=0.01, shards_in_flight=2)
     try:
         runner.run(recipe.graph, planner.plan(recipe.graph))
     except RunError as error:
@@ -64,7 +64,8 @@ def test_a_shard_that_fails_at_times_is_tried_again(run: Run, read_toy: ReadToy,
     lines = run(recipe)
     tries = [line for line in lines if "trying again" in line]
     assert tries == [
-        f"stage shout, shard train-00001: RuntimeError: the machine hiccuped; trying again ({n} of 2)" for n in (1, 2)
+        f"stage shout, shard train-00001: RuntimeError: the machine hiccuped; trying again in {pause:g} s ({n} of 2)"
+        for n, pause in ((1, 0.01), (2, 0.02))
     ]
     assert set(states(recipe).values()) == {"done"}
 

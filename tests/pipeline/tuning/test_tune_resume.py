@@ -2,13 +2,13 @@
 
 import json
 import signal
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.fixtures.waiting import wait_until
 from tests.pipeline.test_resume import start, wait_for_end
 
 RECIPE = """
@@ -32,7 +32,7 @@ COMMAND = ("tune", "toy.toml", "--no-dashboard", "--workers", "1")
 
 def tune(folder: Path) -> str:
     with start(folder, *COMMAND) as process:
-        output, errors = process.communicate(timeout=200)
+        output, errors = process.communicate()
     assert process.returncode == 0, errors
     return output
 
@@ -46,16 +46,15 @@ def trials(folder: Path) -> list[dict[str, Any]]:
 
 def wait_for_step(folder: Path, students: int, step: int) -> None:
     """Returns when so many students were begun and one of them has done so many steps but not all."""
-    deadline = time.monotonic() + 100
-    while True:
+
+    def there() -> bool:
         steps = []
         for path in folder.glob("runs/toy/student-*/.step"):
             with suppress(FileNotFoundError):  # its training has just ended
                 steps.append(int(path.read_text() or 0))
-        if len(list(folder.glob("runs/toy/student-*"))) >= students and any(step <= each < 8 for each in steps):
-            return
-        assert time.monotonic() < deadline, "no student came"
-        time.sleep(0.005)
+        return len(list(folder.glob("runs/toy/student-*"))) >= students and any(step <= each < 8 for each in steps)
+
+    wait_until(there, 0.005)
 
 
 @pytest.fixture
@@ -91,7 +90,7 @@ def test_a_signal_stops_it_cleanly_and_says_how_to_go_on(folders: tuple[Path, Pa
     with start(broken, *COMMAND) as process:
         wait_for_step(broken, 1, 1)
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate()
     assert process.returncode == 128 + signal.SIGTERM, errors
     assert errors == "stopped; what was finished is kept: the same command goes on from there\n"
     wait_for_end(process.pid)

@@ -157,31 +157,6 @@ def test_what_computed_them_is_told(artifacts: dict[str, Artifact], tiny_teacher
     assert (told.backend, told.compute_type) == ("ctranslate2", "int8_float32")
 
 
-@pytest.mark.parametrize(
-    ("quantization", "hardware", "precision", "expected"),
-    [
-        ("int8", False, "auto", ("ctranslate2", "int8_float32")),
-        ("int8", True, "auto", ("torch", "bfloat16")),
-        ("int8", False, "float32", ("torch", "float32")),
-        ("float32", False, "auto", ("torch", "float32")),
-        ("float32", True, "auto", ("torch", "bfloat16")),
-    ],
-)
-def test_the_faster_backend_is_taken(
-    tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    quantization: str, hardware: bool, precision: str, expected: tuple[str, str],
-) -> None:  # fmt: skip
-    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": hardware})
-    folder = shutil.copytree(tiny_teacher, tmp_path / "teacher")
-    save_teacher_info(folder, load_teacher_info(folder).model_copy(update={"quantization": quantization}))
-    inputs = {
-        "teacher": artifact_of_folder(tmp_path, "teacher", folder),
-        "tokenizer": words_tokenizer(tmp_path),
-    }
-    told = SoftTargetFormat.of(run(inputs, table(*rows()), precision=precision).schema)
-    assert (told.backend, told.compute_type) == expected
-
-
 def test_a_flash_teacher_is_still_and_scores_as_the_plain_one(artifacts: dict[str, Artifact], tmp_path: Path) -> None:
     # On a GPU, OpenNMT-py's flash attention would drop at `dropout_p` in evaluation mode, too.
     folder = write_tiny_teacher(tmp_path / "flash", attention="scaled-dot-flash")
