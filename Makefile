@@ -22,8 +22,8 @@ RUNTIME_LOCK := requirements/runtime.txt requirements/onmt.txt requirements/torc
 BENCHES := bench-decode bench-score bench-store bench-train bench-scale bench-estimate
 SETUP := $(VENV)/.setup$(if $(GPU),-gpu)
 
-.PHONY: help setup setup-dev demo demo-teacher run tune plan estimate status verify metrics $(STAGES) \
-	bench $(BENCHES) bench-quality test test-fast lint types format lock docs clean
+.PHONY: help setup setup-dev demo demo-says demo-full demo-teacher run tune plan estimate status verify metrics $(STAGES) \
+	bench $(BENCHES) bench-quality bench-demo test test-fast lint types format lock docs clean
 
 help:  ## List the targets.
 	@sed -n 's/^\([a-z][a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 40
@@ -57,8 +57,19 @@ lock:  ## Resolve requirements/*.in anew for all Pythons (ARGS=--upgrade).
 
 # --- the main job ---------------------------------------------------------------------------------
 
-demo: $(SETUP)  ## One real distillation on two cores in half an hour; report in runs/demo/.
+demo: demo-says $(SETUP)  ## One real distillation on two cores in ten minutes; report in runs/demo/.
 	$(BIN)/potstill run recipes/demo.toml $(ARGS)
+	@echo "Open that page in a browser. The student translates, too:"
+	@echo "  echo 'Turn on the light' | $(BIN)/potstill translate \$$($(BIN)/potstill path recipes/demo.toml export)"
+
+demo-says:
+	@echo "Installation, downloads and a distillation: about 5 minutes on two new cores (AMD EPYC, Zen 5),"
+	@echo "10 on two old ones (Intel Xeon, 2 GHz, no bfloat16), more where others use them too."
+
+demo-full: $(SETUP)  ## The same for 10,000 steps: half an hour to three, and it says beforehand which; runs/demo-full/.
+	@echo "First a few steps of everything, to tell how long it will take on this machine: one to three minutes."
+	$(BIN)/potstill estimate recipes/demo-full.toml --rows 500
+	$(BIN)/potstill run recipes/demo-full.toml $(ARGS)
 
 demo-teacher: $(SETUP)  ## Train the demo's teacher anew from recipes/demo-teacher.toml (about an hour).
 	$(BIN)/potstill run recipes/demo-teacher.toml --until teacher $(ARGS)
@@ -83,6 +94,10 @@ bench: $(BENCHES)  ## All benchmarks, side by side with their peers; figures in 
 
 bench-quality: $(SETUP)  ## One student trained in every way there is (hours, resumable); docs/quality.md.
 	$(BIN)/python -m bench.quality $(ARGS)
+
+bench-demo: setup-dev  ## make demo in a fresh clone of HEAD, from nothing to its report: minutes, and what it came to.
+	$(BIN)/python -m bench.demo $(ARGS)
+	$(BIN)/python -m bench.page
 
 $(BENCHES): bench-%: setup-dev
 	$(BIN)/python -m bench.$* $(ARGS)

@@ -18,7 +18,7 @@ from typing import Any
 from bench.records import Record, record, save, show
 
 ROOT = Path(__file__).parents[1]
-DEMO = ROOT / "recipes" / "demo.toml"
+DEMO = ROOT / "recipes" / "demo-full.toml"
 PACKAGES = ("ctranslate2", "OpenNMT-py", "torch", "distributed")
 QUICK = ("student.optimiser.steps=600",)
 

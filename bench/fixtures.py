@@ -23,7 +23,7 @@ from stages.tokenizer import stage as tokenizer
 from stages.training.config import ModelConfig
 
 ROOT = Path(__file__).parents[1]
-DEMO = ROOT / "recipes" / "demo.toml"
+DEMO = ROOT / "recipes" / "demo-full.toml"
 # Artefacts of a benchmark are named by node alone.
 FINGERPRINT = "0" * 20
 # As many layers, heads and weights as in table 3 of https://arxiv.org/abs/1706.03762.

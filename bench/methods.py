@@ -1,7 +1,7 @@
 """The ways of distilling that `make bench-quality` compares, each as what it changes in a recipe.
 
-METHODS change recipes/quality.toml, all for the same few steps. LONG shows what is reached in the end: the demo's
-recipe, for twice its steps.
+METHODS change recipes/quality.toml, all for the same few steps. LONG shows what is reached in the end: the
+long demo's recipe, for twice its steps.
 """
 
 from dataclasses import dataclass, field
@@ -124,7 +124,7 @@ _IN_MEMORY = (
 
 
 def _long(name: str, title: str, *changes: str) -> Method:
-    return Method(name, title, (*changes, *_LONG), recipe="demo", seeds=(1,), searches=True)
+    return Method(name, title, (*changes, *_LONG), recipe="demo-full", seeds=(1,), searches=True)
 
 
 LONG: tuple[Method, ...] = (
@@ -139,5 +139,5 @@ LONG: tuple[Method, ...] = (
     _long("together-long", "many at once, on hypotheses", "student.data=hypothesis", *_TOGETHER, *_IN_MEMORY),
 )
 # Of each recipe the method without a teacher.
-REFERENCES = {"quality": "references", "demo": "references-long"}
+REFERENCES = {"quality": "references", "demo-full": "references-long"}
 BY_NAME = {method.name: method for method in (*METHODS, *LONG)}

@@ -23,16 +23,14 @@ from bench.quality_rows import compare
 from bench.quality_table import records_of, write_page
 from bench.records import save, show
 from data.local import atomic
-from data.model_folder import CHECKPOINT_FILE, MODEL_FILE
+from data.model_folder import CHECKPOINT_FILE
 from data.store import Artifact
 from pipeline.planning.scope import open_planner, select_graph
 from pipeline.recipe.recipe import read_recipe
-from stages.loaded_model.conversion import read_checkpoint
-from stages.teacher.restoring import filled
+from stages.teacher.restoring import restore_checkpoint
 
 ROOT = Path(__file__).parents[1]
-TEACHER_RECIPE = ROOT / "recipes" / "demo-teacher.toml"
-TEACHER_MODEL = ROOT / "recipes" / "teachers" / "en-de" / MODEL_FILE
+TEACHER_FOLDER = ROOT / "recipes" / "teachers" / "en-de"
 # Where recipes/quality.toml looks for it.
 CHECKPOINT = Path("runs/quality-teacher") / CHECKPOINT_FILE
 TEACHER_BEAM = 5
@@ -139,15 +137,10 @@ def _made(path: Path, overrides: Sequence[str], until: str, log: IO[str] | None 
 
 
 def _prepare_teacher() -> None:
-    """The demo's teacher with a checkpoint: the weights of the folder that ships, in one that a single step leaves."""
-    import torch
-
-    if CHECKPOINT.is_file():
-        return
-    found = _made(TEACHER_RECIPE, ["run.name=quality-teacher", "teacher.optimiser.steps=1"], "teacher")
-    checkpoint = filled(read_checkpoint(found["teacher"].path() / CHECKPOINT_FILE), TEACHER_MODEL)
-    with atomic(CHECKPOINT) as temporary:
-        torch.save(checkpoint, temporary)
+    """The demo's teacher with a checkpoint: the weights of the folder that ships, put back."""
+    if not CHECKPOINT.is_file():
+        with atomic(CHECKPOINT) as temporary:
+            restore_checkpoint(TEACHER_FOLDER, temporary)
 
 
 def _parser() -> argparse.ArgumentParser:

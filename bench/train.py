@@ -20,7 +20,7 @@ from stages.student import stage as student
 
 PACKAGES = ("torch", "OpenNMT-py")
 K = 16
-# The student of recipes/demo.toml, its batches and its rate.
+# The student of recipes/demo-full.toml, its batches and its rate.
 MODEL = {"encoder_layers": 2, "decoder_layers": 1, "width": 160, "heads": 4, "feed_forward": 640}
 OPTIMISER = {"batch_tokens": 1536, "learning_rate": 0.8}
 

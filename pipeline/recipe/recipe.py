@@ -83,6 +83,7 @@ def read_recipe(
     configs, stage_faults = check_stages(document, stages, files=files)
     faults += [*misplaced_sections(document, stages), *run_faults, *teacher_faults, *stage_faults]
     faults += cross_faults(configs) if files else []
+    faults += _expected_faults(run, stages) if run is not None else []
     try:
         graph = build_graph(configs, stages)
     except ConfigError as error:
@@ -100,6 +101,13 @@ def _check_run(path: Path, section: dict[str, Any]) -> tuple[RunConfig | None, l
         advice = "; it is the recipe's file name: rename the file, or set run.name"
         faults = [f"{fault}{advice}" if fault.startswith("run.name: ") else fault for fault in faults]
     return run, faults
+
+
+def _expected_faults(run: RunConfig, stages: Sequence[StageEntry]) -> list[str]:
+    """What is expected of stages that there are none of."""
+    known = {entry.node for entry in stages}
+    unknown = sorted(run.expected_seconds.keys() - known)
+    return [f"run.expected_seconds.{name}: no such stage{did_you_mean(name, known)}" for name in unknown]
 
 
 def _store_faults(run: RunConfig) -> list[str]:

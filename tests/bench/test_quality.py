@@ -66,7 +66,7 @@ def test_rows_hold_sacrebleu_s_scores_of_every_seed() -> None:
 
 def test_a_student_that_searches_has_columns_of_its_own() -> None:
     long = [replace(result(f"{name}-long", 1, wrong), searched=REFERENCES) for name, wrong in LONG.items()]
-    lines = table(compare([RESULTS[0], *long], REFERENCES), "demo").splitlines()
+    lines = table(compare([RESULTS[0], *long], REFERENCES), "demo-full").splitlines()
     assert {line.count("|") for line in lines} == {12}
     teacher, together = scores(RESULTS[0])[0], scores(long[1])[0]
     assert f"| {together:.1f} | {together / teacher:.1%} | 100.0 | {100 / teacher:.1%} |" in lines[-1]

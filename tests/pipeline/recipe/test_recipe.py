@@ -48,6 +48,13 @@ def test_a_store_that_cannot_be_opened_is_told_with_all_else(tmp_path: Path, sto
     assert re.match(f"run.store: {store}: .*{told}", faults[1])
 
 
+def test_only_of_stages_that_there_are_something_is_expected(tmp_path: Path) -> None:
+    expected = "[run]\nexpected_seconds = {corpus = 3, shuot = 4}\n[corpus]\n"
+    assert faults_of(tmp_path, expected)[1:] == ["run.expected_seconds.shuot: no such stage; did you mean shout?"]
+    assert read(tmp_path, expected.replace("shuot", "shout")).run.expected_seconds == {"corpus": 3, "shout": 4}
+    assert "allowed: more than 0" in faults_of(tmp_path, expected.replace("4", "0").replace("shuot", "shout"))[1]
+
+
 def test_a_file_name_that_is_none_for_a_folder_is_told_as_one(tmp_path: Path) -> None:
     path = tmp_path / "my recipe.toml"
     path.write_text("[corpus]\n")
