@@ -1,6 +1,5 @@
 """Commands that use what a run has left: translate, sheet, rate, export-text, export-teacher."""
 
-import io
 import json
 import os
 import sys
@@ -26,11 +25,10 @@ def translate(
     ] = None,
 ) -> None:
     """Translate standard input, line by line."""
+    from stages.loaded_model.input_lines import text_lines
     from stages.loaded_model.translate import translate_lines
 
-    # A line ends at a line feed and nowhere else, and bytes that are no UTF-8 cost a character, not the rest.
-    text = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8", errors="replace", newline="\n")
-    lines = (line.removesuffix("\n") for line in text)
+    lines = text_lines(sys.stdin.buffer)
     cores = len(os.sched_getaffinity(0))
     translated = translate_lines(
         folder,

@@ -7,13 +7,14 @@ from data.errors import DataError
 from data.ids import normalise, row_id, split_point
 from stages.corpus.readers.origins import Origin
 from stages.corpus.readers.rows import RawRow, Reason, Row, shown
+from stages.corpus.visible import shows
 
 # Characters of a line of a test set; no sentence that anybody published is longer.
 LONGEST_GIVEN = 100_000
 
 
 def admit(raw: RawRow, origin: Origin, index: int, sequence: int, shortest: int, longest: int) -> Row | Reason:
-    """The row of origin number `index`, or why it is not taken. An empty reference counts as none."""
+    """The row of origin number `index`, or why it is not taken. A reference that shows nothing counts as none."""
     if fault := _fault(raw):
         return fault
     row = _row(raw, origin, index, sequence)
@@ -45,7 +46,7 @@ class Given:
 
 def _row(raw: RawRow, origin: Origin, index: int, sequence: int) -> Row:
     source = normalise(raw.source or "")
-    reference = normalise(raw.reference) or None if raw.reference else None
+    reference = normalise(raw.reference) if raw.reference and shows(raw.reference) else None
     return Row(
         point=split_point(source),
         group=1 if origin.role == "source" else 0,
@@ -77,7 +78,7 @@ def _text_fault(text: str | None) -> Reason | None:
 
 
 def _length_fault(row: Row, shortest: int, longest: int) -> Reason | None:
-    if not row.source:
+    if not shows(row.source):
         return Reason.EMPTY_SOURCE
     sizes = [len(text) for text in (row.source, row.reference) if text is not None]
     if max(sizes) > longest:

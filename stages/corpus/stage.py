@@ -145,7 +145,7 @@ def _admitted(config: Config, origins: list[Origin], writer: CorpusWriter, count
         for raw in origin.rows(config.max_characters if origin.role == "source" else LONGEST_GIVEN):
             sequence += 1
             counts.read[index] += 1
-            if origin.role != "source":
+            if origin.role != "source" and raw.reason is not Reason.SKIPPED_FILE:
                 scored, row = given.admit(raw, origin, index, sequence)
                 _keep_given(scored, origin.role, writer, counts)
                 yield row

@@ -11,7 +11,7 @@ from data.teachers import section_of, teacher_nodes
 from pipeline.recipe.faults import did_you_mean
 from pipeline.recipe.rules.language import pairs_of_corpus
 from stages.corpus import stage as corpus
-from stages.corpus.readers.sources import CatalogSource, Source, TextSource
+from stages.corpus.readers.sources import is_parallel
 from stages.pool import stage as pool
 from stages.select import stage as select
 from stages.student import stage as student
@@ -52,7 +52,7 @@ def _unknown(name: str, given: teacher.Config, texts: corpus.Config, further: Co
         told = ", ".join(f"{pair!r} is no language pair of the corpus{did_you_mean(pair, known)}" for pair in wrong)
         yield f"{key}: {told} (the corpus has {', '.join(sorted(known))})"
         return
-    parallel = pairs_of_corpus(texts, [source for source in texts.sources if _has_references(source)])
+    parallel = pairs_of_corpus(texts, [source for source in texts.sources if is_parallel(source)])
     if given.kind == "train" and given.pairs and not set(given.pairs) & set(parallel):
         yield (
             f"{key}: no source of the corpus has references in {', '.join(given.pairs)}, so there is nothing to train "
@@ -100,9 +100,3 @@ def _learns_references(configs: Mapping[str, BaseModel]) -> bool:
     if not isinstance(chosen, select.Config) or not isinstance(learner, student.Config):
         return True
     return chosen.metric == "reference" or any("reference" in kinds_of(data) for _, data, _ in learner.course())
-
-
-def _has_references(source: Source) -> bool:
-    if isinstance(source, CatalogSource):
-        return not source.monolingual
-    return (source.target_file if isinstance(source, TextSource) else source.target_column) is not None

@@ -3,10 +3,12 @@
 import json
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from data.errors import DataError
 from data.ids import normalise
+from stages.corpus.readers.files.formats import FORMATS, HEAD_BYTES, recognise
 from stages.corpus.readers.messages import read_messages
 from stages.corpus.readers.paths import shown_path
 from stages.corpus.readers.rows import RawRow, Reason
@@ -14,12 +16,14 @@ from stages.corpus.readers.sources import CatalogSource
 from stages.corpus.readers.tree import Tree, open_tree
 from stages.corpus.readers.wheel import check_sha256, fetch_wheel
 
+# So many values show whether a document is a list of pairs.
+_FIRST_LEAVES = 100
 _TOKENS = re.compile(r"(\{language\}|\*\*/?|\*)")
 
 
 def read_catalog(source: CatalogSource, source_code: str, target_code: str) -> Iterator[RawRow]:
     """Rows of all files that match the pattern, in order of their names; the codes are the files' own."""
-    path = locate(source)
+    path, codes = locate(source), {source_code, target_code}
     gettext = not source.pattern.endswith(".json")
     with open_tree(path) as tree:
         names = set(tree.names())
@@ -28,8 +32,14 @@ def read_catalog(source: CatalogSource, source_code: str, target_code: str) -> I
             raise DataError(
                 f"{shown_path(path)}: none of {len(names)} files matches {source.pattern} for {source_code}"
             )
+        unreadable: list[str] = []
         for name, other in found:
-            yield from _read_gettext(tree, name, source) if gettext else _read_json(tree, name, other, names, source)
+            pair = (name, other if other in names else None)
+            for row in _read_gettext(tree, name, source) if gettext else _read_json(tree, pair, codes, source):
+                unreadable += [row.location] if row.reason is Reason.UNREADABLE_FILE else []
+                yield row
+        if len(unreadable) == len(found):
+            raise DataError(f"{shown_path(path)}: none of its {len(found)} files can be read; {unreadable[0]}")
 
 
 def locate(source: CatalogSource) -> str:
@@ -61,10 +71,11 @@ def _pairs(names: set[str], pattern: str, code: str, target_code: str) -> Iterat
             yield name, "".join(target_code if token == "{language}" else part for token, part in filled)  # noqa: S105
 
 
-def _read_json(tree: Tree, name: str, other: str, names: set[str], source: CatalogSource) -> Iterator[RawRow]:
+def _read_json(tree: Tree, names: tuple[str, str | None], codes: set[str], source: CatalogSource) -> Iterator[RawRow]:
+    name, other = names
     try:
-        texts = _parse(tree, name)
-        translations = _parse(tree, other) if other in names else {}
+        texts = _parse(tree, name, codes)
+        translations = _parse(tree, other, codes) if other else {}
     except DataError as error:
         yield RawRow(str(error), None, None, Reason.UNREADABLE_FILE)
         return
@@ -80,13 +91,28 @@ def _read_json(tree: Tree, name: str, other: str, names: set[str], source: Catal
             yield _pair(location, text, translation if usable else None, source)
 
 
-def _parse(tree: Tree, name: str) -> dict[tuple[str, ...], Any]:
+def _parse(tree: Tree, name: str, codes: set[str]) -> dict[tuple[str, ...], Any]:
     """Values by their keys from the outermost on; raises DataError when the file is no JSON of objects."""
+    content = tree.read(name)
     try:
-        document = json.loads(tree.read(name).decode("utf-8-sig"))
+        document = json.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{name}: not JSON in UTF-8: {error}") from error
-    return dict(_leaves(document))
+        found = recognise(content[:HEAD_BYTES])
+        told = f"; it holds {found.words}: {found.advice}" if found and found.key != "json" else ""
+        raise DataError(f"{name}: not JSON in UTF-8: {error}{told}") from error
+    leaves = dict(_leaves(document))
+    if _has_pairs(leaves, codes):
+        raise DataError(
+            f"{name}: a list of objects that hold texts in {' and '.join(sorted(codes))}, and no catalog of one "
+            f"language; {FORMATS['json'].advice}"
+        )
+    return leaves
+
+
+def _has_pairs(leaves: dict[tuple[str, ...], Any], codes: set[str]) -> bool:
+    """Whether the first item of a list has a text in each language, as corpora do: `[{"en": "...", "de": "..."}]`."""
+    first = {key[:-1] for key in islice(leaves, _FIRST_LEAVES) if any(part.isdecimal() for part in key[:-1])}
+    return len(codes) > 1 and any(all((*place, code) in leaves for code in codes) for place in first)
 
 
 def _leaves(document: Any) -> Iterator[tuple[tuple[str, ...], Any]]:

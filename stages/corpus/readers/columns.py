@@ -1,63 +1,55 @@
 """Columns of Parquet files."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import IO
 
-import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data.errors import DataError
+from stages.corpus.readers.files.formats import HEAD_BYTES, recognise
+from stages.corpus.readers.files.found import find_files, fixed_part
 from stages.corpus.readers.paths import published_path, shown_error, shown_path
 from stages.corpus.readers.rows import RawRow, Reason
 from stages.corpus.readers.sources import ParquetSource
 
 _BATCH_ROWS = 4096
-_WILD = "*?["
 
 
 def read_parquet(source: ParquetSource) -> Iterator[RawRow]:
     """Rows of all files in order of their names; raises DataError for a missing column or a damaged file."""
-    files, paths = find_files(source.path)
+    files, paths, skipped = find_files(source.path)
     if not paths:
         raise DataError(f"{shown_path(source.path)}: no such file, or no .parquet file in it")
     names = [name for name in (source.source_column, source.target_column) if name is not None]
-    below = _fixed_part(source.path) if any(mark in source.path for mark in _WILD) else source.path
+    below = fixed_part(source.path)
+    yield from (RawRow(published_path(name, below), None, None, Reason.SKIPPED_FILE) for name in skipped)
     for path, name in paths.items():
         try:
             with files.open(path, "rb") as stream:
+                _check_format(stream, shown_path(name))
                 file = pq.ParquetFile(stream)
-                _check_columns(file.schema_arrow, names, shown_path(name))
-                yield from _read_file(file, published_path(name, below), names)
+                check_columns(file.schema_arrow, names, shown_path(name))
+                batches = file.iter_batches(batch_size=_BATCH_ROWS, columns=names)
+                yield from rows_of(batches, published_path(name, below), names)
         except (pa.ArrowException, OSError) as error:
             told = shown_error(error, name)
             raise DataError(f"{shown_path(name)} cannot be read as Parquet: {told}") from error
 
 
-def find_files(path: str) -> tuple[Any, dict[str, str]]:
-    """The file system, and the sorted files of a path, a glob or a folder with their names below the recipe's path."""
-    files, root = fsspec.core.url_to_fs(path)
-    if files.isdir(root):
-        found = [name for name in files.find(root) if name.endswith(".parquet")]
-        return files, {name: f"{path.rstrip('/')}{name[len(root.rstrip('/')) :]}" for name in sorted(found)}
-    if files.exists(root):
-        return files, {root: path}
-    if not any(mark in path for mark in _WILD):
-        return files, {}
-    # The part without wildcards is as long in `path` as it is given; in `root` it is absolute.
-    tail = len(path) - len(_fixed_part(path))
-    return files, {name: _fixed_part(path) + name[len(root) - tail :] for name in sorted(files.glob(root))}
+def _check_format(stream: IO[bytes], path: str) -> None:
+    """Raises DataError where the content is known as another format; what is not known pyarrow tells."""
+    found = recognise(stream.read(HEAD_BYTES))
+    stream.seek(0)
+    if found and found.key not in {"parquet", "binary"}:
+        raise DataError(f"{path} cannot be read as Parquet: it holds {found.words}; {found.advice}")
 
 
-def _fixed_part(path: str) -> str:
-    first = min(path.index(mark) for mark in _WILD if mark in path)
-    return path[: path.rfind("/", 0, first) + 1]
-
-
-def _read_file(file: pq.ParquetFile, place: str, names: list[str]) -> Iterator[RawRow]:
+def rows_of(batches: Iterable[pa.RecordBatch], place: str, names: list[str]) -> Iterator[RawRow]:
+    """Rows of the columns of one file, the second the references where there are two."""
     number = 0
-    for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=names):
+    for batch in batches:
         columns = [_values(batch, name) for name in names]
         references = columns[1] if len(columns) == 2 else [None] * batch.num_rows
         for source, reference in zip(columns[0], references, strict=True):
@@ -72,7 +64,8 @@ def _row(location: str, source: str | bytes | None, reference: str | bytes | Non
     return RawRow(location, source or "", reference)
 
 
-def _check_columns(schema: pa.Schema, names: list[str], path: str) -> None:
+def check_columns(schema: pa.Schema, names: list[str], path: str) -> None:
+    """Raises DataError for a column that is not there, or holds something else than text."""
     for name in names:
         _check_column(schema, name, path)
 

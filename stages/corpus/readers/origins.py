@@ -10,13 +10,34 @@ import fsspec
 
 from data.errors import DataError
 from data.fingerprint import bytes_digest
+from stages.corpus.readers.arrow import find_arrow, read_arrow
+from stages.corpus.readers.benchmarks import benchmark_files, missing_benchmark, read_benchmark
 from stages.corpus.readers.catalog import matching_files, read_catalog
-from stages.corpus.readers.columns import find_files, read_parquet
+from stages.corpus.readers.columns import read_parquet
+from stages.corpus.readers.files.archives import archive_of
+from stages.corpus.readers.files.found import Found, find_files
+from stages.corpus.readers.jsonl import read_jsonl
+from stages.corpus.readers.opus import read_opus
 from stages.corpus.readers.paths import recorded_path, shown_error, shown_path
 from stages.corpus.readers.rows import RawRow
-from stages.corpus.readers.sources import CatalogSource, ParquetSource, Source, TextSource, TsvSource
+from stages.corpus.readers.sources import (
+    ArrowSource,
+    CatalogSource,
+    JsonlSource,
+    OpusSource,
+    ParquetSource,
+    SacrebleuSource,
+    Source,
+    TextSource,
+    TmxSource,
+    TsvSource,
+    UnitOptions,
+    XliffSource,
+)
 from stages.corpus.readers.text import read_text
+from stages.corpus.readers.tmx import read_tmx
 from stages.corpus.readers.tsv import read_tsv
+from stages.corpus.readers.xliff import read_xliff
 
 # What file systems tell of a file that changes with its content, as `_plain` spells it. They tell other things too that
 # change without it, such as when it was last read, or a signed URL that leads to it.
@@ -26,6 +47,7 @@ _SUMS = {"digest", "checksum", "contentmd5", "md5hash", "md5checksum", "contenth
 _TELLING = {"size"} | _TIMES | _TAGS | _SUMS
 
 
+_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 # What a source is given as: rows, or a test or valid set, whole.
 Role = Literal["source", "test", "valid"]
 
@@ -46,35 +68,73 @@ class Origin:
         return self.source.name
 
     def rows(self, max_characters: int) -> Iterator[RawRow]:
-        """Everything in the source, in its order; raises DataError when it cannot be read."""
+        """Everything in the source, in its order, without byte order marks; raises DataError when it cannot be read."""
+        return map(_without_marks, self._rows(max_characters))
+
+    def _rows(self, max_characters: int) -> Iterator[RawRow]:
         longest = 8 * max_characters + 1024  # bytes; whitespace is folded later, and a character has up to 4
         source = self.source
-        if isinstance(source, CatalogSource):
-            return read_catalog(source, *self.codes(source))
-        if isinstance(source, TextSource):
-            return read_text(source, longest)
-        if isinstance(source, TsvSource):
-            return read_tsv(source, longest)
-        return read_parquet(source)
+        match source:
+            case CatalogSource():
+                return read_catalog(source, *self.codes(source))
+            case TextSource():
+                return read_text(source, longest)
+            case TsvSource():
+                return read_tsv(source, longest)
+            case JsonlSource():
+                return read_jsonl(source, longest)
+            case ParquetSource():
+                return read_parquet(source)
+            case ArrowSource():
+                return read_arrow(source)
+        return self._rows_by_language(source, longest)
 
-    def codes(self, source: CatalogSource) -> tuple[str, str]:
-        """What the files of a catalog call the two languages."""
+    def _rows_by_language(
+        self, source: TmxSource | XliffSource | OpusSource | SacrebleuSource, longest: int
+    ) -> Iterator[RawRow]:
+        """Of kinds that find the two sides by their languages."""
+        match source:
+            case TmxSource():
+                return read_tmx(source, self.codes(source), longest)
+            case XliffSource():
+                return read_xliff(source, self.codes(source), longest)
+            case OpusSource():
+                return read_opus(source, self.codes(source), longest)
+        return read_benchmark(source, self.languages(), longest)
+
+    def languages(self) -> tuple[str, str]:
+        """Source and target language."""
+        return self.source_language, self.target_language
+
+    def codes(self, source: CatalogSource | UnitOptions | OpusSource) -> tuple[str, str]:
+        """What the files of a source call the two languages."""
         return source.source_code or self.source_language, source.target_code or self.target_language
 
     def paths(self) -> list[tuple[str, str]]:
-        """Keys and values of all paths and URLs that the recipe names."""
-        source = self.source
-        if isinstance(source, TextSource):
-            found = [("source_file", source.source_file), ("target_file", source.target_file)]
-        elif isinstance(source, TsvSource):
-            found = [("file", source.file)]
-        else:
-            found = [("path", source.path)]
-        return [(f"{self.key}.{key}", path) for key, path in found if path is not None]
+        """Keys and values of all paths and URLs that the recipe names, but for sacreBLEU's."""
+        found: list[tuple[str, str | None]] = []
+        match self.source:
+            case TextSource() as source:
+                found = [("source_file", source.source_file), ("target_file", source.target_file)]
+            case TsvSource() | JsonlSource() | TmxSource() | XliffSource() | OpusSource() as source:
+                found = [("file", source.file)]
+            case CatalogSource() | ParquetSource() | ArrowSource() as source:
+                found = [("path", source.path)]
+        # What is inside an archive changes with the archive.
+        return [(f"{self.key}.{key}", archive_of(path)) for key, path in found if path is not None]
+
+
+def _without_marks(row: RawRow) -> RawRow:
+    """Files that begin with one and were put together hold it anywhere; it has no other use left and never shows."""
+    source, reference = (text.replace(_MARK, "") if text else text for text in (row.source, row.reference))
+    return row._replace(source=source, reference=reference)
 
 
 def missing_paths(origin: Origin) -> list[str]:
     """A line for each path of the recipe where nothing is; the state of URLs shows when they are read."""
+    if isinstance(origin.source, SacrebleuSource):
+        missing = missing_benchmark(origin.source, origin.languages())
+        return [f"{origin.key}.test_set: {missing}"] if missing else []
     return [
         f"{key}: no such file: {path}" for key, path in origin.paths() if _is_local(path) and not _local(origin, path)
     ]
@@ -82,6 +142,8 @@ def missing_paths(origin: Origin) -> list[str]:
 
 def local_paths(origin: Origin) -> list[Path]:
     """Local files and folders that the source reads and pip did not fetch."""
+    if isinstance(origin.source, SacrebleuSource):
+        return benchmark_files(origin.source, origin.languages())
     return [found for _, path in origin.paths() if _is_local(path) for found in _local(origin, path)]
 
 
@@ -121,10 +183,16 @@ def _is_local(path: str) -> bool:
 
 
 def _local(origin: Origin, path: str) -> list[Path]:
-    source = origin.source
-    if isinstance(source, ParquetSource):
-        return [Path(name) for name in find_files(path)[1].values()]
-    plain = Path(path.removeprefix("file://"))
-    if isinstance(source, CatalogSource) and plain.is_dir():
-        return [plain / name for name in matching_files(source, *origin.codes(source))]
-    return [plain] if plain.exists() else []
+    source, plain = origin.source, Path(path.removeprefix("file://"))
+    if plain.is_file():
+        return [plain]
+    match source:
+        case CatalogSource() if plain.is_dir():
+            return [plain / name for name in matching_files(source, *origin.codes(source))]
+        case ParquetSource():
+            found = find_files(path)
+        case ArrowSource() if plain.is_dir():
+            found = find_arrow(path)
+        case _:
+            found = find_files(path, "") if not plain.is_dir() else Found(None, {}, [])
+    return [Path(name.removeprefix("file://")) for name in found.paths.values()]

@@ -21,13 +21,13 @@ class Record(NamedTuple):
     reason: Reason | None = None
 
 
-def quoted_records(lines: Iterable[Line], separator: str, longest: int) -> Iterator[Record]:
-    """Records of a table with quotes, as strict CSV has them; the first one sets how many values they have.
+def quoted_records(lines: Iterable[Line], separator: str, longest: int, width: int) -> Iterator[Record]:
+    """Records of a table with quotes, as strict CSV has them, most of which have `width` values.
 
-    One that goes over several lines counts only where it closes within `longest` characters and has as many values as
-    the first. Otherwise its first line is no record, and the next line is read anew: a stray quote costs its own line.
+    One that goes over several lines counts only where it closes within `longest` characters and has as many values.
+    Otherwise its first line is no record, and the next line is read anew: a stray quote costs its own line.
     """
-    source, waiting, width = enumerate(lines, 1), deque[tuple[int, Line]](), 0
+    source, waiting = enumerate(lines, 1), deque[tuple[int, Line]]()
 
     def following() -> tuple[int, Line] | None:
         return waiting.popleft() if waiting else next(source, None)
@@ -35,7 +35,7 @@ def quoted_records(lines: Iterable[Line], separator: str, longest: int) -> Itera
     while (first := following()) is not None:
         held, text = [first], first[1].text
         values, is_open = _parsed(text, separator) if first[1].reason is None else (None, False)
-        while is_open and width and len(held) < _MOST_LINES and len(text) < longest:
+        while is_open and len(held) < _MOST_LINES and len(text) < longest:
             more = following()
             if more is None:
                 break
@@ -48,8 +48,12 @@ def quoted_records(lines: Iterable[Line], separator: str, longest: int) -> Itera
             waiting.extendleft(reversed(held[1:]))
             yield Record(first[0], first[1].text, [], first[1].reason or Reason.WRONG_COLUMNS)
             continue
-        width = width or len(values)
         yield Record(first[0], text, values)
+
+
+def quoted_values(text: str, separator: str) -> list[str] | None:
+    """Values of a record that is one line, None where it is none."""
+    return _parsed(text, separator)[0]
 
 
 def _parsed(text: str, separator: str) -> tuple[list[str] | None, bool]:

@@ -13,9 +13,12 @@ class Reason(StrEnum):
     NUL_BYTE = "nul_byte"  # binary content, most often
     NOT_TEXT = "not_text"  # a number, a truth value or null where a text belongs
     UNREADABLE_FILE = "unreadable_file"  # one file of a catalog that cannot be parsed
+    SKIPPED_FILE = "skipped_file"  # of a folder: its name, or that of a folder above, begins with . or _
+    NOT_JSON = "not_json"  # a line of JSONL that is no object
+    NO_FIELD = "no_field"  # an object without the field that is read
     WRONG_COLUMNS = "wrong_columns"  # a TSV line with another number of columns than the first
     KEY_REFERENCE = "key_reference"  # a catalog's pointer to another key
-    FUZZY = "fuzzy"  # a gettext entry that its translators marked as unsure
+    FUZZY = "fuzzy"  # an entry of gettext or XLIFF that its translators marked as unsure, or did not approve
     UNTRANSLATED = "untranslated"  # the translation is missing or a copy of the source
     EMPTY_SOURCE = "empty_source"
     TOO_SHORT = "too_short"

@@ -57,6 +57,7 @@ Language = Annotated[str, AfterValidator(check_language)]
 # A path or any fsspec URL. As JSON, which is what is written down of a recipe, no query of a URL can be read in it.
 Place = Annotated[str, AfterValidator(check_path), PlainSerializer(recorded_path, return_type=str, when_used="json")]
 Column = int | str
+_ANYTHING = "take lines as they stand, whatever format they look like"
 
 
 class SourceOptions(BaseModel):
@@ -115,19 +116,26 @@ class TextSource(SourceOptions):
     """Parallel text, one segment a line; plain, .gz, .bz2, .xz or .zst."""
 
     kind: Literal["text"] = Field(description="parallel text files, one segment a line")
-    source_file: Place = Field(description="path or fsspec URL; .gz, .bz2, .xz and .zst are unpacked")
-    target_file: Place | None = Field(None, description="likewise, line by line its translation; absent: monolingual")
+    source_file: Place = Field(
+        description="path, glob or fsspec URL; what is packed is unpacked; zip://NAME::PATH and tar://NAME::PATH name "
+        "a member of an archive"
+    )
+    target_file: Place | None = Field(
+        None, description="likewise, line by line its translation; with globs, file by file; absent: monolingual"
+    )
+    anything: bool = Field(False, description=_ANYTHING)
 
 
 class TsvSource(SourceOptions):
     """A table of tab-separated values, a row a line."""
 
     kind: Literal["tsv"] = Field(description="one file of separated values, a row a line")
-    file: Place = Field(description="path or fsspec URL; .gz, .bz2, .xz and .zst are unpacked")
+    file: Place = Field(description="path or fsspec URL; what is packed is unpacked")
     source_column: Column = Field(0, description="index from 0, or a name in the header")
     target_column: Column | None = Field(None, description="likewise; absent: monolingual")
     header: bool | None = Field(None, description="the first line names columns; by default when a column is a name")
     separator: str = Field("\t", description="between columns", min_length=1, max_length=1)
+    anything: bool = Field(False, description=_ANYTHING)
     quoted: bool = Field(False, description='values may stand in "...", over several lines even; off, quotes are text')
 
     @model_validator(mode="after")
@@ -149,4 +157,104 @@ class ParquetSource(SourceOptions):
     target_column: str | None = Field(None, description="likewise; absent: monolingual")
 
 
-Source = Annotated[CatalogSource | TextSource | TsvSource | ParquetSource, Field(discriminator="kind")]
+class ArrowSource(SourceOptions):
+    """Columns of Arrow files: what `save_to_disk` of Hugging Face's datasets leaves, or streams and files of Arrow."""
+
+    kind: Literal["arrow"] = Field(description="columns of Arrow files, as datasets' save_to_disk leaves them")
+    path: Place = Field(description="the folder of one split, a file or a glob; any fsspec URL")
+    source_column: str = Field("source", description="column; translation.en is the field en of translation")
+    target_column: str | None = Field(None, description="likewise; absent: monolingual")
+
+
+class JsonlSource(SourceOptions):
+    """Objects of JSON, one a line; plain, .gz, .bz2, .xz or .zst."""
+
+    kind: Literal["jsonl"] = Field(description="JSON, an object a line")
+    file: Place = Field(description="path, glob or fsspec URL; what is packed is unpacked")
+    source_field: str = Field(
+        "source", description="field; translation.en is the field en of translation, a.0 of a list"
+    )
+    target_field: str | None = Field(None, description="likewise; absent: monolingual")
+
+
+class UnitOptions(SourceOptions):
+    """What kinds can say whose files hold units of a text with its translations."""
+
+    file: Place = Field(description="path, glob or fsspec URL; what is packed is unpacked")
+    source_code: str | None = Field(
+        None, description="what the file calls the source language; by default its tag, or one that begins with it"
+    )
+    target_code: str | None = Field(None, description="what the file calls the target language; likewise")
+    inline: Literal["drop", "keep"] = Field(
+        "drop",
+        description="code of other formats inside a text, as in <ph>&lt;br/&gt;</ph>: drop it, or keep it as text",
+    )
+    untranslated: Literal["monolingual", "reject"] = Field(
+        "monolingual", description="a source without translation: keep it without, or reject it"
+    )
+
+
+class TmxSource(UnitOptions):
+    """A translation memory in TMX."""
+
+    kind: Literal["tmx"] = Field(description="a translation memory in TMX")
+
+
+class XliffSource(UnitOptions):
+    """Translation units in XLIFF 1.2 or 2."""
+
+    kind: Literal["xliff"] = Field(description="translation units in XLIFF 1.2 or 2")
+    approved: bool = Field(
+        False, description='take only what is approved="yes" (1.2), or reviewed or final (2); others are rejected'
+    )
+
+
+class OpusSource(SourceOptions):
+    """An archive of OPUS in Moses format: two files of parallel lines among others."""
+
+    kind: Literal["opus"] = Field(description="an archive of OPUS in Moses format, as opus.nlpl.eu has them")
+    file: Place = Field(description="the zip; path or fsspec URL")
+    source_code: str | None = Field(None, description="the suffix of the source's member; its language tag when absent")
+    target_code: str | None = Field(None, description="the suffix of the target's member; likewise")
+    anything: bool = Field(False, description=_ANYTHING)
+
+
+class SacrebleuSource(SourceOptions):
+    """A published test set under the name that sacreBLEU has for it."""
+
+    kind: Literal["sacrebleu"] = Field(description="a published test set by its name in sacreBLEU")
+    test_set: str = Field(description="wmt19, multi30k/2016, ...: `sacrebleu --list` has them all")
+    folder: Place | None = Field(
+        None,
+        description="a local folder laid out as sacreBLEU's cache; its own when absent: $SACREBLEU, or ~/.sacrebleu",
+    )
+    download: bool = Field(False, description="let sacreBLEU fetch what is not there; nothing is fetched otherwise")
+
+
+Source = Annotated[
+    CatalogSource
+    | TextSource
+    | TsvSource
+    | JsonlSource
+    | ParquetSource
+    | ArrowSource
+    | TmxSource
+    | XliffSource
+    | OpusSource
+    | SacrebleuSource,
+    Field(discriminator="kind"),
+]
+
+
+def is_parallel(source: Source) -> bool:
+    """Whether the source may hold references."""
+    match source:
+        case CatalogSource():
+            return not source.monolingual
+        case TextSource():
+            return source.target_file is not None
+        case JsonlSource():
+            return source.target_field is not None
+        case TsvSource() | ParquetSource() | ArrowSource():
+            return source.target_column is not None
+    return True

@@ -4,21 +4,28 @@ from collections.abc import Iterator
 from itertools import zip_longest
 
 from data.errors import DataError
+from stages.corpus.readers.files.shards import paired, shards
 from stages.corpus.readers.lines import Line, read_lines
-from stages.corpus.readers.paths import published_path, shown_path
+from stages.corpus.readers.paths import shown_path
 from stages.corpus.readers.rows import RawRow
 from stages.corpus.readers.sources import TextSource
 
 
 def read_text(source: TextSource, longest: int) -> Iterator[RawRow]:
-    """Rows in order of lines; raises DataError when the files have unequal numbers of lines."""
-    place = published_path(source.source_file)
+    """Rows in order of files and lines; raises DataError when two files have unequal numbers of lines."""
     if source.target_file is None:
-        for number, line in enumerate(read_lines(source.source_file, longest), 1):
-            yield RawRow(f"{place}:{number}", line.text, None, line.reason)
+        for shard in shards(source.source_file):
+            for number, line in enumerate(read_lines(shard.path, longest, (), source.anything), 1):
+                yield RawRow(f"{shard.place}:{number}", line.text, None, line.reason)
         return
+    for shard, other in paired(source.source_file, source.target_file):
+        yield from read_parallel(shard.path, other.path, shard.place, longest, source.anything)
+
+
+def read_parallel(path: str, other_path: str, place: str, longest: int, anything: bool) -> Iterator[RawRow]:
+    """Rows of two files, line by line each other's translation; raises DataError as above."""
     counts = [0, 0]
-    pairs = zip_longest(read_lines(source.source_file, longest), read_lines(source.target_file, longest))
+    pairs = zip_longest(read_lines(path, longest, (), anything), read_lines(other_path, longest, (), anything))
     for number, (line, other) in enumerate(pairs, 1):
         if line and other:
             yield _row(f"{place}:{number}", line, other)
@@ -27,8 +34,8 @@ def read_text(source: TextSource, longest: int) -> Iterator[RawRow]:
             counts[0 if line else 1] = number
     if counts[0] != counts[1]:
         raise DataError(
-            f"{shown_path(source.source_file)} has {counts[0]} lines and {shown_path(source.target_file)} has "
-            f"{counts[1]}; expected as many in both, line by line each other's translation"
+            f"{shown_path(path)} has {counts[0]} lines and {shown_path(other_path)} has {counts[1]}; expected as many "
+            "in both, line by line each other's translation"
         )
 
 

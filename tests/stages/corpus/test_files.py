@@ -217,7 +217,7 @@ def test_quoted_values_may_go_over_lines_and_a_stray_quote_costs_its_own_line(tm
     ("columns", "message"),
     [
         ({"source_column": "eng"}, r"a\.tsv: no column 'eng'; did you mean en\?"),
-        ({"source_column": "en", "target_column": 2}, r"a\.tsv: no column 2; its first line has 2"),
+        ({"source_column": "en", "target_column": 2}, r"a\.tsv: no column 2; its lines have 2"),
     ],
 )
 def test_a_missing_tsv_column_is_named(tmp_path: Path, columns: dict[str, Any], message: str) -> None:

@@ -22,7 +22,7 @@ def trained(tmp_path: Path, rows: list[tuple[str, ...]], **options: Any) -> Any:
     )
 
 
-@pytest.mark.parametrize("source", ["\ufeffHello", "Hel\u200blo", "Hello.", "“Hello”", "&quot;Hello&quot;", "H ello !"])
+@pytest.mark.parametrize("source", ["Hel\u2060lo", "Hel\u200blo", "Hello.", "“Hello”", "&quot;Hello&quot;", "H ello !"])
 def test_a_training_row_whose_source_is_nearly_a_test_rows_is_dropped(tmp_path: Path, source: str) -> None:
     made = trained(tmp_path, [(source, "Guten Tag")])
     assert made.reasons() == ["nearly_held_out"]

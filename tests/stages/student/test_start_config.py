@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from stages.student.start_config import StartConfig, spread
+from stages.student.start_config import SIDES, LayerParts, StartConfig, spread
 from stages.training.config import ModelConfig
 
 TEACHER = ModelConfig(encoder_layers=6, decoder_layers=3, width=64, heads=4, feed_forward=128)
@@ -31,8 +31,9 @@ def test_layers_are_evenly_spread_by_default(layers: int, of: int, expected: tup
 
 def test_each_side_has_its_own_map() -> None:
     start = StartConfig(decoder_layers=(3, 3))
-    assert start.layers("encoder", STUDENT, TEACHER) == (1, 3, 6)
-    assert start.layers("decoder", STUDENT, TEACHER) == (3, 3)
+    encoder, decoder = (start.layers(side, STUDENT, TEACHER) for side in SIDES)
+    assert encoder == tuple(LayerParts(self_attention=number, feed_forward=number) for number in (1, 3, 6))
+    assert decoder == (LayerParts(self_attention=3, cross_attention=3, feed_forward=3),) * 2
     assert StartConfig(encoder_layers=()).layers("encoder", STUDENT, TEACHER) == ()
     assert StartConfig(embeddings="svd").layers("encoder", STUDENT, TEACHER) == ()
 
