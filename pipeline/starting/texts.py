@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import fsspec
 import numpy as np
 
-from data.errors import ConfigError
+from data.errors import ConfigError, DataError
+from stages.corpus.readers.lines import read_lines
 
 # Lines that are compared and whose language is told.
 SAMPLE = 2000
@@ -18,6 +18,8 @@ SHIFTS = (1, -1, 2, -2, 3, -3)
 TOGETHER = 0.3
 # Lines that are moved against each other go together as well as others do.
 MOVED = 0.6
+# Bytes of a line that are looked at.
+_LONGEST = 100_000
 # Letters of which lingua is asked.
 _LETTERS = 4000
 
@@ -68,15 +70,15 @@ def look_at(source: Path, target: Path | None, languages: tuple[str, str]) -> Lo
 
 def _read(path: Path) -> tuple[list[str], int]:
     """The first lines, and how many there are."""
+    lines = read_lines(str(path), _LONGEST)
     try:
-        with fsspec.open(str(path), "rb", compression="infer") as stream:
-            sample = list(itertools.islice(stream, SAMPLE))
-            lines = len(sample) + sum(1 for _ in stream)
-    except (OSError, ValueError, EOFError, ImportError) as error:
+        sample = [line.text.strip() for line in itertools.islice(lines, SAMPLE)]
+        count = len(sample) + sum(1 for _ in lines)
+    except DataError as error:
         raise ConfigError([f"{path}: cannot be read as text: {error}"]) from error
-    if any(b"\0" in line for line in sample):
+    if any("\0" in line for line in sample):
         raise ConfigError([f"{path}: holds zero bytes, so it is no UTF-8 text; convert it, or unpack it"])
-    return [line.decode("utf-8", "replace").strip() for line in sample], lines
+    return sample, count
 
 
 def _tell_whether_parallel(look: Look, ours: Sequence[str], theirs: Sequence[str]) -> None:

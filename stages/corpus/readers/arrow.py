@@ -7,9 +7,10 @@ from typing import Any
 import pyarrow as pa
 
 from data.errors import DataError
-from stages.corpus.readers.columns import check_columns, rows_of
+from stages.corpus.readers.columns import check_columns, check_offsets, rows_of
 from stages.corpus.readers.files.formats import HEAD_BYTES, recognise
 from stages.corpus.readers.files.found import Found, find_files, fixed_part
+from stages.corpus.readers.files.sized import Sized
 from stages.corpus.readers.paths import published_path, shown_error, shown_path
 from stages.corpus.readers.rows import RawRow, Reason
 from stages.corpus.readers.sources import ArrowSource
@@ -30,8 +31,8 @@ def read_arrow(source: ArrowSource) -> Iterator[RawRow]:
         try:
             with found.files.open(path, "rb") as stream:
                 yield from rows_of(_batches(stream, names, shown_path(name)), published_path(name, below), names)
-        # pyarrow has KeyErrors and its own for what is damaged; none of them names the file.
-        except (pa.ArrowException, OSError, KeyError) as error:
+        # Damaged names of columns are no UTF-8 or not there; none of pyarrow's errors names the file.
+        except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as error:
             told = shown_error(error, name)
             raise DataError(f"{shown_path(name)} cannot be read as Arrow: {told}; is it damaged or cut off?") from error
 
@@ -90,11 +91,11 @@ def _batches(stream: Any, names: list[str], path: str) -> Iterator[pa.RecordBatc
     is_file = head.startswith(_FILE_MARK)
     if not is_file:
         _check_end(stream, path)
-    with (pa.ipc.open_file if is_file else pa.ipc.open_stream)(stream) as reader:
+    with (pa.ipc.open_file if is_file else pa.ipc.open_stream)(pa.PythonFile(Sized(stream), "r")) as reader:
         check_columns(reader.schema, names, path)
         numbers = range(reader.num_record_batches) if is_file else None
         for batch in map(reader.get_batch, numbers) if numbers is not None else reader:
-            batch.validate(full=True)  # what is damaged could otherwise lead anywhere in memory
+            check_offsets(batch, names)
             yield batch
 
 

@@ -10,11 +10,17 @@ import pyarrow.parquet as pq
 from data.errors import DataError
 from stages.corpus.readers.files.formats import HEAD_BYTES, recognise
 from stages.corpus.readers.files.found import find_files, fixed_part
+from stages.corpus.readers.files.sized import Sized
 from stages.corpus.readers.paths import published_path, shown_error, shown_path
 from stages.corpus.readers.rows import RawRow, Reason
 from stages.corpus.readers.sources import ParquetSource
 
 _BATCH_ROWS = 4096
+_AS_BYTES = [
+    (pa.types.is_string, pa.binary()),
+    (pa.types.is_large_string, pa.large_binary()),
+    (pa.types.is_string_view, pa.binary_view()),
+]
 
 
 def read_parquet(source: ParquetSource) -> Iterator[RawRow]:
@@ -29,11 +35,11 @@ def read_parquet(source: ParquetSource) -> Iterator[RawRow]:
         try:
             with files.open(path, "rb") as stream:
                 _check_format(stream, shown_path(name))
-                file = pq.ParquetFile(stream)
+                file = pq.ParquetFile(pa.PythonFile(Sized(stream), "r"))
                 check_columns(file.schema_arrow, names, shown_path(name))
                 batches = file.iter_batches(batch_size=_BATCH_ROWS, columns=names)
                 yield from rows_of(batches, published_path(name, below), names)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last one: of names of columns
             told = shown_error(error, name)
             raise DataError(f"{shown_path(name)} cannot be read as Parquet: {told}") from error
 
@@ -85,12 +91,26 @@ def _check_column(schema: pa.Schema, name: str, path: str) -> None:
         raise DataError(f"{path}: column {name} holds {kind}; expected text (string)")
 
 
-def _values(batch: pa.RecordBatch, name: str) -> list[str | bytes | None]:
-    """Texts of a column; bytes where they are no UTF-8, which Parquet does not check."""
+def check_offsets(batch: pa.RecordBatch, names: list[str]) -> None:
+    """Raises ArrowInvalid where a damaged column would lead anywhere in memory; what is no UTF-8 is none of that."""
+    batch.validate()
+    for name in names:
+        column = _column(batch, name)
+        as_bytes = next((to for test, to in _AS_BYTES if test(column.type)), None)
+        (column.view(as_bytes) if as_bytes else column).validate(full=True)
+
+
+def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
     first, *rest = name.split(".")
     column = batch.column(first)
     for part in rest:
         column = pc.struct_field(column, part)
+    return column
+
+
+def _values(batch: pa.RecordBatch, name: str) -> list[str | bytes | None]:
+    """Texts of a column; bytes where they are no UTF-8, which Parquet does not check."""
+    column = _column(batch, name)
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     try:

@@ -1,12 +1,11 @@
 """OPUS's archives in Moses format: two members of parallel lines beside a README and a licence."""
 
-import zipfile
 from collections.abc import Iterator
 
 import fsspec
 
 from data.errors import DataError
-from stages.corpus.readers.files.archives import zip_names
+from stages.corpus.readers.files.archives import open_zip, zip_names
 from stages.corpus.readers.paths import published_path, shown_error, shown_path
 from stages.corpus.readers.rows import RawRow
 from stages.corpus.readers.sources import OpusSource
@@ -22,11 +21,11 @@ def read_opus(source: OpusSource, languages: tuple[str, str], longest: int) -> I
 
 def _member(source: OpusSource, language: str) -> str:
     try:
-        with fsspec.open(source.file, "rb", compression=None) as stream, zipfile.ZipFile(stream) as archive:
+        with fsspec.open(source.file, "rb", compression=None) as stream, open_zip(stream, source.file) as archive:
             names = zip_names(archive)
     except FileNotFoundError as error:
         raise DataError(f"{shown_path(source.file)}: no such file") from error
-    except (OSError, zipfile.BadZipFile) as error:
+    except OSError as error:
         told = shown_error(error, source.file)
         raise DataError(f"{shown_path(source.file)}: {told}; expected a zip of OPUS in Moses format") from error
     suffix = "." + language.lower().replace("_", "-")

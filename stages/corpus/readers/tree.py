@@ -10,6 +10,7 @@ from typing import IO, Any, Protocol, cast
 import fsspec
 
 from data.errors import DataError
+from stages.corpus.readers.files.archives import ZIP_DAMAGES, zipped_files
 from stages.corpus.readers.paths import shown_error, shown_path
 
 LARGEST_FILE_BYTES = 64 << 20
@@ -39,7 +40,7 @@ def open_tree(path: str) -> Iterator[Tree]:
     with files.open(root, "rb") as stream:
         try:
             archive = zipfile.ZipFile(cast(IO[bytes], stream))
-        except (zipfile.BadZipFile, OSError, ValueError) as error:
+        except ZIP_DAMAGES as error:
             told = f"{shown_path(path)}: {shown_error(error, path)}"
             raise DataError(f"{told}; expected a folder, a zip or a wheel") from error
         with archive:
@@ -68,7 +69,7 @@ class _Zip:
         self._archive = archive
 
     def names(self) -> list[str]:
-        return sorted({info.filename for info in self._archive.infolist() if not info.is_dir()})
+        return sorted({info.filename for info in zipped_files(self._archive)})
 
     def read(self, name: str) -> bytes:
         _check_size(name, self._archive.getinfo(name).file_size)

@@ -68,9 +68,13 @@ def test_what_is_wrong_with_two_files_is_told(tmp_path: Path) -> None:
 
 def test_what_is_no_text_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
-    path.write_bytes(b"PK\3\4\0\0\0")
+    path.write_bytes(b"One line\0\n")
     with pytest.raises(ConfigError, match="holds zero bytes"):
         look_at(path, None, BOTH)
+    for content in (b"PK\3\4\0\0\0", b'<tmx version="1.4">', '{"en": "One"}\n'.encode("utf-16")):
+        path.write_bytes(content)
+        with pytest.raises(ConfigError, match="cannot be read as text"):
+            look_at(path, None, BOTH)
     path = tmp_path / "a.gz"
     path.write_bytes(b"no gzip")
     with pytest.raises(ConfigError, match="cannot be read as text"):

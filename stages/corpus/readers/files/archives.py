@@ -2,6 +2,7 @@
 
 import io
 import re
+import struct
 import tarfile
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -10,9 +11,11 @@ from itertools import islice
 from typing import IO, NamedTuple, cast
 
 from data.errors import DataError
-from stages.corpus.readers.paths import shown_path
+from stages.corpus.readers.paths import shown_error, shown_path
 
 ARCHIVE_DAMAGES = (zipfile.BadZipFile, tarfile.TarError)
+# What Python's zipfile runs into on damaged lists of members: other versions, names in no encoding, offsets nowhere.
+ZIP_DAMAGES = (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError, RuntimeError, struct.error)
 _MEMBER = re.compile(r"(zip|tar)://(.+?)::(.+)", re.DOTALL)
 _SHOWN_NAMES = 10
 # Of a tar archive so much is looked at for a message.
@@ -44,6 +47,15 @@ def names_member(path: str) -> Member | None:
     return Member(match[1], _plain(match[2]), match[3]) if match else None
 
 
+def open_zip(stream: IO[bytes], path: str) -> zipfile.ZipFile:
+    """The archive in a stream that can seek; raises DataError where it is none, or damaged."""
+    try:
+        return zipfile.ZipFile(stream)
+    except ZIP_DAMAGES as error:
+        told = f"{shown_path(path)} cannot be read: {shown_error(error, path)}"
+        raise DataError(f"{told}; expected a zip archive: is it damaged or cut off?") from error
+
+
 def archive_of(path: str) -> str:
     """The archive in which a path names a member, or the path itself."""
     member = names_member(path)
@@ -52,8 +64,8 @@ def archive_of(path: str) -> str:
 
 def open_zipped(archive: IO[bytes], member: Member, stack: ExitStack) -> IO[bytes]:
     """A member's bytes out of a zip that can seek; raises DataError with the names that there are, if it is none."""
-    opened = stack.enter_context(zipfile.ZipFile(archive))
-    names = {_plain(info.filename): info for info in opened.infolist() if not info.is_dir()}
+    opened = stack.enter_context(open_zip(archive, member.archive))
+    names = {_plain(info.filename): info for info in zipped_files(opened)}
     if member.name not in names:
         raise _missing(member, names)
     return _zipped(opened, names[member.name], member.archive, stack)
@@ -72,7 +84,7 @@ def open_tarred(archive: IO[bytes], member: Member, stack: ExitStack) -> IO[byte
 
 def open_single(archive: IO[bytes], path: str, stack: ExitStack) -> tuple[IO[bytes], str]:
     """The one file in a zip and its name; raises DataError that lists what there is where it holds others too."""
-    opened = stack.enter_context(zipfile.ZipFile(archive))
+    opened = stack.enter_context(open_zip(archive, path))
     names = zip_names(opened)
     if any(name in _OFFICE for name in names):
         raise DataError(f"{shown_path(path)} holds an office document; take the texts out of it first")
@@ -89,8 +101,13 @@ def refuse_tar(content: IO[bytes], path: str) -> None:
 
 def zip_names(archive: zipfile.ZipFile) -> list[str]:
     """Names of all files in a zip, sorted, without what macOS puts beside them."""
-    names = {info.filename for info in archive.infolist() if not info.is_dir()}
+    names = {info.filename for info in zipped_files(archive)}
     return sorted(name for name in names if not name.startswith("__MACOSX/") and not name.endswith(".DS_Store"))
+
+
+def zipped_files(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """Members of a zip that are files and have a name, which damaged ones need not have."""
+    return [info for info in archive.infolist() if info.filename and not info.filename.endswith("/")]
 
 
 def tar_names(content: IO[bytes]) -> Iterator[str]:
@@ -105,7 +122,7 @@ def tar_names(content: IO[bytes]) -> Iterator[str]:
 def _zipped(opened: zipfile.ZipFile, info: zipfile.ZipInfo, path: str, stack: ExitStack) -> IO[bytes]:
     try:
         return stack.enter_context(opened.open(info))
-    except (RuntimeError, NotImplementedError) as error:  # it is encrypted, or packed in a way Python does not know
+    except ZIP_DAMAGES as error:  # it is encrypted, say, or packed in a way Python does not know
         raise DataError(f"{shown_path(path)}: {info.filename} cannot be read: {error}; pack it anew") from error
 
 

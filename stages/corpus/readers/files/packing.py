@@ -105,4 +105,4 @@ def _check(content: Headed, path: str, accepts: Collection[str], anything: bool)
         return
     if found.key == "tar":
         refuse_tar(content.buffered(_BUFFER_BYTES), path)
-    raise DataError(f"{shown_path(path)} holds {found.words}, not lines of text; {found.advice}")
+    raise DataError(f"{shown_path(path)} holds {found.words}; {found.advice}")

@@ -1,18 +1,16 @@
 """Globs: many files as one, and the two sides of a parallel text paired by what their wildcards stand for."""
 
 import re
-import tarfile
-import zipfile
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import fsspec
 
 from data.errors import DataError
-from stages.corpus.readers.files.archives import names_member, tar_names, zip_names
+from stages.corpus.readers.files.archives import names_member, open_zip, tar_names, zip_names
 from stages.corpus.readers.files.found import WILD, find_files, fixed_part
 from stages.corpus.readers.files.packing import opened
-from stages.corpus.readers.paths import published_path, shown_path
+from stages.corpus.readers.paths import published_path, shown_error, shown_path
 
 _TOKENS = re.compile(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])")
 _EXPRESSIONS = {"**/": "((?:.*/)?)", "**": "(.*)", "*": "([^/]*)", "?": "([^/])"}
@@ -86,7 +84,7 @@ def _names(kind: str, archive: str) -> list[str]:
         with opened(archive, ("tar",)) as stream:
             return sorted(tar_names(stream))
     try:
-        with fsspec.open(archive, "rb", compression=None) as stream, zipfile.ZipFile(stream) as opened_zip:
+        with fsspec.open(archive, "rb", compression=None) as stream, open_zip(stream, archive) as opened_zip:
             return zip_names(opened_zip)
-    except (OSError, zipfile.BadZipFile, tarfile.TarError) as error:
-        raise DataError(f"{shown_path(archive)}: {error}; expected a zip archive") from error
+    except OSError as error:
+        raise DataError(f"{shown_path(archive)}: {shown_error(error, archive)}; expected a zip archive") from error
