@@ -37,8 +37,8 @@ class RunConfig(BaseModel):
     expected_seconds: dict[str, Annotated[float, Field(gt=0)]] = Field(
         default_factory=dict,
         description="what each stage took on some machine, e.g. {decode = 20, student = 60}: from it and the pace of "
-        "the machine at hand the time left is told; without it only where `potstill estimate` or an earlier run has "
-        "measured what is still to begin",
+        "the machine at hand the time left is told; without it from an earlier run of the same, or from what `potstill "
+        "estimate` has measured",
     )
     retry_pause: float = Field(
         1.0, description="seconds before it is, doubled at every further try, up to a minute", ge=0, le=60

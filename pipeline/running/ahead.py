@@ -13,17 +13,19 @@ def ahead_of(
 ) -> dict[str, Ahead]:
     """Of each step that is to be done, in order. Seconds of whole stages, by name: `estimated` here, or `elsewhere`.
 
-    What the store has of the same stage with the same config was measured here too.
+    Where the recipe names none of the latter, what the store has of the same stages with the same config, of an earlier
+    run: then, too, the machine may have been busier or idler than now. The two are not mixed: one pace holds for all.
     """
     names = {step.node.name for step in to_do}
     found = {}
     for step in to_do:
         node = step.node
-        measured = estimated.get(node.name) or _before(node, store)
+        measured = estimated.get(node.name)
+        expected = elsewhere.get(node.name) if elsewhere else _before(node, store)
         found[node.name] = Ahead(
             after=tuple(sorted(names & set(node.inputs.values()))),
-            seconds=measured or elsewhere.get(node.name),
-            measured=bool(measured),
+            seconds=expected if measured is None else measured,
+            measured=measured is not None,
             steady=node.kind == "shard" or is_training(node),
         )
     return found

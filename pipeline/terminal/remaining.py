@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 # A speed is believed when it was seen for so long, over so much of the stage, in so many reports.
 _SEEN_SECONDS, _SEEN_SHARE, _SEEN_REPORTS = 10.0, 0.03, 3
 # By so much, either way, may be wrong what is not measured here; and the sum, when it is told.
-_EXPECTED_WITHIN, _TOLD_WITHIN = 2.5, 1.5
+_EXPECTED_WITHIN, _TOLD_WITHIN = 2.0, 1.5
 
 
 @dataclass(frozen=True)

@@ -29,12 +29,15 @@ def test_an_earlier_run_with_the_same_config_is_what_is_expected(read_toy: ReadT
     again = read_toy("corpus.rows=10")
     planner = open_planner(again)
     steps = planner.plan(again.graph)
-    found = ahead_of(steps, planner.store, {}, {"corpus": 2.0, "shout": 3.0})
+    found = ahead_of(steps, planner.store, {}, {})
     # The corpus has another config, and the stage after it does the same with something else.
-    assert found["corpus"] == Ahead(after=(), seconds=2.0, measured=False, steady=False)
+    assert found["corpus"].seconds is None
     (made,) = list(planner.store.artifacts("shout"))
-    assert found["shout"].measured
     assert found["shout"].seconds == made.manifest().seconds > 0
+    # The machine may have been busier then.
+    assert not found["shout"].measured
+    # What the recipe says was measured all in one go.
+    assert ahead_of(steps, planner.store, {}, {"corpus": 2.0})["shout"].seconds is None
     other = read_toy("corpus.rows=10", "shout.mark=?")
     steps = open_planner(other).plan(other.graph)
-    assert not ahead_of(steps, planner.store, {}, {"shout": 3.0})["shout"].measured
+    assert ahead_of(steps, planner.store, {}, {})["shout"].seconds is None
