@@ -125,4 +125,4 @@ def _ratios(values: Sequence[float], others: Sequence[float]) -> list[float]:
 
 
 def _rounded(seconds: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
-    return {name: [round(one, 3) for one in values] for name, values in seconds.items()}
+    return {name: [round(one, 6) for one in values] for name, values in seconds.items()}

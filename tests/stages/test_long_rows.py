@@ -147,6 +147,7 @@ def test_the_filter_turns_them_down_with_a_reason_of_their_own(artifacts: dict[s
         load_teacher(artifacts["teacher"].path(), Runtime()),
         load_tokenizer(artifacts["tokenizer"].path()),
         64,
+        frozenset(VOCABULARY),
     )
     nbest = decode.run(corpus(), decoding, searched)
     assert decode.count(nbest)["untranslated"] == 2, "sources beyond the positions"

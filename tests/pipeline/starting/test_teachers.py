@@ -12,7 +12,7 @@ from data.runtime import Runtime
 from pipeline.starting.languages import language_name, nllb_name, tags_of
 from pipeline.starting.teachers import Found, find_teacher
 from stages.teacher import stage
-from stages.teacher.sources import convert_transformers
+from stages.teacher.hub import convert_transformers
 from tests.fixtures import hub_models
 from tests.fixtures.artifacts import new_artifact
 from tests.fixtures.tiny_teacher import write_tiny_checkpoint, write_tiny_teacher
