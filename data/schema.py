@@ -82,8 +82,8 @@ SELECTED = pa.schema(
         _field(
             "metric",
             pa.string(),
-            "score, chrf, bleu or mbr-chrf: what `utility` holds and the choice followed; reference: the target is the "
-            "reference, and `utility` is chrF to it",
+            "score, chrf, bleu, mbr-chrf or column:NAME: what `utility` holds, negative where less of a column is "
+            "better, and the choice followed; reference: the target is the reference, and `utility` is chrF to it",
         ),
     ]
 )
@@ -143,18 +143,35 @@ SOFT_TARGETS = pa.schema(
 # The measure, and the reason in a verdict, of rows that no teacher could score.
 TOO_LONG = "too_long_to_score"
 
+EXTERNAL = pa.struct(
+    [
+        _field("name", pa.string(), "name of the column in the recipe"),
+        _field("value", pa.float64(), "its value; null where the file has none for this row", nullable=True),
+    ]
+)
+
 # measure: numbers to judge a row by. Higher is not always better: see each comment.
 MEASURES = pa.schema(
     [
         ID,
-        _field("length_ratio", pa.float32(), "target characters / source characters"),
+        _field(
+            "length_ratio",
+            pa.float32(),
+            "length of the target / that of the source, in letters of an alphabet: Han count three, Hangul two",
+        ),
         _field(
             "source_copy",
             pa.float32(),
-            "share of source words that stand in the target, in order; 1 = copy; null for very short sources",
+            "share of source words, or letters of scripts without spaces, that stand in the target, in order; 1 = "
+            "copy; null for very short sources",
             nullable=True,
         ),
-        _field("repetition", pa.float32(), "share of the target's words in a run of one n-gram, three times or more"),
+        _field(
+            "repetition",
+            pa.float32(),
+            "share of the target's words, or letters of scripts without spaces, in a run of one sequence of them, "
+            "three times or more",
+        ),
         _field(
             "log_prob_per_token",
             pa.float32(),
@@ -184,7 +201,15 @@ MEASURES = pa.schema(
             "whether source or target is longer than the teacher has positions for, so that nothing was forced",
         ),
         _field("placeholders_lost", pa.int32(), "placeholders of the source that are not in the target"),
-        _field("numbers_lost", pa.int32(), "numbers of the source that are not in the target"),
+        _field("numbers_lost", pa.int32(), "numbers and times of the source that are not in the target"),
+        _field(
+            "unknown_tokens", pa.int32(), "tokens of the target that are <unk>, or marks for it that the source lacks"
+        ),
+        _field(
+            "columns",
+            pa.list_(EXTERNAL),
+            "the recipe's [[measure.columns]], in order: figures of this row from elsewhere",
+        ),
     ]
 )
 

@@ -10,7 +10,7 @@ import typer
 
 from data.errors import ConfigError
 from pipeline.cli.rating_table import rating_table
-from pipeline.cli.shared import RecipePath, SetOption, finished
+from pipeline.cli.shared import RecipePath, SetOption, finished, read_done
 
 
 def translate(
@@ -93,15 +93,25 @@ def export_text(
     context: typer.Context,
     recipe: RecipePath,
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write the text files.")],
+    ids: Annotated[
+        bool, typer.Option("--ids", help="Write all hypotheses with ids and sources instead, for a scorer.")
+    ] = False,
     overrides: SetOption = None,
 ) -> None:
     """Write the distilled dataset as parallel text.
 
-    They are as stock onmt_train takes them.
+    They are as stock onmt_train takes them. With --ids: hypotheses.tsv, as soon as decode is done; with a column of
+    numbers more it is a file for [[measure.columns]].
     """
-    from stages.dataset.stage import export_text as write
+    from stages.dataset.stage import export_hypotheses, export_text
 
-    write(finished(context, recipe, overrides, "dataset"), folder)
+    if not ids:
+        export_text(finished(context, recipe, overrides, "dataset"), folder)
+        return
+    nodes = {node.name for node in read_done(context, recipe, overrides).graph.nodes}
+    nbest = finished(context, recipe, overrides, "pool" if "pool" in nodes else "decode")
+    found = export_hypotheses(finished(context, recipe, overrides, "corpus"), nbest, folder)
+    typer.echo(f"{folder / 'hypotheses.tsv'}: {found['hypotheses']:,} hypotheses")
 
 
 def export_teacher(

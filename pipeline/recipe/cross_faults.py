@@ -16,6 +16,7 @@ def _rules(configs: Mapping[str, BaseModel]) -> Sequence[Rule]:
     """Those that know the stages' own configs. Imported only where there are any: they import all stages."""
     if not any(type(config).__module__.startswith("stages.") for config in configs.values()):
         return ()
+    from pipeline.recipe.rules.columns import column_rule_faults
     from pipeline.recipe.rules.datasets import dataset_faults
     from pipeline.recipe.rules.fusion import fusion_faults
     from pipeline.recipe.rules.hypotheses import length_faults, nbest_faults
@@ -43,4 +44,5 @@ def _rules(configs: Mapping[str, BaseModel]) -> Sequence[Rule]:
         language_faults,
         teacher_pair_faults,
         length_faults,
+        column_rule_faults,
     )

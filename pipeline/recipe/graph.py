@@ -30,6 +30,8 @@ class StageEntry:
     drops: tuple[str, ...] = ()
     # Keys laid over the section, whatever the recipe says.
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    # Keys that are taken from another section, by where they stand there.
+    takes: Mapping[str, str] = field(default_factory=dict)
     # Which node stands in for an input of the module.
     instead: Mapping[str, str] = field(default_factory=dict)
     # Nodes that the module gets beyond its inputs, under their own names, where the recipe has them.
@@ -50,7 +52,7 @@ STAGES: tuple[StageEntry, ...] = (
     StageEntry("teacher", "stages.teacher.stage", required=True),
     StageEntry("calibrate", "stages.calibrate.stage", "decode"),
     StageEntry("decode", "stages.decode.stage"),
-    StageEntry("select", "stages.select.stage"),
+    StageEntry("select", "stages.select.stage", takes={"columns": "measure.columns"}),
     StageEntry("scorer", "stages.score.choose", "score"),
     StageEntry("score", "stages.score.stage"),
     StageEntry("measure", "stages.measure.stage"),

@@ -78,6 +78,13 @@ def _check_stage(entry: StageEntry, document: Mapping[str, Any], files: bool) ->
         return None, [f"{section}: the section [{section}] is required, but not given"]
     module = importlib.import_module(entry.module)
     content = {key: value for key, value in table(document, section).items() if key not in entry.drops}
+    if misplaced := [
+        f"{section}.{key}: taken from [[{place}]]; write it there"
+        for key, place in entry.takes.items()
+        if key in content
+    ]:
+        return None, misplaced
+    content |= _taken(entry, document)
     if entry.own or entry.node == section:
         clashes = _clashes(entry, content, section)
         config, faults = check_section(module.Config, _merge(content, entry.fixed), section)
@@ -87,6 +94,16 @@ def _check_stage(entry: StageEntry, document: Mapping[str, Any], files: bool) ->
     if files and config is not None and hasattr(module, "faults"):
         faults += _under_own_name(module.faults(config), entry)
     return config, faults
+
+
+def _taken(entry: StageEntry, document: Mapping[str, Any]) -> dict[str, Any]:
+    """What the section has from another one, where that says it."""
+    found = {}
+    for key, place in entry.takes.items():
+        other, _, name = place.rpartition(".")
+        if name in table(document, other):
+            found[key] = table(document, other)[name]
+    return found
 
 
 def _check_variant(

@@ -187,7 +187,11 @@ class Runner:
         for lane in self._waiting_for(name):
             lane.take(run, self._planner)
         state = "stopped" if run.stopped else "failed" if run.failures else "done"
-        self._displays.pop(name).finish(run.step.node.name, state)
+        display = self._displays.pop(name)
+        display.finish(run.step.node.name, state)
+        if state == "done" and run.step.artifact is not None:
+            for warning in run.step.artifact.manifest().metrics.get("warnings", ()):
+                display.note(f"WARNING {run.step.node.name}: {warning}")
 
     def _start_ready(self) -> None:
         """Starts all nodes whose inputs are done."""

@@ -116,7 +116,8 @@ def run_whole(job: Job) -> None:
 
 def close_shards(job: Job, shards: Sequence[str], seconds: float) -> None:
     """Writes the manifest of a shard stage whose `shards` are all there; raises TaskError."""
-    with _told(job):
+    with _told(job), _in_folder(job.folder):
+        _check_outside(job, importlib.import_module(job.module))
         job.output.complete(**asdict(job.identity), seconds=seconds, expected=shards)
 
 

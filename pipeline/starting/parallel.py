@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from pipeline.starting.sampling import Block
 from stages.corpus.readers.rows import RawRow
-from stages.text.measures import NUMBER, PLACEHOLDER, numbers_lost, placeholders_lost
+from stages.text.measures import has_marks, numbers_lost, placeholders_lost
 
 # Sides that are moved against each other by so many lines are found.
 _SHIFTS = (1, -1, 2, -2, 3, -3)
@@ -156,7 +156,7 @@ def _marks(blocks: Sequence[Block]) -> _Marks:
     for block in blocks:
         rows = [(row.source or "", row.reference or "") for row in block.rows]
         for place, (source, target) in enumerate(rows):
-            if NUMBER.search(source) or PLACEHOLDER.search(source):
+            if has_marks(source):
                 elsewhere = rows[(place + _ELSEWHERE) % len(rows)][1]
                 own.append(_keeps(source, target))
                 chance.append(_keeps(source, elsewhere))

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Config(BaseModel):
-    """How the teacher searches. Nothing is sampled, and unknown words are left as the teacher made them."""
+    """How the teacher searches. Nothing is sampled."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -26,7 +26,11 @@ class Config(BaseModel):
         ge=1,
         le=1000,
     )
-
+    disable_unk: bool = Field(
+        False,
+        description="the teacher never says <unk>, but what it finds next best; by default it may, and "
+        "filter.rules.unknown_tokens rejects it",
+    )
     shortlist: int = Field(
         0,
         description="target subwords that a source subword may become, learned from the references: faster where the "

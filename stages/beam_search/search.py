@@ -36,6 +36,7 @@ class Search:
             length_penalty=self.config.length_penalty,
             longest_target=self.longest_target(),
             shortlist=self.config.shortlist > 0,
+            disable_unk=self.config.disable_unk,
         )
         return self.teacher.engine.start(self.teacher.sources(sources), options)
 

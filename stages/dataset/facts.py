@@ -112,6 +112,12 @@ def waterfall_rows(judged: Manifest) -> Iterator[Row]:
         yield f"`{step['rule']}`", figures.bounds(step["min"], step["max"]), *counts
 
 
+def warning_text(warning: str) -> str:
+    """A warning of the filter, its examples as code, which hides nothing and means nothing."""
+    head, *examples = warning.split("\n")
+    return "\n".join([_cell(head), *([""] if examples else []), *(f"    {example.strip()}" for example in examples)])
+
+
 def _chosen(select: Manifest) -> Iterator[str]:
     """How many rows each metric chose a hypothesis for, and whose it was."""
     counters = select.counters

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data.artifact import Artifact
 from data.language_tags import Direction
@@ -16,10 +16,14 @@ from stages.beam_search.config import Config as Decoding
 from stages.beam_search.search import Search, open_search
 from stages.evaluate.quality import Scoring, compare_systems, score_systems
 from stages.languages.directions import ANY, by_direction
+from stages.languages.writing import bleu_tokenizer
 from stages.loaded_model.conversion import convert_checkpoint
 from stages.loaded_model.model import load_teacher
 from stages.text.tokenizer import load_tokenizer
 from stages.text.utility import Array, sentence_bleu, utilities
+
+if TYPE_CHECKING:
+    from sacrebleu import BLEU
 
 # What it reads beside the evaluation's own inputs.
 INPUTS = ("decode", "select", "student")
@@ -39,12 +43,13 @@ def selected_hypotheses(
 ) -> list[str] | None:
     """What the student would be trained on for these sources: decode's n-best lists, and select's choice of each.
 
-    `directions`: of each source, for a teacher with language tags. None where select takes the reference itself. A
-    shortlist of decode is not used. Raises ModelError when the teacher cannot be loaded or asked.
+    `directions`: of each source, for a teacher with language tags. None where select takes the reference itself, or a
+    file's word for each hypothesis. A shortlist of decode is not used. Raises ModelError when the teacher cannot be
+    loaded or asked.
     """
     chosen_by = inputs["select"].manifest().config
     metric = chosen_by["metric"]
-    if metric == "reference":
+    if metric == "reference" or metric.startswith("column:"):
         return None
     decoding = Decoding.model_validate(inputs["decode"].manifest().config).model_copy(update={"shortlist": 0})
     teacher = load_teacher(inputs["teacher"].path(), run, spread=True)
@@ -57,7 +62,7 @@ def selected_hypotheses(
     texts = [[text for text, _ in row] for row in found]
     if metric == "score":
         return [row[0] for row in texts]
-    bleu = sentence_bleu(chosen_by["bleu_tokenizer"]) if metric == "bleu" else None
+    bleu = _bleu(chosen_by["bleu_tokenizer"], directions, len(texts)) if metric == "bleu" else []
     worth = utilities(metric, texts, references, bleu)
     return [_best(row, values) for row, values in zip(found, worth, strict=True)]
 
@@ -115,6 +120,15 @@ def _nbest(search: Search, sources: Sequence[str], batch_tokens: int) -> list[li
             texts = search.tokenizer.decode_target([one.tokens for one in hypotheses])
             found[row] = list(zip(texts, [one.score for one in hypotheses], strict=True))
     return found
+
+
+def _bleu(tokenizer: str, directions: Sequence[Direction], rows: int) -> "list[BLEU]":
+    """What each row's BLEU is measured with, as select has it."""
+    names = (
+        [bleu_tokenizer(direction.target) for direction in directions] if tokenizer == "auto" else [tokenizer] * rows
+    )
+    built = {name: sentence_bleu(name) for name in set(names)}
+    return [built[name] for name in names]
 
 
 def _best(hypotheses: Sequence[tuple[str, float]], worth: Array) -> str:

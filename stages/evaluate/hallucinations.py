@@ -17,13 +17,20 @@ FLAGS = ("empty", "repetition", "length", "copy", "language")
 
 
 class Config(BaseModel):
-    """From where on a translation looks hallucinated; the bounds are those of the filter's default rules."""
+    """From where on a translation looks hallucinated; the bounds are those of the filter's default rules.
+
+    Lengths are an exception: here the references are counted as well, so bounds may be narrower.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     enabled: bool = Field(True, description="count them; a thousand sentences take a second or so for each system")
     repetition: float = Field(
-        0.5, ge=0, le=1, description="a larger share of the words in one n-gram said three times running, or more"
+        0.5,
+        ge=0,
+        le=1,
+        description="a larger share of the words, or letters of scripts without spaces, in one sequence said three "
+        "times running, or more",
     )
     shortest: float = Field(0.2, ge=0, description="fewer characters than so many times those of the source")
     longest: float = Field(5.0, gt=0, description="more characters than so many times those of the source")
@@ -34,7 +41,9 @@ class Config(BaseModel):
         0.1, ge=0, le=1, description="a smaller probability of the target language; from 20 letters on"
     )
     other_languages: tuple[str, ...] = Field(
-        (), description="tags of languages that the target is told apart from, beside those of the test set"
+        (),
+        description="tags of languages that the target is told apart from with most care, beside those of the test "
+        "set; all others that lingua knows are looked for as well",
     )
 
     @field_validator("other_languages")
@@ -66,7 +75,7 @@ class Row(NamedTuple):
 
 def find_flags(rows: Sequence[Row], lines: Sequence[str], config: Config) -> tuple[list[list[Flag]], dict[str, int]]:
     """Each translation's flags, and of how many each measure was known that not every text has."""
-    identifier = LanguageIdentifier(config.other_languages)
+    identifier = LanguageIdentifier(config.other_languages, {row.target_language for row in rows})
     flags, known = [], dict.fromkeys(FLAGS[1:], 0)
     for row, line in zip(rows, lines, strict=True):
         measures = _measure(row, line, identifier)

@@ -1,7 +1,7 @@
 """Quality language pair by language pair, and apart from them the directions that the student was never trained on."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -10,7 +10,7 @@ from data.language_tags import Direction
 from data.model_folder import TeacherInfo
 from stages.evaluate.hallucinations import Config as Hallucinations
 from stages.evaluate.hallucinations import Row, count_flags, find_flags
-from stages.evaluate.quality import Scoring, bleu_tokenizer, score_systems
+from stages.evaluate.quality import Scoring, score_systems
 from stages.languages.directions import directions_of, grouped
 
 Standing = Literal["learned", "zero-shot"]
@@ -88,7 +88,7 @@ def score_pairs(
     for direction, places in grouped(directions_of(rows)):
         how = {name: one[1] for name, models in systems.items() if (one := chosen(models, direction))}
         lines = {name: [str(translated[name][place]) for place in places] for name in how}
-        own = replace(scoring, tokenizer=bleu_tokenizer(direction.target)) if tokenizer_by_language else scoring
+        own = scoring.of_languages([direction.target], tokenizer_by_language=tokenizer_by_language)
         scores = score_systems(lines, [references[place] for place in places], own)
         asked = [Row(sources[place], *direction) for place in places]
         found.append(

@@ -1,7 +1,7 @@
 """Quality of several systems on one test set, by sacrebleu, with signatures and paired bootstrap."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,36 +9,48 @@ import numpy.typing as npt
 
 from data.errors import DataError
 from stages.evaluate.resampling import percentile_interval, resampled_sums
+from stages.languages.writing import bleu_tokenizer, ter_tokenizer
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric
 
 METRICS = ("bleu", "chrf", "ter")
-# sacrebleu's own tokenisation splits on spaces and punctuation: wrong where words are not spaced.
-_BLEU_TOKENIZERS = {"zh": "zh", "ja": "char", "ko": "char", "th": "char", "km": "char", "lo": "char", "my": "char"}
 # Sentences.
 _COUNTED_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """BLEU's tokenisation by sacrebleu's name, and the bootstrap's resamples and seed."""
+    """BLEU's tokenisation by sacrebleu's name, the bootstrap's resamples and seed, and TER's words.
+
+    `ter`: tercom for words between spaces, asian where Han and kana stand among them, None where TER is left out, as
+    its words would be whole sentences: sacrebleu knows no way to cut Thai, Lao, Khmer or Burmese.
+    """
 
     tokenizer: str = "13a"
     samples: int = 1000
     seed: int = 12345
+    ter: str | None = "tercom"
+
+    def of_languages(self, tags: Iterable[str], *, tokenizer_by_language: bool) -> "Scoring":
+        """The same for these target languages; BLEU's tokenisation is theirs where they agree on one and it is asked.
+
+        Of languages that are tokenised in different ways no one way is right: it is then 13a.
+        """
+        wanted = set(tags)
+        bleu = {bleu_tokenizer(tag) for tag in wanted}
+        ter = {ter_tokenizer(tag) for tag in wanted}
+        own = (bleu.pop() if len(bleu) == 1 else "13a") if tokenizer_by_language else self.tokenizer
+        return replace(self, tokenizer=own, ter=None if None in ter else "asian" if "asian" in ter else "tercom")
 
 
-def bleu_tokenizer(target_language: str) -> str:
-    """The BLEU tokenisation for a BCP-47 tag: `zh` for Chinese, characters where words are not spaced, else `13a`."""
-    return _BLEU_TOKENIZERS.get(target_language.split("-")[0].lower(), "13a")
-
-
-def build_metrics(tokenizer: str) -> dict[str, "Metric"]:
+def build_metrics(tokenizer: str, ter: str | None = "tercom") -> dict[str, "Metric"]:
     """The metrics of the report by key, each fresh: sacrebleu's metrics cache their references."""
     from sacrebleu.metrics import BLEU, CHRF, TER
 
-    return {"bleu": BLEU(tokenize=tokenizer), "chrf": CHRF(), "ter": TER()}
+    asian = ter == "asian"
+    last = {"ter": TER(normalized=asian, asian_support=asian)} if ter else {}
+    return {"bleu": BLEU(tokenize=tokenizer), "chrf": CHRF(), **last}
 
 
 def score_systems(
@@ -49,8 +61,9 @@ def score_systems(
 ) -> dict[str, dict[str, Any]]:
     """Corpus scores, 0..100, with 95% intervals by bootstrap resampling.
 
-    {system: {metric: score, "<metric>_interval": [low, high], "signatures": {metric: signature}}} for each metric.
-    Raises DataError when a system has not one hypothesis for each reference: sacrebleu would score what is there.
+    {system: {metric: score, "<metric>_interval": [low, high], "signatures": {metric: signature}}} for each metric; TER
+    is left out where `scoring` has no words for it. Raises DataError when a system has not one hypothesis for each
+    reference: sacrebleu would score what is there.
     """
     _check_lengths(hypotheses, references)
     return {name: _score(lines, references, scoring, metrics) for name, lines in hypotheses.items()}
@@ -61,8 +74,8 @@ def _score(
 ) -> dict[str, Any]:
     scores: dict[str, Any] = {}
     signatures = {}
-    built = build_metrics(scoring.tokenizer)
-    for key in metrics:
+    built = build_metrics(scoring.tokenizer, scoring.ter)
+    for key in (key for key in metrics if key in built):
         metric = built[key]
         score, resampled = resampled_scores(metric, hypotheses, references, scoring)
         # What sacrebleu's own bootstrap leaves in the metric: its signature tells of it.
@@ -118,7 +131,7 @@ def _compare(
     system: Sequence[str], against: Sequence[str], references: Sequence[str], scoring: Scoring
 ) -> dict[str, Any]:
     compared = {}
-    for key, metric in build_metrics(scoring.tokenizer).items():
+    for key, metric in build_metrics(scoring.tokenizer, scoring.ter).items():
         if key == "ter":
             continue
         (score, resampled), (base, others) = (

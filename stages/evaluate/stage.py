@@ -30,14 +30,14 @@ from stages.evaluate.forced import ForcedModel
 from stages.evaluate.hallucinations import Config as Hallucinations
 from stages.evaluate.machine import describe_machine
 from stages.evaluate.pairs import Candidate, learned_all, score_pairs, told_apart, translate_apart
-from stages.evaluate.quality import Scoring, bleu_tokenizer, compare_systems, score_systems
+from stages.evaluate.quality import Scoring, compare_systems, score_systems
 from stages.evaluate.speed import Timing, time_systems
 from stages.evaluate.systems import Sentences, System, load_system
 from stages.evaluate.test_sets import named_sets, score_test_sets
 from stages.languages.directions import COLUMNS, directions_of
 from stages.loaded_model.translate import BATCH_TOKENS
 
-VERSION = "7"
+VERSION = "8"
 LIBRARIES = ("ctranslate2", "sacrebleu", "sentencepiece", "lingua-language-detector", "rapidfuzz")
 COMPARED = ("teacher", "export", "export_baseline")
 INPUTS = ("corpus", "tokenizer", "decode", *COMPARED)
@@ -111,7 +111,7 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
     between = _between(inputs, rows, config, replace(runtime, threads=threads)) if config.attribution else {}
     output.write_shard(TRANSLATIONS, _translations(rows, translated | between))
     timings = _time(systems, _timed_sources(rows, config), config, runtime)
-    scoring = Scoring(_bleu_tokenizer(config, rows), config.bootstrap_samples, config.seed)
+    scoring = _scoring(config, rows)
     metrics = _compare(systems, translated, timings, rows["reference"].to_pylist(), scoring) | {
         "test": _describe_test_set(rows, without_reference, config),
         "machine": describe_machine(runtime.device),
@@ -348,12 +348,10 @@ def _calls(systems: Mapping[str, System], config: Config) -> int:
     return len(systems) * (config.repeats + 2)
 
 
-def _bleu_tokenizer(config: Config, rows: pa.Table) -> str:
-    if config.bleu_tokenizer != "auto":
-        return config.bleu_tokenizer
-    # Of languages that are tokenised in different ways no one way is right; the pairs' own tables have each its own.
-    wanted = {bleu_tokenizer(tag) for tag in rows["target_language"].unique().to_pylist()}
-    return wanted.pop() if len(wanted) == 1 else "13a"
+def _scoring(config: Config, rows: pa.Table) -> Scoring:
+    by_language = config.bleu_tokenizer == "auto"
+    asked = Scoring("13a" if by_language else config.bleu_tokenizer, config.bootstrap_samples, config.seed)
+    return asked.of_languages(rows["target_language"].unique().to_pylist(), tokenizer_by_language=by_language)
 
 
 def _pairs(systems: Mapping[str, System]) -> list[tuple[str, str]]:

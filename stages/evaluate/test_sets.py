@@ -1,14 +1,13 @@
 """Quality test set by test set, where the recipe names several: each whole, beside all of them together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from data.artifact import Artifact
-from stages.evaluate.quality import Scoring, bleu_tokenizer, score_systems
+from stages.evaluate.quality import Scoring, score_systems
 
 
 def named_sets(corpus: Artifact) -> list[str]:
@@ -39,7 +38,7 @@ def score_test_sets(
             continue
         own = rows.take(places)
         target = own["target_language"][0].as_py()
-        scored = replace(scoring, tokenizer=bleu_tokenizer(target)) if tokenizer_by_language else scoring
+        scored = scoring.of_languages([target], tokenizer_by_language=tokenizer_by_language)
         lines = {system: [texts[place] for place in places] for system, texts in translated.items()}
         found.append(
             {

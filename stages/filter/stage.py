@@ -7,17 +7,20 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from data import schema
 from data.artifact import Artifact
 from data.runtime import Runtime
 from stages.filter.quantiles import quantiles
+from stages.filter.warnings import Findings, Limits, warnings
 
-VERSION = "3"
-INPUTS = ("measure",)
+VERSION = "4"
+INPUTS = ("measure", "corpus", "select")
 LIBRARIES: tuple[str, ...] = ()
 EMPTY_TARGET, TOO_LONG = "empty_target", schema.TOO_LONG
+OF_A_COLUMN = "column:"
 
 Array = npt.NDArray[np.float64]
 
@@ -41,6 +44,10 @@ class Rule(BaseModel):
                 raise ValueError(f"{name}in {low} is above {name}ax {high}: no row could pass")
         return self
 
+    def asked_share(self) -> float:
+        """Of all rows, what fails by the quantiles alone."""
+        return (self.min_quantile or 0.0) + (0.0 if self.max_quantile is None else 1 - self.max_quantile)
+
 
 def _rule(description: str, **bounds: float) -> Any:
     return Field(Rule(**bounds), description=description)
@@ -51,7 +58,7 @@ class Rules(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    length_ratio: Rule = _rule("by default 0.2 to 5: beyond, something was dropped or invented", min=0.2, max=5.0)
+    length_ratio: Rule = _rule("by default 0.15 to 6.5: beyond, something was dropped or invented", min=0.15, max=6.5)
     source_copy: Rule = _rule("by default at most 0.8: the teacher left the source as it was", max=0.8)
     repetition: Rule = _rule("by default at most 0.5: the decoder was caught in a loop", max=0.5)
     log_prob_per_token: Rule = _rule("by default not the lowest hundredth: the teacher guessed", min_quantile=0.01)
@@ -61,6 +68,15 @@ class Rules(BaseModel):
     target_length: Rule = _rule("by default at most 250: what decode cut off, at 256, has no end", max=250)
     placeholders_lost: Rule = _rule("by default none: a lost placeholder breaks a program", max=0)
     numbers_lost: Rule = _rule("by default none", max=0)
+    unknown_tokens: Rule = _rule("by default none: a student learns to say <unk>", max=0)
+    columns: dict[str, Rule] = Field(
+        default_factory=dict, description="a rule for each of [[measure.columns]], by its name; no rule by default"
+    )
+
+    def by_name(self) -> dict[str, Rule]:
+        """All rules, in order; those of the recipe's columns as column:NAME."""
+        own = {name: getattr(self, name) for name in type(self).model_fields if name != "columns"}
+        return own | {f"{OF_A_COLUMN}{name}": rule for name, rule in self.columns.items()}
 
 
 class Config(BaseModel):
@@ -69,6 +85,13 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     rules: Rules = Field(default_factory=Rules, description="a rule for each measure")
+    warn_share: float = Field(
+        0.03,
+        description="a rule that fails a larger share of the rows, beyond what its quantiles ask for, is told loudly, "
+        "with examples; 1 tells nothing",
+        gt=0,
+        le=1,
+    )
 
 
 @dataclass
@@ -107,17 +130,20 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
     measure = inputs["measure"]
     output.discard_shards()  # of a run that was killed
     bounds = resolve(config.rules, measure)
-    waterfall = Waterfall()
+    waterfall, findings = Waterfall(), Findings()
     names = measure.shard_names()
     for number, shard in enumerate(names, start=1):
         table = measure.read_shard(shard)
         failures = _failures(table, bounds)
-        unknown = {name: table.column(name).null_count for name in bounds}
+        unknown = {name: int(np.isnan(_column(table, name)).sum()) for name in bounds}
         waterfall.add(failures, unknown, table.num_rows)
+        findings.add(shard, failures, {name: _column(table, name) for name in bounds})
         verdicts = _verdicts(table, failures)
         output.write_shard(shard, verdicts, {"accepted": int(np.sum(verdicts.column("accepted").to_numpy()))})
         runtime.progress(number, len(names), {"rows": waterfall.rows})
-    return _metrics(waterfall, bounds)
+    metrics = _metrics(waterfall, bounds)
+    limits = Limits(config.warn_share, {name: rule.asked_share() for name, rule in config.rules.by_name().items()})
+    return metrics | {"warnings": warnings(metrics["waterfall"], waterfall.rows, findings, limits, inputs)}
 
 
 def resolve(rules: Rules, measure: Artifact) -> dict[str, tuple[float, float]]:
@@ -127,11 +153,12 @@ def resolve(rules: Rules, measure: Artifact) -> dict[str, tuple[float, float]]:
     columns are read twice and never kept, see `stages.filter.quantiles`.
     """
     asked = {
-        name: [share for share in (rule.min_quantile, rule.max_quantile) if share is not None] for name, rule in rules
+        name: [share for share in (rule.min_quantile, rule.max_quantile) if share is not None]
+        for name, rule in rules.by_name().items()
     }
     asked = {name: shares for name, shares in asked.items() if shares}
     found = quantiles(lambda: _values(measure, list(asked)), asked) if asked else {}
-    return {name: _bounds(rule, found.get(name, [])) for name, rule in rules}
+    return {name: _bounds(rule, found.get(name, [])) for name, rule in rules.by_name().items()}
 
 
 def _bounds(rule: Rule, found: list[float]) -> tuple[float, float]:
@@ -146,7 +173,8 @@ def _bounds(rule: Rule, found: list[float]) -> tuple[float, float]:
 
 def _values(measure: Artifact, names: list[str]) -> Iterator[dict[str, npt.NDArray[np.float32]]]:
     """What is known of some measures, rows aside that fail in any case."""
-    for table in measure.tables(columns=list(dict.fromkeys([*names, "length_ratio", TOO_LONG]))):
+    read = ["columns" if name.startswith(OF_A_COLUMN) else name for name in names]
+    for table in measure.tables(columns=list(dict.fromkeys([*read, "length_ratio", TOO_LONG]))):
         usable = ~np.any(list(_hopeless(table).values()), axis=0)
         columns = {name: _column(table, name) for name in names}
         yield {name: values[~np.isnan(values) & usable].astype(np.float32) for name, values in columns.items()}
@@ -157,8 +185,20 @@ def _known(value: float | None, default: float) -> float:
 
 
 def _column(table: pa.Table, name: str) -> Array:
-    """A measure as [rows], NaN where it is null."""
+    """A measure, or one of the recipe's columns, as [rows], NaN where it is null."""
+    if name.startswith(OF_A_COLUMN):
+        return _external(table, name.removeprefix(OF_A_COLUMN))
     return np.asarray(table.column(name).cast(pa.float64()).to_numpy())
+
+
+def _external(table: pa.Table, name: str) -> Array:
+    lists = table.column("columns").combine_chunks()
+    entries, rows = pc.list_flatten(lists), pc.list_parent_indices(lists).to_numpy()
+    mine = pc.equal(pc.struct_field(entries, "name"), name).to_numpy(zero_copy_only=False)
+    found = np.full(table.num_rows, np.nan)
+    values = pc.struct_field(entries, "value").to_numpy(zero_copy_only=False).astype(np.float64)
+    found[rows[mine]] = values[mine]
+    return found
 
 
 def _hopeless(table: pa.Table) -> dict[str, npt.NDArray[np.bool_]]:

@@ -28,7 +28,7 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """How translations are searched. Nothing is sampled, and unknown words are left as the model made them."""
+    """How translations are searched. Nothing is sampled."""
 
     beam_size: int
     num_hypotheses: int = 1
@@ -40,6 +40,8 @@ class SearchOptions:
     batch_tokens: int = 0
     scores: bool = True
     shortlist: bool = False
+    # Never <unk>; otherwise unknown words are left as the model made them.
+    disable_unk: bool = False
 
 
 class Engine(Protocol):
@@ -115,6 +117,7 @@ class TranslatorEngine:
             return_scores=options.scores,
             replace_unknowns=False,
             use_vmap=options.shortlist,
+            disable_unk=options.disable_unk,
             asynchronous=True,
         )
         return lambda: [self._hypotheses(one.result(), options) for one in started]
@@ -196,6 +199,7 @@ class GeneratorEngine:
             min_length=1,
             include_prompt_in_result=False,
             end_token=list(self.end_tokens) or None,
+            disable_unk=options.disable_unk,
             return_scores=options.scores,
             asynchronous=True,
         )

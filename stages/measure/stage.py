@@ -1,7 +1,9 @@
 """measure: what every row is worth, in numbers; the stage filter judges by them."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,22 +14,25 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from data import schema
 from data.artifact import Artifact
+from data.model_folder import load_teacher_info
 from data.runtime import Runtime
 from data.soft_targets import SoftTargetFormat, flat, row_lengths
 from stages.languages.directions import directions_of
 from stages.languages.identification import LanguageIdentifier, known_language
 from stages.text import measures as text
-from stages.text.chrf import chrf_matrix
+from stages.text.chrf import chrf_matrices
+from stages.text.columns import KEYS, Column, Key, Lookup, column_faults, column_files, load_column
 
-VERSION = "4"
+VERSION = "5"
 READS = {
     "corpus": ("source", "reference", "source_language", "target_language"),
-    "select": ("target",),
+    "select": ("target", "target_tokens", "index"),
     "score": ("length", "conditioning", "token_log_probs", "entropy"),
 }
-RESOURCES = ()
+RESOURCES = ("corpus", "teacher")
 LIBRARIES = ("lingua-language-detector", "rapidfuzz")
 SCHEMA = schema.MEASURES
+UNKNOWN = "<unk>"
 
 
 class Config(BaseModel):
@@ -37,7 +42,11 @@ class Config(BaseModel):
 
     other_languages: list[str] = Field(
         default_factory=list,
-        description="tags of languages that the target is told apart from, beside the source's and its own",
+        description="tags of languages that the target is told apart from with most care, beside the source's and its "
+        "own; all others that lingua knows are looked for as well",
+    )
+    columns: tuple[Column, ...] = Field(
+        (), description="figures of rows that a file has, for filter.rules.columns and select.metric"
     )
 
     @field_validator("other_languages")
@@ -53,11 +62,23 @@ class Resources:
     """What is built once a worker."""
 
     identifier: LanguageIdentifier
+    columns: tuple[Lookup, ...] = ()
 
 
 def load(config: Config, artifacts: Mapping[str, Artifact], runtime: Runtime) -> Resources:
-    """The language identifier; its models are read when the first row needs them."""
-    return Resources(LanguageIdentifier(config.other_languages))
+    """The language identifier, whose models are read when the first row needs them, and the recipe's columns."""
+    identifier = LanguageIdentifier(config.other_languages, _languages(artifacts))
+    return Resources(identifier, tuple(load_column(column) for column in config.columns))
+
+
+def external_files(config: Config) -> list[Path]:
+    """The files of the recipe's columns."""
+    return column_files(config.columns)
+
+
+def faults(config: Config) -> list[str]:
+    """A line for each of them that is not there."""
+    return column_faults(config.columns, "measure.columns")
 
 
 def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
@@ -70,17 +91,35 @@ def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
         "target_length": row_lengths(table) - 1,
         schema.TOO_LONG: too_long,
         **_by_texts(table, resources.identifier),
+        "columns": _external(table, resources.columns),
     }
     return pa.Table.from_arrays([_array(columns[field.name], field.type) for field in SCHEMA], schema=SCHEMA)
 
 
 def count(table: pa.Table) -> dict[str, int | float]:
-    """Rows whose language could not be told, those without a reference, and those too long for the teacher."""
+    """Rows whose language could not be told, without reference, too long for the teacher, without a column's value."""
+    entries = pc.list_flatten(table.column("columns").combine_chunks())
+    named = zip(pc.struct_field(entries, "name").to_pylist(), pc.struct_field(entries, "value"), strict=True)
+    found = Counter(dict.fromkeys(pc.struct_field(entries, "name").unique().to_pylist(), 0))
+    found.update(name for name, value in named if not value.is_valid)
     return {
         "language_unknown": table.column("language_probability").null_count,
         "without_reference": table.column("reference_chrf").null_count,
         schema.TOO_LONG: pc.sum(table.column(schema.TOO_LONG)).as_py() or 0,
+        **{f"without_{name}": missing for name, missing in sorted(found.items())},
     }
+
+
+def _languages(artifacts: Mapping[str, Artifact]) -> set[str]:
+    """Tags of all languages that the corpus or the teacher has."""
+    found: set[str] = set()
+    if "corpus" in artifacts:
+        config = artifacts["corpus"].manifest().config
+        for part in (config, *config.get("sources", ()), *config.get("test_sets", ()), *config.get("valid_sets", ())):
+            found |= {tag for side in ("source", "target") if (tag := part.get(f"{side}_language"))}
+    if "teacher" in artifacts:
+        found |= set(load_teacher_info(artifacts["teacher"].path()).language_names)
+    return found
 
 
 def _means(column: str, table: pa.Table, too_long: pa.ChunkedArray) -> pa.Array:
@@ -110,12 +149,36 @@ def _by_texts(table: pa.Table, identifier: LanguageIdentifier) -> dict[str, Sequ
         "repetition": [text.repetition(target) for target in targets],
         "placeholders_lost": [text.placeholders_lost(*pair) for pair in pairs],
         "numbers_lost": [text.numbers_lost(*pair) for pair in pairs],
+        "unknown_tokens": _unknown(table.column("target_tokens"), pairs),
         "language_probability": [identifier.probability(*row) for row in tagged],
-        "reference_chrf": [
-            None if reference is None else chrf_matrix([target], [reference])[0, 0]
-            for target, reference in zip(targets, references, strict=True)
-        ],
+        "reference_chrf": _reference_chrf(targets, references),
     }
+
+
+def _reference_chrf(targets: Sequence[str], references: Sequence[str | None]) -> list[float | None]:
+    """Of all rows at once, which is what makes it fast."""
+    rows = [([target], [one]) for target, one in zip(targets, references, strict=True) if one is not None]
+    found = iter(chrf_matrices(rows) if rows else [])
+    return [None if one is None else float(next(found)[0, 0]) for one in references]
+
+
+def _unknown(tokens: pa.ChunkedArray, pairs: Sequence[tuple[str, str]]) -> list[int]:
+    """By token or by mark, as some tokenizers write what they do not know."""
+    rows = zip(tokens.to_pylist(), pairs, strict=True)
+    return [max(sum(token == UNKNOWN for token in row), text.unknown_marks(*pair)) for row, pair in rows]
+
+
+def _external(table: pa.Table, columns: Sequence[Lookup]) -> list[list[dict[str, Any]]]:
+    """Each row's own columns."""
+    if not columns:
+        return [[] for _ in range(table.num_rows)]
+    names: Mapping[Key, str] = {**{key: key for key in KEYS}, "rank": "index"}
+    keys: dict[Key, list[Any]] = {key: table.column(names[key]).to_pylist() for key in KEYS}
+    found = {column.name: column.find(keys).tolist() for column in columns}
+    return [
+        [{"name": name, "value": None if values[row] != values[row] else values[row]} for name, values in found.items()]
+        for row in range(table.num_rows)
+    ]
 
 
 def _array(values: Any, kind: pa.DataType) -> pa.Array:

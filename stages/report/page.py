@@ -97,7 +97,7 @@ def _systems(metrics: Mapping[str, Any]) -> dict[str, Any]:
         + (f" {figures.count(left)} more have no reference and are not used." if left else ""),
         "systems": [_system_row(name, systems[name]) for name in names],
         "systems_note": f"Below the scores their 95% intervals, by bootstrap over {settings['bootstrap_samples']:,} "
-        f"resamples of the test set. Lower TER is better. Speed is text in, text out, tokenisation included, over "
+        f"resamples of the test set. {_ter_note(systems)} Speed is text in, text out, tokenisation included, over "
         f"{figures.plural(test['timed_sentences'], 'sentence')} on {figures.plural(settings['threads'], 'thread')} of "
         f"{machine['processor']}: the median of {figures.plural(settings['repeats'], 'run')} in which the systems took "
         "turns, and below it the slowest and the fastest.",
@@ -110,15 +110,24 @@ def _systems(metrics: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _ter_note(systems: Mapping[str, Mapping[str, Any]]) -> str:
+    if all("ter" in system for system in systems.values()):
+        return "Lower TER is better."
+    return "TER is left out: sacrebleu cannot tell where a word ends in this language."
+
+
 def _system_name(system: Mapping[str, Any]) -> str:
     return f"{figures.role(system)}, {figures.decoding(system['beam'])}"
 
 
 def _system_row(name: str, system: Mapping[str, Any]) -> dict[str, Any]:
-    scores = {key: f"{system[key]:.1f}" for key in ("chrf", "bleu", "ter")}
-    intervals = {f"{key}_interval": figures.interval(system[f"{key}_interval"]) for key in scores}
+    known = [key for key in ("chrf", "bleu", "ter") if key in system]
+    scores = {key: f"{system[key]:.1f}" for key in known}
+    intervals = {f"{key}_interval": figures.interval(system[f"{key}_interval"]) for key in known}
     slowest, fastest = system["sentences_per_second_range"]
     return {
+        "ter": "",
+        "ter_interval": "",
         **scores,
         **intervals,
         "name": _system_name(system),
@@ -231,6 +240,7 @@ def _filter(metrics: Mapping[str, Any]) -> dict[str, Any]:
             }
         )
     return {
+        "filter_warnings": [warning.split("\n") for warning in metrics["filter"].get("warnings", ())],
         "waterfall": [{**row, "final": row is rows[-1]} for row in rows],
         "waterfall_text": f"{figures.count(before[-1])} of {figures.count(total)} rows "
         f"({figures.share(before[-1], total)}) went into the dataset. Nothing is deleted: the other rows keep "

@@ -16,18 +16,18 @@ Array = npt.NDArray[np.float64]
 
 
 def utilities(
-    measure: Measure, rows: Sequence[Sequence[str]], references: Sequence[str], bleu: "BLEU | None" = None
+    measure: Measure, rows: Sequence[Sequence[str]], references: Sequence[str], bleu: "Sequence[BLEU]" = ()
 ) -> list[Array]:
     """Of each row's hypotheses what they are worth, 0..100, [H] a row.
 
-    chrf, bleu: sentence score against the row's reference; `bleu` is what the latter is measured with. mbr-chrf: see
-    `mbr_utilities`, which looks at no reference.
+    chrf, bleu: sentence score against the row's reference; `bleu` is what the latter is measured with, row by row.
+    mbr-chrf: see `mbr_utilities`, which looks at no reference.
     """
     if measure == "mbr-chrf":
         return mbr_utilities(rows)
-    if measure == "bleu" and bleu is not None:
-        pairs = zip(rows, references, strict=True)
-        return [np.array([bleu.sentence_score(text, [one]).score for text in texts]) for texts, one in pairs]
+    if measure == "bleu":
+        found = zip(rows, references, bleu, strict=True)
+        return [np.array([own.sentence_score(text, [one]).score for text in texts]) for texts, one, own in found]
     matrices = chrf_matrices([(texts, [reference]) for texts, reference in zip(rows, references, strict=True)])
     return [matrix[:, 0] for matrix in matrices]
 

@@ -86,6 +86,8 @@ MEASURES: dict[str, Any] = {
     "too_long_to_score": False,
     "placeholders_lost": 0,
     "numbers_lost": 0,
+    "unknown_tokens": 0,
+    "columns": [],
 }
 VERDICT: dict[str, Any] = {"id": ROW_ID, "accepted": True, "reasons": []}
 

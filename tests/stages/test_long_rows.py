@@ -160,7 +160,7 @@ def test_the_filter_turns_them_down_with_a_reason_of_their_own(artifacts: dict[s
         score.load(scoring, artifacts, Runtime()),
     )
     read = soft.select(["id", *measure.READS["score"]])
-    table = join([corpus(), chosen.select(["id", "target"]), read])
+    table = join([corpus(), chosen.select(["id", *measure.READS["select"]]), read])
     measured = measure.run(table, measure.Config(), measure.load(measure.Config(), {}, Runtime()))
     assert [value is None for value in measured["log_prob_per_token"].to_pylist()] == [not fits for fits in FITS]
     assert measured["mean_entropy"].is_null().to_pylist() == [not fits for fits in FITS]

@@ -216,6 +216,7 @@ def made_by(teacher: Artifact, table: pa.Table, store: Path) -> dict[str, Artifa
     """What the stages from decode to dataset make of a corpus; of no row a measure or a verdict is missing."""
     rows = [row | {"origin": "site", "location": "", "split": "train"} for row in table.to_pylist()]
     measures = {field.name: False if pa.types.is_boolean(field.type) else 1 for field in schema.MEASURES}
+    measures["columns"] = []
     tables = {
         "corpus": pa.Table.from_pylist(rows, schema.PAIRS),
         "measure": pa.Table.from_pylist([measures | {"id": row["id"]} for row in rows], schema.MEASURES),

@@ -90,7 +90,7 @@ def _in_vain(learner: student.Config, given: teacher.Config | None, valid_fracti
         yield "the cross-entropy of a decoder-only teacher is not computed; leave it out"
 
 
-def _taught_on(learner: student.Config, metric: select.Metric) -> Iterator[str]:
+def _taught_on(learner: student.Config, metric: str) -> Iterator[str]:
     """A pair that is stopped learns from its targets alone, which must then not be the teacher's own words."""
     kinds = {kind for _, data, _ in learner.course() for kind in kinds_of(data)}
     stopped = "a pair in which the student is better than the teacher would go on learning the teacher's hypotheses"

@@ -47,7 +47,8 @@ def test_processes_that_dask_forgot_are_told_of_and_started_anew(
     with connect(None, 2, (), dashboard=False) as cluster:
         there = cluster.offers()
         forget(cluster, resource)
-        assert cluster.missing() == {"ordinary": 2, "model": 1}[resource]
+        # The scheduler hears of it a moment later.
+        wait_until(lambda: cluster.missing() == {"ordinary": 2, "model": 1}[resource])
         planner = open_planner(recipe)
         runner = Runner(cluster, planner, PlainDisplay(lines.append), retries=0, shards_in_flight=2)
         if resource == "ordinary":

@@ -1,5 +1,6 @@
 """The card as others read it: Hugging Face's parsers, a Markdown reader, and whoever pastes its lines into Python."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from data.artifact import Artifact
 from data.drawn_targets import drawn
 from data.runtime import Runtime
 from data.soft_targets import SoftTargetFormat, unpack
+from data.store import Store
 from stages.dataset import stage as dataset
 from stages.dataset.card import size_category
 from stages.dataset.facts import markdown_table
@@ -224,3 +226,17 @@ def test_licences_are_spelled_as_on_the_hub(licences: list[str | None], expected
 )
 def test_sizes_are_the_hubs(rows: int, name: str) -> None:
     assert size_category(rows) == name
+
+
+def test_what_the_filter_says_loudly_stands_below_its_rules(tmp_path: Path) -> None:
+    inputs = made_up_inputs(tmp_path)
+    judged = inputs["filter"].manifest()
+    told = "the rule numbers_lost fails 4 of 100 rows (4.0%)\n  2: 'a <b> | c' -> 'd'\n  1: 'e' -> 'f'"
+    path = inputs["filter"].path() / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"metrics": judged.metrics | {"warnings": [told]}}))
+    inputs["filter"] = Store(str(path.parents[1])).artifact("filter", inputs["filter"].fingerprint)
+    output = new_artifact(tmp_path, "dataset")
+    dataset.run(inputs, dataset.Config(), output, Runtime())
+    text = card(closed(output).path())
+    assert "**To be looked at:** the rule numbers_lost fails 4 of 100 rows (4.0%)\n\n" in text
+    assert "\n    2: 'a <b> | c' -> 'd'\n    1: 'e' -> 'f'\n" in text

@@ -28,7 +28,8 @@ def test_a_good_translation_has_no_flag() -> None:
         ("Das Gerät Gerät Gerät Gerät Gerät Gerät", ["repetition"]),
         ("Nein", ["length"]),
         (ENGLISH, ["copy", "language"]),
-        ("La connexion avec cet appareil n'a pas pu être établie", []),  # French is not told apart unless asked for
+        ("La connexion avec cet appareil n'a pas pu être établie", ["language"]),  # though nobody has named French
+        ("Die Verbindungsverbindungsverbindungsverbindungsverbindungsverbindung", ["repetition"]),
     ],
 )
 def test_what_is_wrong_is_named(line: str, expected: list[str]) -> None:
@@ -43,9 +44,9 @@ def test_another_language_is_told_apart_when_it_is_named() -> None:
 
 
 def test_languages_of_other_rows_are_told_apart() -> None:
-    swedish = "Anslutningen till enheten kunde inte upprättas"
-    assert names(swedish) == []
-    assert names(swedish, config=CONFIG.among(["en", "de", "sv"])) == ["language"]
+    swedish, danish = Row(ENGLISH, "en", "sv"), "Forbindelsen til enheden kunne ikke oprettes, prøv igen senere"
+    assert names(danish, swedish) == []  # so near that nobody is told of it who has no Danish
+    assert names(danish, swedish, CONFIG.among(["en", "da", "sv"])) == ["language"]
     assert Config(other_languages=("fr",)).among(["sv", "de"]).other_languages == ("de", "fr", "sv")
 
 

@@ -157,3 +157,30 @@ def test_missing_hypotheses_are_an_error_not_a_perfect_score() -> None:
 def test_words_are_told_apart_as_the_language_writes_them(language: str, tokenizer: str) -> None:
     assert bleu_tokenizer(language) == tokenizer
     score_systems({"a": ["一 二"]}, ["一 二"], Scoring(tokenizer, 100, SEED))
+
+
+@pytest.mark.parametrize("language", ["zh-Hans", "zh-TW", "ja"])
+def test_ter_of_han_and_kana_is_of_signs_and_words(language: str) -> None:
+    references = ["无法与设备建立连接，请重试。", "设备已经打开了，请关闭它。"]
+    lines = [references[0].replace("建", ""), references[1].replace("已", "")]
+    scoring = Scoring("13a", 100, SEED).of_languages([language], tokenizer_by_language=True)
+    found = score_systems({"a": lines}, references, scoring)["a"]
+    oracle = TER(normalized=True, asian_support=True)
+    assert found["ter"] == pytest.approx(oracle.corpus_score(lines, [references]).score)
+    assert found["ter"] < 12, "one sign in thirteen is missing, and not the sentence"
+    assert "asian:yes" in found["signatures"]["ter"]
+
+
+@pytest.mark.parametrize("languages", [["th"], ["km"], ["de", "lo"], ["my"]])
+def test_ter_is_left_out_where_nobody_can_tell_words_apart(languages: list[str]) -> None:
+    scoring = Scoring("13a", 100, SEED).of_languages(languages, tokenizer_by_language=False)
+    found = score_systems({"a": ["การเชื่อมต่อล้มเหลว"]}, ["การเชื่อมต่อ"], scoring)["a"]
+    assert "ter" not in found
+    assert set(found["signatures"]) == {"bleu", "chrf"}
+
+
+def test_of_languages_that_are_cut_in_different_ways_bleu_has_the_usual_one() -> None:
+    scoring = Scoring("intl", 100, SEED)
+    assert scoring.of_languages(["de", "ko"], tokenizer_by_language=True).tokenizer == "13a"
+    assert scoring.of_languages(["ja", "ko"], tokenizer_by_language=True) == Scoring("char", 100, SEED, "asian")
+    assert scoring.of_languages(["de"], tokenizer_by_language=False) == Scoring("intl", 100, SEED, "tercom")

@@ -25,6 +25,8 @@ GOOD = {
     "target_length": 5,
     "placeholders_lost": 0,
     "numbers_lost": 0,
+    "unknown_tokens": 0,
+    "columns": [],
     "too_long_to_score": False,
 }
 

@@ -10,6 +10,7 @@ from data.model_folder import load_teacher_info
 from stages.loaded_model.engine import GeneratorEngine, SearchOptions, TranslatorEngine, open_engine
 from tests.fixtures.oracle import continued_log_probs
 from tests.fixtures.tiny_language_model import LanguageModelShape, write_tiny_language_model
+from tests.fixtures.tiny_teacher import TinyShape, write_tiny_teacher
 
 VOCABULARY = LanguageModelShape().vocabulary()
 END = VOCABULARY.index("</s>")
@@ -129,3 +130,18 @@ def test_another_token_may_end_a_translation(folder: Path) -> None:
         expected = [(total - np.log1p(-np.exp(log_probs[0, both]).sum())) / steps for total in totals]
         assert min(abs(one.score - value) for value in expected) < 1e-4
     assert finished
+
+
+@pytest.mark.parametrize("kind", ["encoder-decoder", "decoder-only"])
+def test_a_model_that_may_not_say_unk_says_what_is_next_best(folder: Path, tmp_path: Path, kind: str) -> None:
+    model: Any = engine(folder)
+    if kind == "encoder-decoder":
+        small = write_tiny_teacher(tmp_path, shape=TinyShape(words=5))
+        info = load_teacher_info(small)
+        model = open_engine(small, info, device="cpu", compute_type="float32", replicas=1, threads=1)
+    said: list[set[str]] = []
+    for disabled in (False, True):
+        options = SearchOptions(8, 8, longest_target=LONGEST, disable_unk=disabled)
+        said.append({token for row in model.start(prompts(32), options)() for one in row for token in one.tokens})
+    assert "<unk>" in said[0]
+    assert "<unk>" not in said[1]

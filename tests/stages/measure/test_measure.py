@@ -1,5 +1,8 @@
 """Measures against hand-counted values, sacrebleu, and float64."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -7,10 +10,12 @@ from pydantic import ValidationError
 from sacrebleu import CHRF
 
 from data import schema
+from data.model_folder import load_teacher_info, save_teacher_info
 from data.runtime import Runtime
 from data.soft_targets import SoftTargetFormat, pack
 from stages.measure import stage as measure
 from stages.text import measures as text_measures
+from tests.fixtures.artifacts import artifact_of_folder, new_artifact
 
 ROWS = [
     ("Turn on {name} now please", "Schalten Sie {name} jetzt bitte ein", "{name} jetzt bitte einschalten"),
@@ -179,7 +184,44 @@ def _table(
     texts = {"source": sources, "target": targets, "reference": references}
     for name, values in texts.items():
         soft = soft.append_column(name, pa.array(values, pa.string()))
+    soft = soft.append_column("target_tokens", pa.array([text.split() for text in targets]))
+    soft = soft.append_column("index", pa.array([0] * len(ROWS), pa.int32()))
     for name, tag in (("source_language", "en"), ("target_language", "de")):
         soft = soft.append_column(name, pa.array([tag] * len(ROWS)))
     assert set(measure.SCHEMA.names) == set(schema.MEASURES.names)
     return soft
+
+
+def test_unknown_tokens_are_counted_and_columns_joined(tmp_path: Path) -> None:
+    path = tmp_path / "qe.tsv"
+    path.write_text("id\trank\tqe\n0\t0\t0.5\n1\t1\t0.7\n", encoding="utf-8")
+    config = measure.Config.model_validate({"columns": [{"name": "qe", "path": str(path)}]})
+    soft = np.full(3, -1.0)
+    table = _table([1, 1, 1], soft, soft, np.full((3, 2), -2.0))
+    tokens = [["a", "<unk>", "<unk>"], ["a"], ["<unk>"]]
+    table = table.set_column(table.schema.get_field_index("target_tokens"), "target_tokens", [tokens])
+    table = table.set_column(table.schema.get_field_index("target"), "target", [["a", "⁇ ⁇", "{x} ⁇"]])
+    measured = measure.run(table, config, measure.load(config, {}, Runtime()))
+    assert measured.column("unknown_tokens").to_pylist() == [2, 2, 1]
+    assert measured.column("columns").to_pylist() == [[{"name": "qe", "value": value}] for value in (0.5, None, None)]
+    assert measure.count(measured)["without_qe"] == 2
+    assert measure.external_files(config) == [path]
+
+
+def test_languages_of_corpus_and_teacher_are_told_apart(tmp_path: Path, tiny_teacher: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_teacher, folder)
+    info = load_teacher_info(folder).model_copy(update={"language_names": {"nb": "nob", "fr": "fra"}})
+    save_teacher_info(folder, info)
+    corpus = new_artifact(tmp_path, "corpus")
+    given = {"source_language": "en", "sources": [{"target_language": "da", "source_language": None}]}
+    corpus.complete(stage="corpus", version="1", config=given, inputs={}, libraries={}, metrics={})
+    artifacts = {"corpus": corpus, "teacher": artifact_of_folder(tmp_path, "teacher", folder)}
+    identifier = measure.load(measure.Config(), artifacts, Runtime()).identifier
+    danish = "Hvis du ikke længere kan åbne siden, bør du først kontakte os og give os besked af hensyn til dine penge"
+    found = identifier.probability(danish, "en", "nb")
+    assert found is not None
+    assert found < 0.1
+    alone = measure.load(measure.Config(), {}, Runtime()).identifier.probability(danish, "en", "nb")
+    assert alone is not None
+    assert alone > 0.1

@@ -243,3 +243,24 @@ def test_a_damaged_curve_is_named(tmp_path: Path) -> None:
     (broken.work_path() / "training.jsonl").write_text('{"step": 1}\n{"step"')
     with pytest.raises(DataError, match=r"training\.jsonl: a line is no JSON"):
         read_curves(closed(broken))
+
+
+def test_what_the_filter_says_loudly_stands_below_its_rules(report: tuple[dict[str, Any], str]) -> None:
+    told = ["the rule numbers_lost fails 4 of 100 rows\n  2: 'a <b> c' -> 'd'", "the rule column:qe has no value"]
+    metrics = report[0] | {"filter": report[0]["filter"] | {"warnings": told}}
+    content = render_page(metrics, {}, [], ExampleRule(0, 1, 1), "")
+    text = " ".join(Page(content).words)
+    assert "the rule numbers_lost fails 4 of 100 rows" in text
+    assert "2: 'a <b> c' -> 'd'" in text
+    assert "the rule column:qe has no value" in text
+    assert "To be looked at" not in report[1], "where nothing is to be said"
+
+
+def test_a_language_whose_words_nobody_can_tell_has_no_column_of_ter(report: tuple[dict[str, Any], str]) -> None:
+    metrics = json.loads(json.dumps(report[0]))
+    for system in metrics["systems"].values():
+        del system["ter"], system["ter_interval"], system["signatures"]["ter"]
+    content = render_page(metrics, {}, [], ExampleRule(0, 1, 1), "")
+    assert "TER is left out" in content
+    assert ">TER<" not in content
+    assert ">TER<" in report[1]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from sacrebleu import BLEU, CHRF
 
 from data import schema
+from data.errors import DataError
 from data.runtime import Runtime
 from stages.select import stage as select
 from stages.text.chrf import chrf_matrices, chrf_matrix
@@ -172,3 +174,75 @@ def test_the_reference_itself_can_be_the_target(tmp_path: Path) -> None:
     )
     assert (bare["target"], bare["target_tokens"], bare["metric"]) == ("e", ["e"], "score")
     assert (bare["index"], bare["teacher_score"]) == (1, -1.0)
+
+
+@pytest.mark.parametrize(
+    ("language", "tokenizer", "texts", "reference"),
+    [
+        ("zh-Hans", "zh", ["设备已经打开了。", "请打开这个设备。", "关闭"], "请打开设备。"),
+        ("ja", "char", ["デバイスは閉じています。", "デバイスを開いてください。", "閉じる"], "デバイスを開いて。"),
+        ("th", "char", ["อุปกรณ์ปิดอยู่", "โปรดเปิดอุปกรณ์นี้", "ปิด"], "โปรดเปิดอุปกรณ์"),
+        ("de", "13a", ["Das Gerät ist an", "Bitte schalten Sie es ein", "Aus"], "Schalten Sie es ein"),
+    ],
+)
+def test_bleu_is_of_the_target_language_s_words(
+    language: str, tokenizer: str, texts: list[str], reference: str
+) -> None:
+    config = select.Config(metric="bleu")
+    rows = nbest([(text, -float(place)) for place, text in enumerate(texts)])
+    given = table(rows, [reference]).append_column("target_language", [[language]])
+    row = select.run(given, config, select.load(config, {}, Runtime())).to_pylist()[0]
+    scorer = BLEU(effective_order=True, tokenize=tokenizer)
+    expected = [scorer.sentence_score(text, [reference]).score for text in texts]
+    assert row["utility"] == pytest.approx(expected, rel=1e-6)
+    assert row["index"] == 1 == expected.index(max(expected))
+    assert row["teacher_score"] == -1.0, "and not the teacher's favourite"
+
+
+def of_a_column(path: Path, **column: object) -> select.Config:
+    columns = [{"name": "qe", "path": str(path), **column}, {"name": "other", "path": "nowhere.tsv"}]
+    return select.Config.model_validate({"metric": "column:qe", "fallback": "score", "columns": columns})
+
+
+def test_a_file_can_choose_and_a_row_that_it_does_not_know_whole_is_chosen_otherwise(tmp_path: Path) -> None:
+    path = tmp_path / "qe.tsv"
+    lines = ["id\ttarget\tqe", "id0\ta b\t0.5", "id0\ta  c\t0.9", "id1\tx\t0.1", "id2\tz\t", "id3\tw\t1"]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    rows = nbest([("a b", -1.0), ("a c", -2.0)], [("x", -1.0), ("y", -2.0)], [("z", -1.0)], [("w", -3.0), ("w", -1.0)])
+    config = of_a_column(path)
+    assert [column.name for column in config.columns] == ["qe"], "a column that chooses nothing makes nothing anew"
+    result = select.run(table(rows, ["a b", None, "z", None]), config, select.load(config, {}, Runtime()))
+    found = result.to_pylist()
+    assert [(row["index"], row["metric"]) for row in found] == [
+        (1, "column:qe"), (0, "score"), (0, "score"), (1, "column:qe"),
+    ]  # fmt: skip
+    assert found[0]["utility"] == pytest.approx([0.5, 0.9])
+    assert found[1]["utility"] == [-1.0, -2.0]
+    assert select.count(result)["by_column:qe"] == 2
+
+
+def test_of_a_column_the_smallest_value_can_be_the_best_and_ranks_name_hypotheses(tmp_path: Path) -> None:
+    path = tmp_path / "loss.parquet"
+    names = {"id": ["id0", "id0", "id1", "id1"], "rank": [1, 0, 0, 1], "nats": [0.5, 2.5, 1.0, 7.0]}
+    pq.write_table(pa.table(names), path)
+    config = of_a_column(path, value="nats", higher_is_better=False)
+    rows = nbest([("a", -1.0), ("b", -2.0)], [("a", -1.0), ("b", -2.0)])
+    found = select.run(table(rows, [None, None]), config, select.load(config, {}, Runtime())).to_pylist()
+    assert [row["index"] for row in found] == [1, 0]
+    assert found[0]["utility"] == [-2.5, -0.5]
+
+
+def test_a_file_that_names_no_hypothesis_cannot_choose(tmp_path: Path) -> None:
+    path = tmp_path / "qe.tsv"
+    path.write_text("id\tqe\nid0\t1\n", encoding="utf-8")
+    config = of_a_column(path)
+    with pytest.raises(DataError, match=r"tells rows apart by id alone.*add the column target, or rank"):
+        select.load(config, {}, Runtime())
+
+
+@pytest.mark.parametrize(
+    ("metric", "fault"), [("column:q", "no .*columns.* of that name; there is none"), ("blue", "expected one of score")]
+)
+def test_a_metric_that_there_is_none_of_is_a_fault(metric: str, fault: str) -> None:
+    with pytest.raises(ValidationError, match=fault):
+        select.Config(metric=metric)
