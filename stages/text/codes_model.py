@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _GOES_ON = re.compile(r"@@ |@@$")
 _HEADER = "#version:"
 _LOOKED_AT = 200
+# Letters.
+LONGEST_WORD = 2048
 # Names that SentencePiece's and the library tokenizers' models have.
 _OF_OTHERS = (".spm", ".model", ".json")
 
@@ -28,7 +30,7 @@ class CodesModel:
 
     def encode(self, texts: Sequence[str]) -> list[list[str]]:
         """Subwords of each text."""
-        return [self._codes.segment_tokens(self._words(text)) for text in texts]
+        return [[part for word in self._words(text) for part in self._segment(word)] for text in texts]
 
     def encode_whole(self, texts: Sequence[str]) -> list[list[str]] | None:
         """None: there are no special tokens."""
@@ -46,6 +48,17 @@ class CodesModel:
     def spell(self, piece: str) -> list[str]:
         """The characters of a subword as subwords of their own."""
         return [f"{character}@@" for character in piece[:-1]] + [piece[-1:]]
+
+    def _segment(self, word: str) -> list[str]:
+        """Subwords of a word; of one that is longer than any that people write, of so many letters at a time.
+
+        The time that it takes grows with the square of them.
+        """
+        cut = [word[start : start + LONGEST_WORD] for start in range(0, len(word), LONGEST_WORD)]
+        parts: list[list[str]] = [self._codes.segment_tokens([letters]) for letters in cut]
+        for part in parts[:-1]:
+            part[-1] += "@@"
+        return [subword for part in parts for subword in part]
 
     def _words(self, text: str) -> list[str]:
         if not self._language:
