@@ -22,13 +22,32 @@ ID = _field("id", pa.string(), "BLAKE2b of languages and source, 32 hex digits; 
 PAIRS = pa.schema(
     [
         ID,
-        _field("source", pa.string(), "source text; NFC, whitespace folded; placeholders kept"),
+        _field(
+            "source",
+            pa.string(),
+            "source text, as the teacher translates it; NFC, whitespace folded; placeholders kept",
+        ),
         _field("reference", pa.string(), "human translation; null where the source is monolingual", nullable=True),
         _field("source_language", pa.string(), "BCP-47 tag of the source"),
         _field("target_language", pa.string(), "BCP-47 tag of the target"),
         _field("origin", pa.string(), "name of the recipe's corpus source this row was read from"),
         _field("location", pa.string(), "where in that source: file and line, row or key"),
         _field("split", pa.string(), "train, valid or test; decided by the hash of the folded source"),
+        # Of [corpus.noise], all null without it.
+        _field("noise", pa.string(), "kind of noise with which the source was written anew", nullable=True),
+        _field(
+            "student_source",
+            pa.string(),
+            "what the student reads in place of source, where noise is for it alone",
+            nullable=True,
+        ),
+        _field(
+            "clean_source",
+            pa.string(),
+            "source as it was, of which id and split are, where the teacher reads noise, too",
+            nullable=True,
+        ),
+        _field("clean_reference", pa.string(), "reference as it was, where it followed such a source", nullable=True),
     ]
 )
 

@@ -24,7 +24,7 @@ LONGEST_FUNCTION = 50
 OF_DATA = {"numpy", "pyarrow", "fsspec", "pydantic", "pydantic_core"}
 NOT_IN_STAGES = {"dask", "distributed", "typer", "rich", "pipeline"}
 # Rooms of stages/ that are no stage's: what several of them use.
-SHARED = {"beam_search", "languages", "loaded_model", "presentation", "text", "training"}
+SHARED = {"beam_search", "languages", "loaded_model", "noise", "presentation", "text", "training"}
 # From the ground up; each room imports those before it alone.
 PIPELINE = ("recipe", "planning", "terminal", "starting", "running", "estimating", "tuning", "cli")
 # Slow to import: `potstill plan` must answer within a second.

@@ -24,8 +24,9 @@ from stages.corpus.readers.sources import Language, Source
 from stages.corpus.sorting import sort_rows
 from stages.corpus.splits import Fractions, Split, judge
 from stages.corpus.writing import CorpusWriter
+from stages.noise.config import Config as Noise
 
-VERSION = "4"
+VERSION = "5"
 INPUTS: tuple[str, ...] = ()
 LIBRARIES = ("babel",)
 PROGRESS_ROWS = 10_000
@@ -56,6 +57,7 @@ class Config(BaseModel):
     near_held_out: NearConfig = Field(
         default_factory=NearConfig, description="training rows that are nearly held-out ones"
     )
+    noise: Noise | None = Field(None, description="training sources written anew, as people write them")
     min_characters: int = Field(1, description="shorter sources and references are rejected", ge=1)
     max_characters: int = Field(2000, description="longer sources and references are rejected", ge=1, le=100_000)
     shard_rows: int = Field(
@@ -82,7 +84,7 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
     origins = _origins(config)
     counts = Counts(origins)
     output.discard_shards()  # of a run that was killed, which may have read other content
-    writer = CorpusWriter(output, origins, config.shard_rows)
+    writer = CorpusWriter(output, origins, config.shard_rows, config.noise)
     given: dict[int, Split] = {number: one.role for number, one in enumerate(origins) if one.role != "source"}
     fractions = Fractions(config.test_fraction, config.valid_fraction, given)
     directions = [Direction(origin.source_language, origin.target_language) for origin in origins]
@@ -100,7 +102,8 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
             writer.keep(row, verdict)
     counts.check()
     shards = writer.close()
-    return {**counts.metrics(), "near_held_out": held_out.metrics(), "shards": shards}
+    noise = {"noise": writer.noise.metrics()} if writer.noise else {}
+    return {**counts.metrics(), **noise, "near_held_out": held_out.metrics(), "shards": shards}
 
 
 def external_files(config: Config) -> list[Path]:

@@ -9,6 +9,8 @@ from data.schema import PAIRS, REJECTS
 from stages.corpus.readers.origins import Origin
 from stages.corpus.readers.rows import RawRow, Reason, Row, shown
 from stages.corpus.splits import SPLITS, Split
+from stages.noise.config import Config as Noise
+from stages.noise.corpus import NoiseWriter, Texts
 
 
 class ShardWriter:
@@ -42,8 +44,9 @@ class ShardWriter:
 class CorpusWriter:
     """The shards of all splits, and of the rejects."""
 
-    def __init__(self, output: Artifact, origins: Sequence[Origin], shard_rows: int) -> None:
+    def __init__(self, output: Artifact, origins: Sequence[Origin], shard_rows: int, noise: Noise | None) -> None:
         self._origins = origins
+        self.noise = NoiseWriter(noise) if noise else None
         self._splits = {split: ShardWriter(output, split, PAIRS, shard_rows) for split in SPLITS}
         self._rejects = ShardWriter(output, "rejects", REJECTS, shard_rows)
 
@@ -51,7 +54,11 @@ class CorpusWriter:
         """Adds a row to a split."""
         origin = self._origins[row.origin]
         languages = (origin.source_language, origin.target_language)
-        self._splits[split].add((row.id, row.source, row.reference, *languages, origin.name, row.location, split))
+        texts = Texts(row.source, row.reference)
+        if self.noise and split == "train":
+            texts = self.noise.written(row.id, texts, *languages)
+        where = origin.name, row.location, split
+        self._splits[split].add((row.id, texts.source, texts.reference, *languages, *where, *texts.of_noise()))
 
     def reject(self, origin: int, raw: RawRow | Row, reason: Reason) -> None:
         """Adds a row to the rejects, its texts cut to what a reader needs to see."""

@@ -53,6 +53,21 @@ def parse(text: str) -> Parsed:
     return Parsed(tuple(found.placeholders), "".join(found.texts))
 
 
+def spans(text: str) -> list[tuple[int, int]]:
+    """Start and end of each placeholder, in order; all of ICU's plural and select is one, with its branches."""
+    found: list[tuple[int, int]] = []
+    place, after = 0, 0
+    closings = _closings(text) if _ICU_HEAD.search(text) else {}
+    while closings and (head := _ICU_HEAD.search(text, after)):
+        end, branches = _branches(text, head.end(), closings)
+        after = end if branches else head.end()
+        if branches:
+            found += [(place + start, place + stop) for start, stop, _ in _simple(text[place : head.start()])]
+            found.append((head.start(), end))
+            place = end
+    return found + [(place + start, place + stop) for start, stop, _ in _simple(text[place:])]
+
+
 def _take(text: str, found: _Found, depth: int = 0) -> None:
     place = 0
     closings = _closings(text) if depth < _DEEPEST and _ICU_HEAD.search(text) else {}

@@ -1,21 +1,32 @@
 """tokenizer: texts <-> subwords, by SentencePiece trained on the corpus, given, or the teacher's own."""
 
+import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from data.artifact import Artifact
 from data.errors import DataError, ModelError
 from data.runtime import Runtime
+from stages.noise.reading import COLUMNS as NOISE
+from stages.noise.reading import is_for_student, noisy_pairs, with_noise_columns
+from stages.text.marks import is_mark
 from stages.text.own_models import copy_models, tokenizer_of, write_description
 from stages.text.tokenizer import SOURCE_MODEL
 
-VERSION = "2"
+VERSION = "3"
 LIBRARIES = ("sentencepiece",)
 # Bytes; a longer sentence would be left out of the training without a word.
 LONGEST_SENTENCE = 1 << 20
+# Letters; corpora have no longer text unless they are told to.
+LONGEST_RUN = 4096
+_LONG_RUN = re.compile(rf"(\S{{{LONGEST_RUN}}})(?=\S)")
+_SPACE = "\u2581"
+# What byte_fallback calls a byte.
+_BYTE = re.compile("<0x[0-9A-F]{2}>")
 
 
 class Config(BaseModel):
@@ -35,7 +46,9 @@ class Config(BaseModel):
     normalisation: Literal["identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf"] = Field(
         "identity", description="train: what SentencePiece does to a text first; all but identity lose something"
     )
-    user_defined_symbols: list[str] = Field(default_factory=list, description="train: texts that are never split")
+    user_defined_symbols: list[str] = Field(
+        default_factory=list, description="train: texts that are never split, such as ['{{ name }}']"
+    )
     sample_rows: int = Field(1_000_000, description="train: rows of the train split that are looked at", ge=1)
     source_model: str | None = Field(
         None,
@@ -54,6 +67,25 @@ class Config(BaseModel):
         description="file: it is the teacher's own, though the teacher's vocabulary lacks many of its subwords, as one "
         "that was cut by frequency does; texts with them have unknown tokens, which are counted",
     )
+
+    @field_validator("user_defined_symbols")
+    @classmethod
+    def _are_texts(cls, symbols: list[str]) -> list[str]:
+        known: dict[str, str] = {}
+        for symbol in symbols:
+            found = as_text(symbol)
+            if not found.strip():
+                raise ValueError(f"{symbol!r}: shows nothing; expected a text, such as '{{{{ name }}}}'")
+            if is_mark(found) or _BYTE.fullmatch(found):
+                raise ValueError(
+                    f"{symbol!r}: is a mark of the models' own format, and text that spells it would be taken for one; "
+                    "leave it out, or give it another name"
+                )
+            piece = found.replace(" ", _SPACE)
+            if piece in known:
+                raise ValueError(f"{symbol!r}: comes twice, the first time as {known[piece]!r}; leave one out")
+            known[piece] = symbol
+        return symbols
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -88,7 +120,7 @@ def inputs(config: Config) -> tuple[str, ...]:
 
 def reads_only(config: Config) -> dict[str, dict[str, tuple[str, ...]]]:
     """Splits and columns of the corpus, of those who read it."""
-    return {"corpus": {"train": ("source", "reference")}}
+    return {"corpus": {"train": ("source", "reference", *NOISE)}}
 
 
 def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtime: Runtime) -> dict[str, Any]:
@@ -127,12 +159,38 @@ def faults(config: Config) -> list[str]:
 def _sample(corpus: Artifact, rows: int) -> Iterator[tuple[str, str | None]]:
     """The first rows of the train split: the corpus is in order of a hash, so they are a random sample."""
     left = rows
-    for table in corpus.tables("train-", ["source", "reference"]):
+    with_noise = is_for_student(corpus)
+    for table in corpus.tables("train-", with_noise_columns(("source", "reference"), corpus)):
         taken = table.slice(0, left)
         yield from zip(taken["source"].to_pylist(), taken["reference"].to_pylist(), strict=True)
+        # What the student alone reads has letters that nothing else may have, such as capitals.
+        yield from noisy_pairs(taken) if with_noise else ()
         left -= taken.num_rows
         if not left:
             return
+
+
+def as_text(symbol: str) -> str:
+    """A symbol as the corpus has its text: Unicode NFC, runs of whitespace folded to one space."""
+    return re.sub(r"\s+", " ", unicodedata.normalize("NFC", symbol))
+
+
+def _pieces(config: Config) -> list[str]:
+    """The symbols as SentencePiece finds them in a text: it looks for them when spaces are marked already.
+
+    Where it changes a text first, one with spaces is named as it stands there, too, so that it is left alone.
+    """
+    texts = [as_text(symbol) for symbol in config.user_defined_symbols]
+    raw = [text for text in texts if " " in text] if config.normalisation != "identity" else []
+    return [text.replace(" ", _SPACE) for text in texts] + raw
+
+
+def within_bounds(text: str) -> str:
+    """A text for the training of subwords; a space stands in runs without one that are longer than any sentence.
+
+    A unigram model's training takes time that grows with the square of the longest.
+    """
+    return _LONG_RUN.sub(r"\1 ", text) if len(text) > LONGEST_RUN else text
 
 
 def _train(sample: Iterator[tuple[str, str | None]], config: Config, path: Path, runtime: Runtime) -> int:
@@ -145,9 +203,7 @@ def _train(sample: Iterator[tuple[str, str | None]], config: Config, path: Path,
         nonlocal seen
         for source, reference in sample:
             seen += 1
-            yield source
-            if reference is not None:
-                yield reference
+            yield from (within_bounds(text) for text in (source, reference) if text is not None)
 
     with path.open("wb") as stream:
         try:
@@ -159,7 +215,7 @@ def _train(sample: Iterator[tuple[str, str | None]], config: Config, path: Path,
                 character_coverage=config.character_coverage,
                 byte_fallback=config.byte_fallback,
                 normalization_rule_name=config.normalisation,
-                user_defined_symbols=config.user_defined_symbols,
+                user_defined_symbols=_pieces(config),
                 max_sentence_length=LONGEST_SENTENCE,
                 num_threads=1,  # more would make the model depend on their timing
                 minloglevel=2,

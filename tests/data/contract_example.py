@@ -43,6 +43,10 @@ PAIR: dict[str, Any] = {
     "origin": "home-assistant",
     "location": "light/translations/en.json#device_automation.action_type.turn_on",
     "split": "train",
+    "noise": None,
+    "student_source": None,
+    "clean_source": None,
+    "clean_reference": None,
 }
 REJECT: dict[str, Any] = {
     "origin": "home-assistant",

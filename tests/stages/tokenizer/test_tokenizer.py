@@ -32,7 +32,7 @@ def sentences(seed: int, count: int = 300) -> list[str]:
 
 def pairs(sources: Sequence[str], references: Sequence[str | None]) -> pa.Table:
     rows = [
-        (row_id("en", "de", source), source, reference, "en", "de", "a", f"a:{number}", "train")
+        (row_id("en", "de", source), source, reference, "en", "de", "a", f"a:{number}", "train", *[None] * 4)
         for number, (source, reference) in enumerate(zip(sources, references, strict=True))
     ]
     columns = zip(*rows, strict=True) if rows else [[] for _ in PAIRS]
