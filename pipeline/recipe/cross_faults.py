@@ -21,6 +21,7 @@ def _rules(configs: Mapping[str, BaseModel]) -> Sequence[Rule]:
     from pipeline.recipe.rules.fusion import fusion_faults
     from pipeline.recipe.rules.hypotheses import length_faults, nbest_faults
     from pipeline.recipe.rules.language import language_faults
+    from pipeline.recipe.rules.noise import noise_faults
     from pipeline.recipe.rules.online import online_term_faults
     from pipeline.recipe.rules.schedules import schedule_faults
     from pipeline.recipe.rules.soft_targets import soft_target_faults
@@ -45,4 +46,5 @@ def _rules(configs: Mapping[str, BaseModel]) -> Sequence[Rule]:
         teacher_pair_faults,
         length_faults,
         column_rule_faults,
+        noise_faults,
     )

@@ -35,6 +35,9 @@ class Summary:
     target_format: SoftTargetFormat
     # Of the teachers, by name.
     infos: Mapping[str, TeacherInfo]
+    # Rows of each kind, and who reads it, where there is any.
+    noise: tuple[tuple[str, int], ...] = ()
+    noise_read_by: str = ""
 
     @property
     def rows(self) -> int:
@@ -103,6 +106,8 @@ def _page(manifests: Mapping[str, Manifest], summary: Summary) -> dict[str, Any]
         "first_file": summary.shards[0].name + SUFFIX,
         "kept_mass": _kept_mass(manifests[soft_targets_node(manifests)]),
         "columns": markdown_table(("Column", "Type", "Null", "Meaning"), facts.column_rows(schema.DATASET)),
+        "noise": [f"{figures.count(rows)} {kind.replace('_', ' ')}" for kind, rows in summary.noise],
+        "noise_read_by": summary.noise_read_by,
         "sources": markdown_table(sources, facts.source_rows(manifests["corpus"], summary.accepted_by_origin)),
         "dropped": facts.dropped_text(manifests["corpus"]),
         "making": markdown_table(("What", "Which"), facts.making_rows(manifests, summary.infos, summary.target_format)),

@@ -27,7 +27,7 @@ from stages.dataset.text_export import TOKENIZER, export_text
 
 __all__ = ["Config", "export_hypotheses", "export_text", "run"]
 
-VERSION = "1"
+VERSION = "2"
 INPUTS = ("corpus", "tokenizer", "teacher", "decode", "select", "score", "measure", "filter")
 LIBRARIES: tuple[str, ...] = ()
 # The card has licences, options and counts of all of them.
@@ -62,6 +62,8 @@ class Tally:
     by_origin: Counter[str] = field(default_factory=Counter)
     accepted_by_origin: Counter[str] = field(default_factory=Counter)
     accepted_by_languages: Counter[tuple[str, str]] = field(default_factory=Counter)
+    # Of accepted rows, by kind.
+    noise: Counter[str] = field(default_factory=Counter)
 
     def add(self, judged: pa.Table) -> int:
         """Counts corpus rows joined with their verdicts; returns how many of them were accepted."""
@@ -72,6 +74,7 @@ class Tally:
         self.accepted_by_origin.update(accepted.column("origin").to_pylist())
         languages = (accepted.column(name).to_pylist() for name in ("source_language", "target_language"))
         self.accepted_by_languages.update(zip(*languages, strict=True))
+        self.noise.update(kind for kind in accepted.column("noise").to_pylist() if kind)
         return int(accepted.num_rows)
 
 
@@ -87,7 +90,7 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
     tally = Tally()
     records = _shards(inputs, output, infos, tally, runtime)
     _check_counts(inputs, tally, records)
-    summary = _summary(config, tally, records, _format(inputs), infos)
+    summary = _summary(config, tally, records, inputs, infos)
     _write_files(inputs, inputs["teacher"].path(), output.work_path())
     write_atomically(output.work_path() / CARD, render_card(inputs, summary).encode())
     return _metrics(inputs, tally, records)
@@ -198,16 +201,19 @@ def _failures(judged: Mapping[str, Any]) -> str:
 
 
 def _summary(
-    config: Config, tally: Tally, records: Sequence[ShardRecord], target_format: SoftTargetFormat, infos: Infos
+    config: Config, tally: Tally, records: Sequence[ShardRecord], inputs: Mapping[str, Artifact], infos: Infos
 ) -> Summary:
+    noise = inputs["corpus"].manifest().metrics.get("noise", {})
     return Summary(
         title=config.title,
         licence=config.licence,
         shards=tuple(records),
         languages=tuple(tally.accepted_by_languages.most_common()),
         accepted_by_origin=dict(tally.accepted_by_origin),
-        target_format=target_format,
+        target_format=_format(inputs),
         infos=infos,
+        noise=tuple(sorted(tally.noise.items())),
+        noise_read_by=noise.get("read_by", ""),
     )
 
 
@@ -223,7 +229,10 @@ def _write_files(inputs: Mapping[str, Artifact], teacher: Path, folder: Path) ->
 
 def _metrics(inputs: Mapping[str, Artifact], tally: Tally, records: Sequence[ShardRecord]) -> dict[str, Any]:
     rows = sum(record.rows for record in records)
+    noise = inputs["corpus"].manifest().metrics.get("noise")
+    told = {"noise": {"read_by": noise["read_by"], "rows": dict(sorted(tally.noise.items()))}} if noise else {}
     return {
+        **told,
         "rows": rows,
         "rejected": tally.rejected,
         "bytes": sum(record.bytes for record in records),

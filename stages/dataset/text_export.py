@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import IO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from data.artifact import Artifact
 from data.errors import DataError
 from data.local import atomic, storage_faults, write_atomically
 from data.model_folder import VOCABULARY_FILE
 from stages.languages.directions import COLUMNS as LANGUAGES
+from stages.noise.reading import COLUMNS as NOISE
+from stages.noise.reading import REWRITTEN, as_student_reads
 from stages.text.tokenizer import Tokenizer, load_tokenizer
 
 TOKENIZER = "tokenizer"
@@ -28,22 +31,33 @@ def export_text(dataset: Artifact, folder: Path) -> dict[str, int]:
     """Writes text and subwords of source and target, ids, languages, both vocabularies, and a config for `onmt_train`.
 
     Subwords are the teacher's own, separated by spaces, so that nobody tokenises a hypothesis again. Soft targets have
-    no place in text. Files of the same names are replaced, each whole or not at all. Returns the number of rows.
-    Raises DataError when a token holds a space, PotstillError when the folder cannot be written to.
+    no place in text. Noise that is for the student is there as it reads it. Files of the same names are replaced, each
+    whole or not at all. Returns the number of rows. Raises DataError when a token holds a space, PotstillError when the
+    folder cannot be written to.
     """
     own = dataset.path()
     tokenizer = load_tokenizer(own / TOKENIZER)
-    rows, pairs = 0, set[str]()
+    vocabulary: dict[str, list[str]] = json.loads((own / VOCABULARY_FILE).read_bytes())
+    known, rows, pairs = frozenset(vocabulary["target"]), 0, set[str]()
     with storage_faults(folder), ExitStack() as stack:
         folder.mkdir(parents=True, exist_ok=True)
         paths = [stack.enter_context(atomic(folder / name)) for name in TEXTS]
         files = [stack.enter_context(path.open("w", encoding="utf-8", newline="\n")) for path in paths]
-        for table in dataset.tables(columns=list(_COLUMNS)):
-            pairs |= _write(table, tokenizer, files)
+        for table in dataset.tables(columns=list(dict.fromkeys((*_COLUMNS, *NOISE)))):
+            pairs |= _write(_as_read(table, tokenizer, known), tokenizer, files)
             rows += table.num_rows
-    sizes = _write_vocabularies(json.loads((own / VOCABULARY_FILE).read_bytes()), folder)
+    sizes = _write_vocabularies(vocabulary, folder)
     write_atomically(folder / CONFIG, (_several(pairs) + _config(*sizes)).encode())
     return {"rows": rows}
+
+
+def _as_read(table: pa.Table, tokenizer: Tokenizer, known: frozenset[str]) -> pa.Table:
+    """Rows with the noise that is for the student, and targets that follow it."""
+    read = as_student_reads(table, "target_tokens", tokenizer, known)
+    texts = read["target"].to_pylist()
+    for place in pc.indices_nonzero(read[REWRITTEN]).to_pylist():
+        texts[place] = tokenizer.decode_target([read["target_tokens"][place].as_py()])[0]
+    return read.set_column(read.column_names.index("target"), "target", pa.array(texts, pa.string()))
 
 
 def _write(table: pa.Table, tokenizer: Tokenizer, files: Sequence[IO[str]]) -> set[str]:
@@ -65,7 +79,7 @@ def _write(table: pa.Table, tokenizer: Tokenizer, files: Sequence[IO[str]]) -> s
 
 def _lines(texts: Sequence[str]) -> Iterator[str]:
     """A text a line: whatever may end a line is a space."""
-    return (" ".join(text.split()) for text in texts)
+    return (" ".join(text.splitlines()) for text in texts)
 
 
 def _joined(ids: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:

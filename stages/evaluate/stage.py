@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field
 
 from data.errors import DataError
@@ -29,15 +28,17 @@ from stages.evaluate.forced import Config as Forced
 from stages.evaluate.forced import ForcedModel
 from stages.evaluate.hallucinations import Config as Hallucinations
 from stages.evaluate.machine import describe_machine
+from stages.evaluate.noise import Config as Noise
+from stages.evaluate.noise import look_at_noise
 from stages.evaluate.pairs import Candidate, learned_all, score_pairs, told_apart, translate_apart
 from stages.evaluate.quality import Scoring, compare_systems, score_systems
 from stages.evaluate.speed import Timing, time_systems
 from stages.evaluate.systems import Sentences, System, load_system
-from stages.evaluate.test_sets import named_sets, score_test_sets
-from stages.languages.directions import COLUMNS, directions_of
+from stages.evaluate.test_sets import GIVEN, describe_test_set, named_sets, score_test_sets, test_rows
+from stages.languages.directions import directions_of
 from stages.loaded_model.translate import BATCH_TOKENS
 
-VERSION = "8"
+VERSION = "9"
 LIBRARIES = ("ctranslate2", "sacrebleu", "sentencepiece", "lingua-language-detector", "rapidfuzz")
 COMPARED = ("teacher", "export", "export_baseline")
 INPUTS = ("corpus", "tokenizer", "decode", *COMPARED)
@@ -45,8 +46,6 @@ INPUTS = ("corpus", "tokenizer", "decode", *COMPARED)
 TRANSLATIONS = "translations-00000"
 # Of pairs that one of teacher, student and baseline was never trained on.
 OTHER_PAIRS = "other-pairs-00000"
-# Columns of both beside the systems'.
-GIVEN = ["id", "source", "reference", *COLUMNS]
 METRICS, FLAGGED = "metrics.json", "flagged.jsonl"
 
 
@@ -75,6 +74,7 @@ class Config(BaseModel):
         default_factory=Hallucinations, description="counts of translations that look wrong"
     )
     comet: Comet = Field(default_factory=Comet, description="a learned metric, where it is at hand")
+    noise: Noise = Field(default_factory=Noise, description="the test set with the corpus's kinds of noise")
     # Off by default: the teacher searches the whole test set once more, for n-best lists, as a second copy in memory.
     attribution: bool = Field(
         False,
@@ -98,11 +98,11 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
 
     Systems are compared on the language pairs that all of them learned; `pairs` has each pair alone, and the others, of
     those systems that can be asked for it. Metrics: systems, ratios, comparisons, test, machine, settings, pairs,
-    test_sets, attribution, and those of `look_closer`, whose flagged translations go to `flagged.jsonl`. Raises
+    test_sets, noise, attribution, and those of `look_closer`, whose flagged translations go to `flagged.jsonl`. Raises
     DataError when no test row has a reference, ModelError when a folder holds no model.
     """
     threads = config.threads or runtime.threads
-    everything, without_reference = _test_rows(inputs["corpus"])
+    everything, without_reference = test_rows(inputs["corpus"])
     rows, apart = _told_apart(everything, inputs)
     languages = {language for direction in directions_of(everything) for language in direction}
     config = config.model_copy(update={"hallucinations": config.hallucinations.among(languages)})
@@ -113,7 +113,7 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
     timings = _time(systems, _timed_sources(rows, config), config, runtime)
     scoring = _scoring(config, rows)
     metrics = _compare(systems, translated, timings, rows["reference"].to_pylist(), scoring) | {
-        "test": _describe_test_set(rows, without_reference, config),
+        "test": describe_test_set(rows, without_reference, config.timed_sentences),
         "machine": describe_machine(runtime.device),
         "settings": config.model_dump()
         | {"threads": threads, "device": runtime.device, "bleu_tokenizer": scoring.tokenizer},
@@ -126,6 +126,8 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
     names = named_sets(inputs["corpus"])
     if sets := score_test_sets(names, rows, translated, scoring, tokenizer_by_language=by_language):
         metrics["test_sets"] = sets
+    own = {name: system for name, system in systems.items() if name == system.role}
+    metrics |= look_at_noise(inputs["corpus"], rows, translated, own, config, scoring, output)
     closer, flagged = _look_closer(rows, translated, systems, config, scoring, (threads, runtime.device))
     metrics |= closer
     if config.attribution:
@@ -163,28 +165,6 @@ def _look_closer(
     models = {system.role: ForcedModel(system.translator, system.vocabulary()) for system in own}
     options = Options(config.forced, config.hallucinations, config.comet)
     return look_closer(held_out, translated, models, options, scoring, machine)
-
-
-def _describe_test_set(rows: pa.Table, without_reference: int, config: Config) -> dict[str, Any]:
-    return {
-        "sentences": rows.num_rows,
-        "without_reference": without_reference,
-        "timed_sentences": min(rows.num_rows, config.timed_sentences),
-        "source_languages": sorted(set(rows["source_language"].to_pylist())),
-        "target_languages": sorted(set(rows["target_language"].to_pylist())),
-    }
-
-
-def _test_rows(corpus: Artifact) -> tuple[pa.Table, int]:
-    tables = list(corpus.tables("test-", [*GIVEN, "origin"]))
-    rows = pa.concat_tables(tables) if tables else None
-    kept = rows.filter(pc.is_valid(rows["reference"])) if rows is not None else None
-    if rows is None or kept is None or kept.num_rows == 0:
-        raise DataError(
-            f"{corpus.url}: no test row has a reference, so nothing can be evaluated; hold out more of the corpus "
-            "or name a test set with references"
-        )
-    return kept, rows.num_rows - kept.num_rows
 
 
 def _told_apart(rows: pa.Table, inputs: Mapping[str, Artifact]) -> tuple[pa.Table, pa.Table]:

@@ -7,7 +7,36 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data.artifact import Artifact
+from data.errors import DataError
 from stages.evaluate.quality import Scoring, score_systems
+from stages.languages.directions import COLUMNS
+
+# Columns of translations beside the systems'.
+GIVEN = ["id", "source", "reference", *COLUMNS]
+
+
+def describe_test_set(rows: pa.Table, without_reference: int, timed: int) -> dict[str, Any]:
+    """What the report says of the test set; `timed`: sentences of it that speed is measured on, at most."""
+    return {
+        "sentences": rows.num_rows,
+        "without_reference": without_reference,
+        "timed_sentences": min(rows.num_rows, timed),
+        "source_languages": sorted(set(rows["source_language"].to_pylist())),
+        "target_languages": sorted(set(rows["target_language"].to_pylist())),
+    }
+
+
+def test_rows(corpus: Artifact) -> tuple[pa.Table, int]:
+    """Rows with a reference, and how many have none; raises DataError when all have none."""
+    tables = list(corpus.tables("test-", [*GIVEN, "origin"]))
+    rows = pa.concat_tables(tables) if tables else None
+    kept = rows.filter(pc.is_valid(rows["reference"])) if rows is not None else None
+    if rows is None or kept is None or kept.num_rows == 0:
+        raise DataError(
+            f"{corpus.url}: no test row has a reference, so nothing can be evaluated; hold out more of the corpus "
+            "or name a test set with references"
+        )
+    return kept, rows.num_rows - kept.num_rows
 
 
 def named_sets(corpus: Artifact) -> list[str]:

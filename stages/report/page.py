@@ -13,6 +13,7 @@ from stages.report.charts import Chart, Dot, Line, Panel, line_chart, quality_sp
 from stages.report.examples import Example
 from stages.report.headline import headline
 from stages.report.likeness import likeness_section, likeness_signatures
+from stages.report.noise import corpus_noise, noise_section
 from stages.report.pairs import pairs_section, sets_section
 from stages.report.trainings import targets
 
@@ -44,6 +45,7 @@ def render_page(
         **_systems(metrics),
         **sets_section(metrics),
         **pairs_section(metrics),
+        **noise_section(metrics),
         **attribution_section(metrics),
         **likeness_section(metrics),
         **_training(curves, metrics),
@@ -73,6 +75,8 @@ def _sections(page: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         yield "test-sets", "Test sets"
     if page["pairs"]:
         yield "pairs", "Language pairs"
+    if page["noise"]:
+        yield "noise", "Noise"
     if page["attribution"]:
         yield "attribution", "Where quality goes"
     if page["likeness"]:
@@ -292,7 +296,8 @@ def _corpus(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "corpus_text": f"Of {figures.count(corpus.get('read', 0))} rows read these were kept: {', '.join(parts)}. "
         f"{figures.count(alone)} of the training rows have no reference. No training row shares its source with a "
-        f"held-out one, case and whitespace aside.{''.join(_near(corpus.get('near_held_out', {})))}",
+        f"held-out one, case and whitespace aside.{''.join(_near(corpus.get('near_held_out', {})))}"
+        f"{corpus_noise(corpus)}",
         "corpus_columns": _CORPUS_COLUMNS,
         "corpus_sources": [_corpus_row(name, source) for name, source in corpus.get("sources", {}).items()],
     }

@@ -8,7 +8,9 @@ from pathlib import Path
 from data.artifact import Artifact
 from data.errors import DataError, ModelError
 from data.model_folder import VOCABULARY_FILE, vocabulary_digest
+from stages.noise.reading import with_noise_columns
 from stages.student.further_rows import FurtherDataset
+from stages.student.noise import NoisyReading, as_learned
 from stages.training.batches.batches import Stream
 from stages.training.batches.soft_columns import COLUMNS, SoftTargetColumns
 
@@ -17,6 +19,7 @@ def further_streams(
     datasets: Sequence[FurtherDataset],
     teacher_tokens: Sequence[str],
     reader: SoftTargetColumns | None,
+    noise: NoisyReading | None = None,
     *,
     as_text: bool,
     more: Sequence[str] = (),
@@ -28,7 +31,8 @@ def further_streams(
     else a stream of which no row is of a pair that a teacher was for has no soft targets. Raises ModelError when soft
     targets are weighed and are of another vocabulary.
     """
-    return [_stream(one, teacher_tokens, reader, as_text, more) for one in datasets]
+    streams = [_stream(one, teacher_tokens, reader, as_text, more) for one in datasets]
+    return [as_learned(stream, one.artifact, noise) for stream, one in zip(streams, datasets, strict=True)]
 
 
 def _stream(
@@ -48,7 +52,7 @@ def _stream(
     if reader is not None and not more:
         reader = reader.of_dataset(one.artifact)
     target = "target_tokens" if same and not as_text else "target"
-    columns = ("source", target, *(COLUMNS if reader else ()), *more)
+    columns = with_noise_columns(("source", target, *(COLUMNS if reader else ()), *more), one.artifact)
     shards = [partial(one.read_shard, name, columns) for name in one.artifact.shard_names()]
     return Stream(one.name, shards, target, reader)
 

@@ -14,8 +14,9 @@ from data.model_folder import CHECKPOINT_FILE, read_vocabulary
 from data.runtime import Runtime
 from stages.languages.directions import COLUMNS as LANGUAGES
 from stages.student.further_config import DatasetConfig, file_faults, name_faults, pairs_of, with_further
-from stages.student.further_rows import further_datasets
+from stages.student.further_rows import FurtherDataset, further_datasets
 from stages.student.nbest import NBestConfig
+from stages.student.noise import NoisyReading
 from stages.student.start_config import StartConfig
 from stages.text.tokenizer import Tokenizer, load_tokenizer
 from stages.training.config import ModelConfig, OptimiserConfig
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from stages.training.online.terms import OnlineTerms
     from stages.training.stopping import PairSwitch
 
-VERSION = "5"
+VERSION = "6"
 LIBRARIES = ("torch", "OpenNMT-py", "sentencepiece")
 INPUTS = ("dataset", "corpus", "tokenizer", "teacher")
 # Where a row comes from teaches nothing.
@@ -166,7 +167,8 @@ def reads_only(config: Config) -> dict[str, dict[str, tuple[str, ...]]]:
     """
     dataset = tuple(name for name in schema.DATASET.names if name not in _NOT_READ)
     splits = ("train", "valid", "test") if config.datasets else ("train", "valid")
-    return {"dataset": {"train": dataset}, "corpus": dict.fromkeys(splits, ("source", "reference", *LANGUAGES))}
+    corpus = ("source", "reference", *LANGUAGES, "noise", "student_source")
+    return {"dataset": {"train": dataset}, "corpus": dict.fromkeys(splits, corpus)}
 
 
 def external_files(config: Config) -> list[Path]:
@@ -195,6 +197,7 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
     languages = Languages.of(config.languages, inputs["corpus"], also=further) if config.languages else None
     source, target = _vocabularies(tokenizer, teacher, languages, own_tokens=own_tokens)
     datasets = further_datasets(config.datasets, inputs["corpus"])
+    noise = NoisyReading(tokenizer, target)
     data = training_data(
         inputs,
         config.course(),
@@ -204,6 +207,7 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
         datasets,
         own_tokens=own_tokens,
         more=LANGUAGES if languages else (),
+        noise=noise,
     )
     phases, paired, switch = _phases(config), None, None
     if languages and config.languages:
@@ -225,8 +229,24 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
         work_dir=Path(output.work_path()),
         runtime=runtime,
     )
-    metrics |= {"datasets": {one.name: one.counts() for one in datasets}} if datasets else {}
+    metrics |= _told_of_rows(inputs, config, noise, datasets, own_tokens=own_tokens)
     return metrics | ({"languages": languages.described(paired)} if languages and paired else {})
+
+
+def _told_of_rows(
+    inputs: Mapping[str, Artifact],
+    config: Config,
+    noise: NoisyReading,
+    datasets: Sequence[FurtherDataset],
+    *,
+    own_tokens: bool,
+) -> dict[str, Any]:
+    """Rows of further datasets, and how noise is read in what is mainly learned; nothing of what there is none of."""
+    told: dict[str, Any] = {"datasets": {one.name: one.counts() for one in datasets}} if datasets else {}
+    only_references = {kind for _, data, _ in config.course() for kind in kinds_of(data)} == {"reference"}
+    target = "reference" if only_references else "target" if own_tokens else "target_tokens"
+    counts = noise.counts(inputs["corpus" if only_references else "dataset"], target)
+    return told | ({"noise": counts} if counts else {})
 
 
 def _vocabularies(

@@ -7,10 +7,12 @@ from typing import Any
 from data.artifact import Artifact
 from data.errors import DataError
 from data.model_folder import end_of
+from stages.noise.reading import with_noise_columns
 from stages.student.further_rows import FurtherDataset
 from stages.student.further_streams import further_streams
 from stages.student.nbest import COLUMNS as NBEST_COLUMNS
 from stages.student.nbest import TARGET, NBestConfig, Part, drawn
+from stages.student.noise import NoisyReading, as_learned
 from stages.training.api import TrainingData
 from stages.training.batches.batches import Stream
 from stages.training.batches.soft_columns import COLUMNS, SoftTargetColumns
@@ -31,6 +33,7 @@ def training_data(
     *,
     own_tokens: bool = False,
     more: Sequence[str] = (),
+    noise: NoisyReading | None = None,
 ) -> TrainingData:
     """A stream for every kind of data that some phase uses, named like it, and the valid split.
 
@@ -38,25 +41,32 @@ def training_data(
     a phase weighs them. `datasets` join the recipe's own, each with a stream of its name. Raises DataError when there
     are no shards of a kind, ModelError when a further dataset's soft targets are of another vocabulary. `more`: the
     columns of languages, read beside their own by streams that are to be taken apart by them; else a stream of which no
-    row is of a pair that a teacher was for has no soft targets.
+    row is of a pair that a teacher was for has no soft targets. `noise`: how rows are read whose noise is for the
+    student alone; needed where there are any.
     """
     kinds = list(dict.fromkeys(kind for _, data, _ in course for kind in kinds_of(data)))
     part: Part = "text" if own_tokens else "tokens"
     streams = []
     for kind in kinds:
         if kind == "reference":
-            streams.append(Stream(kind, _shards(inputs["corpus"], "train-", (*_TEXT, *more)), "reference"))
+            corpus = inputs["corpus"]
+            shards = _shards(corpus, "train-", with_noise_columns((*_TEXT, *more), corpus))
+            streams.append(as_learned(Stream(kind, shards, "reference"), corpus, noise))
         elif kind == "nbest":
-            shards = _shards(inputs["dataset"], "", (*NBEST_COLUMNS, *more))
-            streams.append(Stream(kind, shards, TARGET, draw=partial(drawn, config=nbest, part=part)))
+            dataset = inputs["dataset"]
+            shards = _shards(dataset, "", with_noise_columns((*NBEST_COLUMNS, *more), dataset))
+            stream = Stream(kind, shards, TARGET, draw=partial(drawn, config=nbest, part=part))
+            streams.append(as_learned(stream, dataset, noise))
         else:
             weighed = [] if own_tokens else _on_hypotheses(course)
             reader = _soft_targets(weighed, teacher_tokens, vocabulary, inputs["teacher"])
-            own = reader.of_dataset(inputs["dataset"]) if reader and not more else reader
+            dataset = inputs["dataset"]
+            own = reader.of_dataset(dataset) if reader and not more else reader
             target = "target" if own_tokens else "target_tokens"
-            columns = ("source", target, *(COLUMNS if own else ()), *more)
-            streams.append(Stream(kind, _shards(inputs["dataset"], "", columns), target, own))
-            streams += further_streams(datasets, teacher_tokens, reader, as_text=own_tokens, more=more)
+            columns = with_noise_columns(("source", target, *(COLUMNS if own else ()), *more), dataset)
+            stream = Stream(kind, _shards(dataset, "", columns), target, own)
+            streams.append(as_learned(stream, dataset, noise))
+            streams += further_streams(datasets, teacher_tokens, reader, noise, as_text=own_tokens, more=more)
     valid = _readers(inputs["corpus"], "valid-", (*_TEXT, *more))
     return TrainingData(streams, [Stream("valid", valid, "reference")] if valid else [])
 

@@ -1,0 +1,154 @@
+"""What the student learns of rows whose noise it alone reads: targets that follow, and soft targets that stay true."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from data.artifact import Artifact
+from data.soft_targets import SoftTargetFormat
+from stages.noise.reading import REWRITTEN, as_student_reads
+from stages.student.noise import HardWhereRewritten, NoisyReading
+from stages.text.tokenizer import load_tokenizer
+from stages.training.batches.batches import Stream
+from stages.training.batches.soft_columns import SoftTargetColumns
+from stages.training.objective.loss import Objective, loss_sums
+from stages.training.objective.teacher_distribution import of_batch
+from stages.training.vocabulary import Vocabulary
+from tests.fixtures import distilled
+from tests.fixtures.artifacts import words_tokenizer
+
+VOCABULARY = Vocabulary.from_tokens(["ein", "haus", "EIN", "HAUS", "w", ".", "Ein", "da"])
+SAMPLED = distilled.FORMAT.model_copy(update={"mode": "sampled", "k": 0, "draws": 6})
+
+
+def table(*rows: tuple[str, list[str] | str, str | None, str | None]) -> pa.Table:
+    columns: dict[str, Any] = {"source": [row[0] for row in rows], "target": [row[1] for row in rows]}
+    columns |= {"noise": pa.array([row[2] for row in rows], pa.string())}
+    columns |= {"student_source": pa.array([row[3] for row in rows], pa.string())}
+    return pa.table({**columns, "source_language": ["en"] * len(rows), "target_language": ["de"] * len(rows)})
+
+
+@pytest.mark.parametrize("as_tokens", [True, False])
+def test_the_student_reads_noise_and_a_target_that_follows(tmp_path: Path, as_tokens: bool) -> None:
+    def target(*words: str) -> Any:
+        return list(words) if as_tokens else " ".join(words)
+
+    rows = table(
+        ("a house", target("ein", "haus"), None, None),
+        ("a house", target("ein", "haus"), "upper_case", "A HOUSE"),
+        ("a house", target("ein", "haus"), "typos", "a huose"),
+        # `DA` is no word of the vocabulary.
+        ("there", target("da"), "upper_case", "THERE"),
+    )
+    tokenizer = load_tokenizer(words_tokenizer(tmp_path).path())
+    read = as_student_reads(rows, "target", tokenizer, frozenset(VOCABULARY.tokens))
+    assert read["source"].to_pylist() == ["a house", "A HOUSE", "a huose", "there"]
+    assert read["target"].to_pylist() == [
+        target("ein", "haus"), target("EIN", "HAUS"), target("ein", "haus"), target("da")
+    ]  # fmt: skip
+    assert read[REWRITTEN].to_pylist() == [False, True, False, False]
+
+
+def noisy_rows(target_format: SoftTargetFormat, every: int) -> tuple[pa.Table, pa.Table]:
+    """A shard of the made-up dataset, and the same with every so many rows in capitals, read by the student."""
+    corpus = distilled.rows_of_corpus()["train-00000"]
+    tokens = [[f"▁w{word}" for word in range(number + 1)] for number in range(len(corpus))]
+    soft = distilled.soft_targets(corpus, tokens, target_format).append_column("target_tokens", pa.array(tokens))
+    flags = [number % every == 0 for number in range(len(tokens))]
+    written = [["▁w9", *each] if flag else each for each, flag in zip(tokens, flags, strict=True)]
+    place = soft.column_names.index("target_tokens")
+    noisy = soft.set_column(place, "target_tokens", pa.array(written)).append_column(REWRITTEN, pa.array(flags))
+    return soft, noisy
+
+
+def objectives() -> list[Objective]:
+    base = [Objective(soft_target_weight=0.7), Objective(soft_target_weight=0.7, missing_mass="gold")]
+    return [
+        *base,
+        Objective(soft_target_weight=0.7, missing_mass="renormalise", temperature=2.0),
+        Objective(soft_target_weight=1.0, temperature=2.0, tempering="buckets"),
+    ]
+
+
+@pytest.mark.parametrize("every", [1, 2, 100])
+@pytest.mark.parametrize("target_format", [distilled.FORMAT, SAMPLED], ids=["topk", "sampled"])
+def test_a_row_with_another_target_learns_its_tokens_as_from_a_teacher_that_is_certain(
+    target_format: SoftTargetFormat, every: int
+) -> None:
+    soft, noisy = noisy_rows(target_format, every)
+    vocabulary = Vocabulary.from_tokens(distilled.VOCABULARY)
+    inner = SoftTargetColumns(distilled.VOCABULARY, vocabulary)
+    read = HardWhereRewritten(inner, vocabulary).read(noisy)
+    # By hand: of rows that were not rewritten what the reader says of them, one after the other.
+    flags, tokens = noisy[REWRITTEN].to_pylist(), noisy["target_tokens"].to_pylist()
+    lengths = [len(each) + 1 for each in tokens]
+    own = np.repeat(flags, lengths)
+    ids = [token for each in tokens for token in [*(vocabulary.tokens.index(one) for one in each), 3]]
+    kept = inner.read(soft.filter(pa.array([not flag for flag in flags])))
+    batch = {}
+    for name, values in read.items():
+        full = values if isinstance(values, np.ndarray) else values.padded(np.arange(len(own)), 0)
+        if not own.all():
+            of_rows = kept[name]
+            known = of_rows if isinstance(of_rows, np.ndarray) else of_rows.padded(np.arange((~own).sum()), 0)
+            width = known.shape[1] if known.ndim == 2 else None
+            assert np.array_equal(full[~own][..., :width], known)
+        batch[name] = torch.tensor(full[own].astype(np.int64 if name in {"kd_ids", "kd_counts"} else np.float32))
+    targets = torch.tensor(np.array(ids)[own])
+    if not len(targets):
+        return
+    torch.manual_seed(0)
+    hidden, weight = torch.randn(len(targets), 8, requires_grad=True), torch.randn(len(vocabulary), 8)
+    logits = hidden.detach().double() @ weight.double().T
+    for objective in objectives() if target_format.mode == "topk" else [Objective(soft_target_weight=0.7)]:
+        sums = loss_sums(hidden, weight, torch.zeros(len(vocabulary)), targets, of_batch(batch, 1.0), objective)
+        tau = objective.temperature
+        hard = torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
+        tempered = torch.nn.functional.cross_entropy(logits / tau, targets, reduction="sum")
+        wanted = hard + objective.soft_target_weight * tau**2 * (hard if objective.tempering == "buckets" else tempered)
+        if objective.tempering == "buckets":
+            # The others of the student are one bucket before they are tempered.
+            wanted = hard + objective.soft_target_weight * tau**2 * bucketed(logits, batch["kd_ids"], targets, tau)
+        assert math.isclose(float(sums.loss.detach()), float(wanted), rel_tol=1e-4)
+        sums.loss.backward()
+        assert hidden.grad is not None
+        assert torch.isfinite(hidden.grad).all()
+        hidden.grad = None
+
+
+def bucketed(logits: torch.Tensor, ids: torch.Tensor, targets: torch.Tensor, tau: float) -> torch.Tensor:
+    """-log of the target's share among K + 1 buckets, tempered: those kept, and all others together."""
+    probs = torch.softmax(logits, 1)
+    kept = probs.gather(1, ids)
+    buckets = torch.cat([kept, 1 - kept.sum(1, keepdim=True)], 1) ** (1 / tau)
+    gold = probs.gather(1, targets[:, None]) ** (1 / tau)
+    return -(gold[:, 0] / buckets.sum(1)).log().sum()
+
+
+def test_a_stream_learns_what_its_epoch_drew(tmp_path: Path) -> None:
+    """Noise comes after what an epoch draws, such as another hypothesis."""
+    rows = table(("a house", ["w"], "upper_case", "A HOUSE"))
+
+    def drawn(found: pa.Table, epoch: int) -> pa.Table:
+        return found.set_column(1, "target", pa.array([["ein"] if epoch else ["haus"]]))
+
+    reading = NoisyReading(load_tokenizer(words_tokenizer(tmp_path).path()), VOCABULARY)
+    stream = reading.of(Stream("nbest", [lambda: rows], "target", draw=drawn))
+    assert [stream.read(0, epoch)["target"].to_pylist() for epoch in (0, 1)] == [[["HAUS"]], [["EIN"]]]
+    assert stream.read(0, 0)["source"].to_pylist() == ["A HOUSE"]
+
+
+def test_who_learns_from_noise_must_say_with_which_subwords(tmp_path: Path) -> None:
+    from stages.student.noise import as_learned
+
+    made = distilled.artifact(tmp_path, "corpus", {}, metrics={"noise": {"read_by": "student"}})
+    with pytest.raises(ValueError, match="noise for the student"):
+        as_learned(Stream("reference", [], "reference"), made, None)
+    other: Artifact = distilled.artifact(tmp_path / "b", "corpus", {}, metrics={"noise": {"read_by": "teacher"}})
+    stream = Stream("reference", [], "reference")
+    assert as_learned(stream, other, None) is stream
