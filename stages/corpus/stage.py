@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from data.artifact import Artifact
 from data.language_tags import Direction
+from data.local import write_atomically
 from data.runtime import Runtime
 from stages.corpus.admission import LONGEST_GIVEN, Given, admit
 from stages.corpus.counts import Counts
@@ -30,6 +31,7 @@ VERSION = "5"
 INPUTS: tuple[str, ...] = ()
 LIBRARIES = ("babel",)
 PROGRESS_ROWS = 10_000
+NOISE_FILE = "noise.json"
 
 T = TypeVar("T")
 
@@ -77,7 +79,8 @@ class Config(BaseModel):
 
 
 def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtime: Runtime) -> dict[str, Any]:
-    """Writes shards `train-`, `valid-` and `test-00000` (PAIRS) and `rejects-00000` (REJECTS); returns counts.
+    """Writes shards `train-`, `valid-` and `test-00000` (PAIRS) and `rejects-00000` (REJECTS), and, where there
+    is noise, its options, `noise.json`; returns counts.
 
     Raises DataError when a source cannot be read, two files are not parallel, or no row is left for training.
     """
@@ -102,6 +105,9 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
             writer.keep(row, verdict)
     counts.check()
     shards = writer.close()
+    if config.noise:
+        # Who evaluates with it is to do so anew where another kind changed no row.
+        write_atomically(output.work_path() / NOISE_FILE, config.noise.model_dump_json(indent=1).encode())
     noise = {"noise": writer.noise.metrics()} if writer.noise else {}
     return {**counts.metrics(), **noise, "near_held_out": held_out.metrics(), "shards": shards}
 

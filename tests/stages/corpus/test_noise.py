@@ -123,3 +123,15 @@ def test_held_out_texts_are_looked_for_in_clean_sources(tmp_path: Path) -> None:
     assert plain.rejects == noisy.rejects
     assert "nearly_held_out" in plain.reasons()
     assert noisy.metrics["near_held_out"] == plain.metrics["near_held_out"]
+
+
+def test_other_noise_is_other_content_though_it_changed_no_row(tmp_path: Path) -> None:
+    """An evaluation with each kind of noise is to be made anew; who reads rows alone is not."""
+    source = tsv(tmp_path, "a", [(f"no marks {number}", f"a {number}") for number in range(20)])
+    made = [
+        make_corpus(tmp_path, source, noise={"typos": 0.5, **more}).artifact.manifest()
+        for more in ({}, {"missing_diacritics": 0.5})
+    ]
+    assert made[0].content_digest() != made[1].content_digest()
+    columns = {"train": ("id", "source", *OF_NOISE)}
+    assert made[0].columns_digest(columns) == made[1].columns_digest(columns)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from data.artifact import Artifact
+from data.model_folder import read_vocabulary
 from data.soft_targets import SoftTargetFormat
 from stages.noise.reading import REWRITTEN, as_student_reads
 from stages.student.noise import HardWhereRewritten, NoisyReading
@@ -20,7 +21,8 @@ from stages.training.objective.loss import Objective, loss_sums
 from stages.training.objective.teacher_distribution import of_batch
 from stages.training.vocabulary import Vocabulary
 from tests.fixtures import distilled
-from tests.fixtures.artifacts import words_tokenizer
+from tests.fixtures.artifacts import closed, new_artifact, words_tokenizer
+from tests.stages.student.test_student import ROWS, artifacts, curve, dataset_table, out_of_english, run
 
 VOCABULARY = Vocabulary.from_tokens(["ein", "haus", "EIN", "HAUS", "w", ".", "Ein", "da"])
 SAMPLED = distilled.FORMAT.model_copy(update={"mode": "sampled", "k": 0, "draws": 6})
@@ -152,3 +154,43 @@ def test_who_learns_from_noise_must_say_with_which_subwords(tmp_path: Path) -> N
     other: Artifact = distilled.artifact(tmp_path / "b", "corpus", {}, metrics={"noise": {"read_by": "teacher"}})
     stream = Stream("reference", [], "reference")
     assert as_learned(stream, other, None) is stream
+
+
+def noisy_dataset(vocabulary: list[str]) -> pa.Table:
+    """Of three rows the second is in capitals, the third has a typo."""
+    rows = out_of_english(dataset_table(vocabulary))
+    kinds = [(None, "upper_case", "typos")[number % 3] for number in range(ROWS)]
+    read = [kind and f"a{number % 9}" for number, kind in enumerate(kinds)]
+    return rows.append_column("noise", pa.array(kinds, pa.string())).append_column(
+        "student_source", pa.array(read, pa.string())
+    )
+
+
+@pytest.mark.parametrize(("follows", "left_clean"), [("a1 a2 a3", False), ("A1", True)])
+def test_it_trains_on_rows_that_follow_their_noise_among_others(
+    tmp_path: Path,
+    tiny_teacher: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    follows: str,
+    left_clean: bool,
+) -> None:
+    """Through the stage: targets of three words in place of those that soft targets are of, or of an unknown one."""
+    monkeypatch.setattr(
+        "stages.noise.reading.followed", lambda text, kind, *rest: follows if kind == "upper_case" else text
+    )
+    vocabulary = read_vocabulary(tiny_teacher, "target")
+    inputs = artifacts(tmp_path, tiny_teacher, noisy_dataset(vocabulary))
+    made = new_artifact(tmp_path / "other", "dataset")
+    made.write_shard("train-00000", noisy_dataset(vocabulary))
+    inputs["dataset"] = closed(made, {"noise": {"read_by": "student"}})
+    folder, metrics = run(tmp_path, inputs)
+    third = [len(range(first, ROWS, 3)) for first in range(3)]
+    assert metrics["noise"] == {
+        "rows": third[2] + (0 if left_clean else third[1]),
+        "rewritten_targets": 0 if left_clean else third[1],
+        "left_clean": third[1] if left_clean else 0,
+    }
+    assert (metrics["rows"], metrics["skipped_rows"]) == (ROWS, 0)
+    losses = [line["divergence"] for line in curve(folder) if "divergence" in line]
+    assert losses
+    assert all(math.isfinite(loss) and loss > 0 for loss in losses)
