@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stages.noise.kept import is_free
 from stages.noise.letters import in_title_case, in_upper_case, without_diacritics
 from stages.noise.marks import with_doubled_spaces, without_final_mark, without_punctuation
 from stages.noise.rows import followed, with_noise
@@ -213,3 +214,14 @@ def test_whatever_a_text_is_it_can_have_noise_and_keeps_its_placeholders(text: s
 def test_a_target_follows_case_and_last_mark_alone(kind: str, source: str, target: str, expected: str) -> None:
     noisy = with_noise(source, kind, "en", "b" * 32, 3)
     assert followed(target, kind, "de", source, noisy) == expected
+
+
+SPANS = st.lists(st.integers(0, 40), unique=True, max_size=12).map(lambda ends: ends[: len(ends) // 2 * 2])
+
+
+@given(SPANS, st.integers(0, 40), st.integers(0, 5))
+def test_what_is_free_is_what_no_span_holds(ends: list[int], start: int, length: int) -> None:
+    pairs = [(one, other) for one, other in zip(*[iter(sorted(ends))] * 2, strict=True)]
+    held = {place for one, other in pairs for place in range(one, other)}
+    stretch = set(range(start, start + length + 1))
+    assert is_free(pairs, start, start + length + 1) == stretch.isdisjoint(held)

@@ -25,6 +25,8 @@ from tests.fixtures.artifacts import closed, new_artifact, words_tokenizer
 from tests.stages.student.test_student import ROWS, artifacts, curve, dataset_table, out_of_english, run
 
 VOCABULARY = Vocabulary.from_tokens(["ein", "haus", "EIN", "HAUS", "w", ".", "Ein", "da"])
+# Its entries reach ids of ordinary tokens.
+WIDER = distilled.FORMAT.model_copy(update={"k": 16})
 SAMPLED = distilled.FORMAT.model_copy(update={"mode": "sampled", "k": 0, "draws": 6})
 
 
@@ -78,7 +80,7 @@ def objectives() -> list[Objective]:
 
 
 @pytest.mark.parametrize("every", [1, 2, 100])
-@pytest.mark.parametrize("target_format", [distilled.FORMAT, SAMPLED], ids=["topk", "sampled"])
+@pytest.mark.parametrize("target_format", [distilled.FORMAT, WIDER, SAMPLED], ids=["topk", "wider", "sampled"])
 def test_a_row_with_another_target_learns_its_tokens_as_from_a_teacher_that_is_certain(
     target_format: SoftTargetFormat, every: int
 ) -> None:
