@@ -11,7 +11,17 @@ from data.teachers import soft_targets_node
 
 EVALUATION_KEYS = ("systems", "ratios", "comparisons", "test", "machine", "settings")
 # Only where the evaluation was asked for it.
-OPTIONAL_KEYS = ("pairs", "test_sets", "attribution", "token_f1", "fidelity", "hallucinations", "forced", "comet")
+OPTIONAL_KEYS = (
+    "pairs",
+    "test_sets",
+    "noise",
+    "attribution",
+    "token_f1",
+    "fidelity",
+    "hallucinations",
+    "forced",
+    "comet",
+)
 CURVES = "training.jsonl"
 
 

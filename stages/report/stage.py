@@ -14,7 +14,7 @@ from stages.report.examples import build_examples, choose_rows
 from stages.report.facts import gather_metrics, read_curves
 from stages.report.page import ExampleRule, render_page
 
-VERSION = "1"
+VERSION = "2"
 LIBRARIES = ("jinja2", "matplotlib", "sacrebleu")
 INPUTS = (
     "corpus",

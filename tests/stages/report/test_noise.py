@@ -1,8 +1,13 @@
 """What the page says of noise, from figures made by hand."""
 
+from pathlib import Path
 from typing import Any
 
+from data.runtime import Runtime
 from stages.report.noise import corpus_noise, noise_section
+from stages.report.stage import Config, run
+from tests.fixtures.artifacts import closed, new_artifact
+from tests.fixtures.made_up_run import made_up_run
 
 
 def scores(noised: float, clean: float) -> dict[str, Any]:
@@ -40,3 +45,22 @@ def test_the_corpus_says_how_many_rows_were_really_changed() -> None:
         " Noise was written into the sources of 1,130 training rows (1,100 upper case, 30 typos); the student alone "
         "reads it."
     )
+
+
+def test_the_page_has_the_section_where_the_evaluation_has_noise(tmp_path: Path) -> None:
+    inputs = made_up_run(tmp_path)
+    kinds = [{"kind": "typos", "sentences": 77, "systems": {"student": scores(33.25, 55)}}]
+    other = new_artifact(tmp_path / "noisy", "evaluate")
+    for name in inputs["evaluate"].shard_names():
+        other.write_shard(name, inputs["evaluate"].read_shard(name))
+    found = inputs["evaluate"].manifest().metrics | {"noise": {"sets": kinds}}
+    pages = []
+    for evaluated in (inputs["evaluate"], closed(other, found)):
+        output = new_artifact(tmp_path / f"report{len(pages)}", "report")
+        metrics = run({**inputs, "evaluate": evaluated}, Config(), output, Runtime())
+        assert ("noise" in metrics) == bool(pages)
+        pages.append((output.work_path() / "index.html").read_text(encoding="utf-8"))
+    assert 'id="noise"' not in pages[0]
+    section = pages[1].partition('<section id="noise">')[2].partition("</section>")[0]
+    assert "33.2<small>32.2–34.2, clean 55.0</small>" in section
+    assert '<a href="#noise">Noise</a>' in pages[1]
