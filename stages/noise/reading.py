@@ -25,10 +25,15 @@ class Subwords(Protocol):
         """The text of each list of them."""
 
 
+def read_by(artifact: Artifact) -> str:
+    """Who reads the noise of a corpus or dataset; empty where it has none."""
+    noise: Mapping[str, str] = artifact.manifest().metrics.get("noise", {})
+    return noise.get("read_by", "")
+
+
 def is_for_student(artifact: Artifact) -> bool:
     """Whether rows of a corpus or dataset have noise that the student alone reads."""
-    noise: Mapping[str, Any] = artifact.manifest().metrics.get("noise", {})
-    return noise.get("read_by") == "student"
+    return read_by(artifact) == "student"
 
 
 def with_noise_columns(columns: Sequence[str], artifact: Artifact) -> tuple[str, ...]:

@@ -10,15 +10,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from data.artifact import Artifact
 from data.errors import DataError
 from data.ids import text_digest
 from stages.languages.directions import COLUMNS as LANGUAGES
 from stages.languages.directions import directions_of
+from stages.noise.reading import read_by
 from stages.student.further_config import DatasetConfig
 
 _PAIR = ("source", "reference")
+_CLEAN = ("clean_source", "clean_reference")
 _HELD_OUT = ("valid-", "test-")
 
 
@@ -87,7 +90,13 @@ def _places(artifact: Artifact, shard: str, held_out: frozenset[int]) -> npt.NDA
     """Rows of a shard one of whose texts is held out, in whatever direction; what is learned is the target."""
     if not held_out:
         return np.empty(0, dtype=np.int64)
-    rows = _digests(artifact.read_shard(shard, (*_PAIR, "target", *LANGUAGES)), (*_PAIR, "target"))
+    # Noise may hide a text that is held out.
+    clean = _CLEAN if read_by(artifact) == "teacher" else ()
+    table = artifact.read_shard(shard, (*_PAIR, "target", *LANGUAGES, *clean))
+    if clean:
+        sources = pc.coalesce(table["clean_source"], table["source"])
+        table = table.set_column(table.column_names.index("source"), "source", sources)
+    rows = _digests(table, (*_PAIR, "target", *clean[1:]))
     return np.flatnonzero([not held_out.isdisjoint(digests) for digests in rows])
 
 

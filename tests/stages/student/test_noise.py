@@ -13,6 +13,8 @@ from data.artifact import Artifact
 from data.model_folder import read_vocabulary
 from data.soft_targets import SoftTargetFormat
 from stages.noise.reading import REWRITTEN, as_student_reads
+from stages.student.further_config import DatasetConfig
+from stages.student.further_rows import further_datasets
 from stages.student.noise import HardWhereRewritten, NoisyReading
 from stages.text.tokenizer import load_tokenizer
 from stages.training.batches.batches import Stream
@@ -21,7 +23,7 @@ from stages.training.objective.loss import Objective, loss_sums
 from stages.training.objective.teacher_distribution import of_batch
 from stages.training.vocabulary import Vocabulary
 from tests.fixtures import distilled
-from tests.fixtures.artifacts import closed, new_artifact, words_tokenizer
+from tests.fixtures.artifacts import artifact_of_tables, closed, new_artifact, words_tokenizer
 from tests.stages.student.test_student import ROWS, artifacts, curve, dataset_table, out_of_english, run
 
 VOCABULARY = Vocabulary.from_tokens(["ein", "haus", "EIN", "HAUS", "w", ".", "Ein", "da"])
@@ -196,3 +198,26 @@ def test_it_trains_on_rows_that_follow_their_noise_among_others(
     losses = [line["divergence"] for line in curve(folder) if "divergence" in line]
     assert losses
     assert all(math.isfinite(loss) and loss > 0 for loss in losses)
+
+
+@pytest.mark.parametrize("read_by", ["teacher", ""])
+def test_noise_hides_no_held_out_text_of_a_further_dataset(tmp_path: Path, read_by: str) -> None:
+    """The clean source, and the clean reference, of a row are what is looked for."""
+    clean = {"clean_source": ["turn it on", None, None], "clean_reference": [None, "mach es an", None]}
+    columns: dict[str, Any] = {
+        "source": ["trun it on", "A HOUSE", "else"],
+        "reference": ["an", "MACHE ES", "sonst"],
+        "target": ["ein", "MACH", "anders"],
+        "source_language": ["en"] * 3,
+        "target_language": ["de"] * 3,
+        **{name: pa.array(values, pa.string()) for name, values in clean.items()},
+    }
+    other = new_artifact(tmp_path / "other", "dataset")
+    other.write_shard("train-00000", pa.table(columns))
+    closed(other, {"noise": {"read_by": read_by}} if read_by else {})
+    test = pa.table(
+        {"source": ["Turn it on.", "x"], "reference": ["y", "Mach es an!"], "source_language": ["en"] * 2}
+    ).append_column("target_language", pa.array(["de"] * 2))
+    corpus = artifact_of_tables(tmp_path, "corpus", {"test-00000": test})
+    [found] = further_datasets([DatasetConfig(name="other", path=str(other.path()))], corpus)
+    assert found.left_out["train-00000"].tolist() == ([0, 1] if read_by else [])
