@@ -165,9 +165,9 @@ def test_a_variant_that_the_converter_does_not_know_is_said_in_words(tmp_path: P
 def test_a_model_whose_weights_were_changed_on_the_way_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from stages.teacher import hub
+    from stages.teacher import hub_converter
 
-    monkeypatch.setattr(hub, "_scale_outputs", lambda decoder, model: setattr(decoder, "scale_outputs", 0.25))
+    monkeypatch.setattr(hub_converter, "_scale_outputs", lambda decoder, model: setattr(decoder, "scale_outputs", 0.25))
     with pytest.raises(ModelError, match="computes something else"):
         make(tmp_path, write_t5(tmp_path / "hub", tied=False))
 
