@@ -94,9 +94,10 @@ class LibraryModel:
             others = [{**entry, "content": names.get(entry["content"], entry["content"])} for entry in added]
             sides = [split_at(side, names) for side in (before, after)]
             asked = ["".join(names[part] if mark else part for part, mark in side) for side in sides]
+            marks_by_name = {name: mark for mark, name in names.items()}
             count = sum(mark for side in sides for _, mark in side)
             model = _open({**self._content, "added_tokens": others, "post_processor": None}, self._path)
-            self._templates[key] = _Template(*asked, {name: mark for mark, name in names.items()}, count, model)
+            self._templates[key] = _Template(asked[0], asked[1], marks_by_name, count, model)
         return self._templates[key]
 
     @staticmethod
