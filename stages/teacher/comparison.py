@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from data.errors import ModelError
-from data.model_folder import TeacherInfo, read_vocabulary, special_token
+from data.model_folder import MODEL_FILE, TeacherInfo, read_vocabulary, special_token
 from stages.languages.directions import some_direction
 from stages.loaded_model.engine import open_engine
 from stages.loaded_model.forced_logits import forced_logits
 from stages.loaded_model.model import positions_of
 from stages.teacher.originals import Original
+from stages.teacher.rounding import check_rounding
 
 # Nats by which float32 on both sides may differ, where the original gives a token more than e^-20: rounding of a deep
 # model is a hundredth of it, another formula a hundred times as much.
@@ -70,9 +71,12 @@ def check_handed_on(
 ) -> float | None:
     """The model as it will be used, in the type and, as far as it is here, on the device that it will be used on.
 
-    Held to `exact`, the same model in float32: the correlation of their logits, of what hangs on the text alone; 8 bits
-    leave 0.98 and more. Without it, only to say numbers at all; returns None then. Raises ModelError.
+    Held to `exact`, the same model in float32: each weight is that, but for rounding, and so is what is computed, by the
+    correlation of logits, of what hangs on the text alone, which is returned; 8 bits leave 0.98 and more. Without
+    `exact` it has but to say numbers at all, and None is returned. Raises ModelError.
     """
+    if exact:
+        check_rounding(folder / MODEL_FILE, exact / MODEL_FILE)
     final, reference = Forced(folder, info, device=device), Forced(exact, info, exact=True) if exact else None
     pairs = [
         (final.logits(*case), reference.logits(*case) if reference else None) for case in _short(final, sentences, None)

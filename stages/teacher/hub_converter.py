@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ctranslate2.converters import Converter
 
-# Rows beyond the tokens, which the converter would call by names that tokens of the model's own have.
+# Rows beyond the tokens, which the converter would call by names that tokens of the model's own have, or not at all;
+# decoder-only models likewise.
 _PADDED = ("t5", "mt5", "umt5")
 # What transformers 5 knows of a family without saying it in the config, where the converter looks.
 _UNTOLD = {
@@ -115,7 +116,9 @@ def _by_ids(tokenizer: Any, model: Any) -> dict[str, int]:
     """
     vocabulary = {**getattr(tokenizer, "lang_token_to_id", {}), **tokenizer.get_vocab()}
     taken = set(vocabulary.values())
-    rows = model.config.vocab_size if model.config.model_type in _PADDED else max(taken, default=-1) + 1
+    config = getattr(model.config, "text_config", model.config)
+    padded = config.model_type in _PADDED or not getattr(model.config, "is_encoder_decoder", False)
+    rows = max(config.vocab_size if padded else 0, max(taken, default=-1) + 1)
     unused = {f"<unused:{number}>": number for number in range(rows) if number not in taken}
     return {**vocabulary, **unused}
 

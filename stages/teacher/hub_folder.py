@@ -16,6 +16,8 @@ HUB_TYPES = frozenset(
         *("RefinedWebModel", "t5", "t5gemma", "t5gemma2", "umt5"),
     }
 )
+# Of these, only in the shape that code in the model's own folder had, which is not run here.
+_OF_OLDER_CODE = ("mpt", "phi", "RefinedWebModel")
 _CONFIG = "config.json"
 _INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
@@ -77,6 +79,10 @@ def _of_config(folder: Path) -> str:
         return (
             f"is a model of the type {kind!r}, which CTranslate2 does not convert into one that writes texts; it "
             f"converts {', '.join(sorted(HUB_TYPES))}"
+        )
+    if kind in _OF_OLDER_CODE:
+        return (
+            f"is a model of the type {kind!r}, which CTranslate2 converts only from its makers' own code: name another"
         )
     if quantized := content.get("quantization_config"):
         how = quantized.get("quant_method", "unknown") if isinstance(quantized, dict) else "unknown"

@@ -98,21 +98,36 @@ def test_what_a_converter_gets_wrong_is_refused(
         make(tmp_path, llama, prompt=CHAT)
 
 
-def test_what_quantization_gets_wrong_is_refused(llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("factor", [1.1, 0.5])
+def test_what_quantization_gets_wrong_is_refused(
+    factor: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from ctranslate2.specs.model_spec import ModelSpec, NumpyVariable
 
     quantize = ModelSpec._quantize
 
-    def wrong(spec: Any, quantization: str | None) -> None:
-        quantize(spec, quantization)
+    def wrong(spec: Any, quantization: str | None, *more: Any) -> None:
+        quantize(spec, quantization, *more)
         if quantization == "int8":
-            for layer in spec.decoder.layer:
-                scale = layer.ffn.linear_0.weight_scale.numpy()
-                layer.ffn.linear_0.weight_scale = NumpyVariable(np.full_like(scale, 0.01))
+            layer = spec.decoder.layer[0].ffn.linear_0
+            layer.weight_scale = NumpyVariable(layer.weight_scale.numpy() * np.float32(factor))
 
     monkeypatch.setattr(ModelSpec, "_quantize", wrong)
-    with pytest.raises(ModelError, match=r"in int8 the model computes something else than in float32: .* correlate by"):
-        make(tmp_path, llama, prompt=CHAT, quantization="int8")
+    with pytest.raises(ModelError, match=r"another than in float32: decoder/layer_0/ffn/linear_0/weight is further"):
+        make(tmp_path, write_causal(tmp_path / "hub", "GPT2"), prompt=CHAT, quantization="int8")
+
+
+def test_arithmetic_of_another_type_that_goes_wrong_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from stages.teacher import comparison
+
+    def wrong(engine: Any, *asked: Any) -> Any:
+        found = logits(engine, *asked)
+        return found if engine.compute_type == "float32" else found[:, ::-1].copy()
+
+    logits = comparison.forced_logits
+    monkeypatch.setattr(comparison, "forced_logits", wrong)
+    with pytest.raises(ModelError, match=r"computes something else than in float32: its logits correlate by -?0\.\d\d"):
+        make(tmp_path, write_causal(tmp_path / "hub", "GPT2"), prompt=CHAT, quantization="int8")
 
 
 def test_numbers_that_a_type_does_not_hold_are_told(tmp_path: Path) -> None:
@@ -127,9 +142,7 @@ def test_numbers_that_a_type_does_not_hold_are_told(tmp_path: Path) -> None:
         model.decoder.final_layer_norm.weight *= 1e-5
     model.save_pretrained(folder)
     make(tmp_path / "a", folder)
-    with pytest.raises(
-        ModelError, match=r"says no numbers when it computes in float16: .*set teacher\.quantization to"
-    ):
+    with pytest.raises(ModelError, match=r"is another than in float32: .* \(float16 ends at 65,504\)"):
         make(tmp_path / "b", folder, quantization="float16")
 
 
