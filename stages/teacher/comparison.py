@@ -71,9 +71,9 @@ def check_handed_on(
 ) -> float | None:
     """The model as it will be used, in the type and, as far as it is here, on the device that it will be used on.
 
-    Held to `exact`, the same model in float32: each weight is that, but for rounding, and so is what is computed, by the
-    correlation of logits, of what hangs on the text alone, which is returned; 8 bits leave 0.98 and more. Without
-    `exact` it has but to say numbers at all, and None is returned. Raises ModelError.
+    Held to `exact`, the same model in float32: each weight is that but for rounding, and logits correlate, of which
+    what hangs on the text alone is looked at; that is returned, and is 0.98 and more in 8 bits. Without `exact` it has
+    but to say numbers at all, and None is returned. Raises ModelError.
     """
     if exact:
         check_rounding(folder / MODEL_FILE, exact / MODEL_FILE)
