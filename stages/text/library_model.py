@@ -28,7 +28,7 @@ class _Template:
     after: str
     marks: Mapping[str, str]
     count: int
-    model: "Tokenizer"
+    model: "_Opened"
 
 
 class LibraryModel:
@@ -96,30 +96,57 @@ class LibraryModel:
             asked = ["".join(names[part] if mark else part for part, mark in side) for side in sides]
             marks_by_name = {name: mark for mark, name in names.items()}
             count = sum(mark for side in sides for _, mark in side)
-            model = _open({**self._content, "added_tokens": others, "post_processor": None}, self._path)
+            model = _Opened.of(_open({**self._content, "added_tokens": others, "post_processor": None}, self._path))
             self._templates[key] = _Template(asked[0], asked[1], marks_by_name, count, model)
         return self._templates[key]
 
-    @staticmethod
-    def _encode(model: "Tokenizer", texts: Sequence[str]) -> list[list[str]]:
+    def _encode(self, opened: "_Opened", texts: Sequence[str]) -> list[list[str]]:
+        """By their ids: the library itself tells a special token with the spaces that it swallowed."""
         if not texts:
             return []
-        return [found.tokens for found in model.encode_batch(list(texts), add_special_tokens=False)]
+        found = opened.model.encode_batch(list(texts), add_special_tokens=False)
+        result = []
+        for text, row in zip(texts, found, strict=True):
+            tokens = [opened.tokens[number] for number in row.ids]
+            if self._unknown in tokens:
+                # Told by what it is, as SentencePiece does: else it would look like a text's own <unk>.
+                spans = zip(tokens, row.offsets, strict=True)
+                tokens = [_shown(text[slice(*span)]) if one == self._unknown else one for one, span in spans]
+            result.append(tokens)
+        return result
 
-    @property
+    @cached_property
     def _unknown(self) -> str | None:
-        unknown: str | None = self._content["model"].get("unk_token")
-        return unknown
+        model = self._content["model"]
+        number = model.get("unk_id")
+        return model.get("unk_token") if number is None else str(model["vocab"][number][0])
 
     @cached_property
     def _full(self) -> "Tokenizer":
         return _open(self._content, self._path)
 
     @cached_property
-    def _plain(self) -> "Tokenizer":
+    def _plain(self) -> "_Opened":
         """Without special tokens: those of the format, and not those that are written for speed or spaces."""
         others = [entry for entry in self._content.get("added_tokens", []) if not entry.get("special")]
-        return _open({**self._content, "added_tokens": others}, self._path)
+        return _Opened.of(_open({**self._content, "added_tokens": others}, self._path))
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A model of the library, and its tokens by id."""
+
+    model: "Tokenizer"
+    tokens: Mapping[int, str]
+
+    @classmethod
+    def of(cls, model: "Tokenizer") -> "_Opened":
+        return cls(model, {number: token for token, number in model.get_vocab().items()})
+
+
+def _shown(text: str) -> str:
+    """What is unknown, as a token: none holds a space."""
+    return text.replace(" ", "\u2581") or "\u2581"
 
 
 def is_library_file(path: Path) -> bool:
