@@ -17,7 +17,7 @@ from stages.loaded_model.translate import load_translator, size_on_disk
 from stages.presentation.model_card import CardFacts, render_card
 from stages.text.tokenizer import FILES, LIBRARY_MODEL, SOURCE_CODES
 
-VERSION = "2"
+VERSION = "3"
 LIBRARIES = ("ctranslate2",)
 INPUTS = ("corpus", "student", "tokenizer")
 

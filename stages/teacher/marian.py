@@ -97,8 +97,11 @@ def check_marian_weights(path: Path, parameters: int) -> None:
     """Raises ModelError unless a converted model has as many weights as its .npz, which it would leave out silently."""
     import numpy as np
 
-    with np.load(_of_opus_mt(path)[0] if path.is_dir() else path) as weights:
-        sizes = {name: weights[name].size for name in weights.files if not name.startswith(_OF_OPTIONS)}
+    with np.load(_of_opus_mt(path)[0] if path.is_dir() else path) as archive:
+        weights = {name: archive[name] for name in archive.files if not name.startswith(_OF_OPTIONS)}
+    if wrong := sorted(name for name, values in weights.items() if not np.isfinite(values).all()):
+        raise ModelError(f"{path}: {wrong[0]} holds what is no number: its training diverged, or the file is damaged")
+    sizes = {name: values.size for name, values in weights.items()}
     # Positions are weights only where they were trained.
     positions = sizes.pop(_POSITIONS, 0)
     if parameters - sum(sizes.values()) in (0, positions):

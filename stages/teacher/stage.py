@@ -48,7 +48,7 @@ from stages.training.config import ModelConfig, OptimiserConfig
 from stages.training.languages_config import LanguagesConfig
 from stages.training.vocabulary import BEGIN, SEPARATOR
 
-VERSION = "4"
+VERSION = "5"
 LIBRARIES = ("ctranslate2", "torch", "OpenNMT-py", "sentencepiece")
 INPUTS = ("corpus", "tokenizer")
 
@@ -264,6 +264,8 @@ def _path_faults(config: Config, path: Path) -> list[str]:
         )
     if not path.is_file():
         return [f"no such file: {path}"]
+    if config.kind == "marian" and path.suffix == ".bin":
+        return [f"{path} is a model for Marian's own decoder (.bin): name the .npz that it was made from"]
     if config.kind == "marian" and not config.vocabularies:
         return [f"{path} needs its vocabularies: set teacher.vocabularies to the .yml or .spm files, source first"]
     return []

@@ -12,7 +12,7 @@ from data.runtime import Runtime
 from stages.text.own_models import copy_models, tokenizer_of, write_description
 from stages.text.tokenizer import SOURCE_MODEL
 
-VERSION = "2"
+VERSION = "3"
 LIBRARIES = ("sentencepiece",)
 # Bytes; a longer sentence would be left out of the training without a word.
 LONGEST_SENTENCE = 1 << 20
