@@ -35,7 +35,7 @@ def own_tokenizer(local: Path) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(str(local))
+        return AutoTokenizer.from_pretrained(str(local), trust_remote_code=False)
     except CONVERSION_ERRORS as error:
         raise ModelError(f"{local}: its tokenizer cannot be read by transformers: {error}; check its files") from error
 

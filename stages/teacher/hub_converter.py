@@ -31,12 +31,13 @@ def hub_converter(local: Path) -> "Converter":
         """Its vocabulary by the model's ids, the scale of its outputs and its first token as its config says."""
 
         def load_model(self, model_class: Any, name: str, **options: Any) -> Any:
-            self.model = super().load_model(model_class, name, **options)
+            # Said, since transformers would ask at the terminal.
+            self.model = super().load_model(model_class, name, **{"trust_remote_code": False, **options})
             _tell(self.model)
             return self.model
 
         def load_tokenizer(self, tokenizer_class: Any, name: str, **options: Any) -> Any:
-            tokenizer = super().load_tokenizer(tokenizer_class, name, **options)
+            tokenizer = super().load_tokenizer(tokenizer_class, name, **{"trust_remote_code": False, **options})
             vocabulary = _by_ids(tokenizer, self.model)
             tokenizer.get_vocab = lambda: vocabulary
             return tokenizer

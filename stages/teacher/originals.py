@@ -37,7 +37,9 @@ class HubModel:
 
         kind = transformers.AutoModelForCausalLM if decoder_only else transformers.AutoModelForSeq2SeqLM
         try:
-            loaded, found = kind.from_pretrained(str(local), dtype=torch.float32, output_loading_info=True)
+            loaded, found = kind.from_pretrained(
+                str(local), dtype=torch.float32, output_loading_info=True, trust_remote_code=False
+            )
         except CONVERSION_ERRORS as error:
             raise ModelError(f"{local}: transformers cannot load it to compare with: {error}") from error
         if drawn := sorted([*found["missing_keys"], *(str(key) for key in found["mismatched_keys"])]):

@@ -1,5 +1,6 @@
 """Families of transformers against transformers itself: searched and forced alike, or refused."""
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -23,17 +24,66 @@ from tests.fixtures.hub_teachers import CHAT, LONGEST, make, table
 pytestmark = pytest.mark.slow
 
 
+_DYNAMIC = {"rope_theta": 1e4, "rope_type": "dynamic", "factor": 4.0}
+_YARN = {"rope_theta": 1e4, "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}
+_PHI_3 = {
+    "rope_parameters": {
+        "rope_theta": 1e4,
+        "rope_type": "longrope",
+        "short_factor": [1.0, 1.1, 1.2, 1.5],
+        "long_factor": [1.0, 2.0, 4.0, 8.0],
+    },
+    "max_position_embeddings": 4096,
+    "original_max_position_embeddings": 1024,
+}
+
+
+@pytest.mark.parametrize(
+    ("family", "options", "told"),
+    [
+        ("Llama", {"rope_parameters": _DYNAMIC}, "RoPE scaling type 'dynamic' is not yet implemented"),
+        ("Qwen2", {"rope_parameters": _YARN}, "RoPE scaling type 'yarn' is not yet implemented"),
+        ("Llama", {"head_dim": 16}, "CTranslate2 cannot run what it made of this model"),
+        ("GPTBigCode", {"multi_query": False}, "CTranslate2 cannot run what it made of this model"),
+        ("Falcon", {"new_decoder_architecture": True, "num_kv_heads": 1}, "is a variant that is not known"),
+    ],
+)
+def test_what_ctranslate2_does_not_know_is_said_in_words(
+    family: str, options: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match=told):
+        make(tmp_path, write_causal(tmp_path / "hub", family, **options), prompt=CHAT)
+
+
+def test_code_that_a_model_brings_is_neither_run_nor_asked_about(tmp_path: Path) -> None:
+    folder = write_causal(tmp_path / "hub", "GPT2")
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'sprung')!r}, 'w')\n")
+    told = json.loads((folder / "tokenizer_config.json").read_bytes())
+    evil = {"tokenizer_class": "Evil", "auto_map": {"AutoTokenizer": ["evil.Evil", None]}}
+    (folder / "tokenizer_config.json").write_text(json.dumps({**told, **evil}))
+    model = json.loads((folder / "config.json").read_bytes())
+    (folder / "config.json").write_text(json.dumps({**model, "auto_map": {"AutoModelForCausalLM": "evil.Evil"}}))
+    with contextlib.suppress(ModelError):
+        make(tmp_path, folder, prompt=CHAT)
+    assert not (tmp_path / "sprung").exists()
+
+
 @pytest.mark.parametrize(
     ("family", "options"),
     [
-        ("Gemma2", {}),
+        ("Gemma2", {"query_pre_attn_scalar": 8}),
+        ("Llama", {"hidden_act": "gelu"}),
+        ("GPT2", {"scale_attn_by_inverse_layer_idx": True}),
+        ("Falcon", {"alibi": True}),
+        ("Phi3", _PHI_3),
+        ("Qwen2", {"use_sliding_window": True, "max_window_layers": 0, "sliding_window": 30}),
         ("Gemma3Text", {"sliding_window": 64, "layer_types": ["sliding_attention", "full_attention"]}),
     ],
 )
 def test_what_ctranslate2_computes_otherwise_is_refused(family: str, options: dict[str, Any], tmp_path: Path) -> None:
     folder = write_causal(tmp_path / "hub", family, **options)
     with pytest.raises(
-        ModelError, match=r"computes something else than its original: .* differ by up to \d\.\d\d nats"
+        ModelError, match=r"computes something else than its original: .* differ by up to \d+\.\d\d nats"
     ):
         make(tmp_path, folder, prompt=CHAT)
 
