@@ -17,13 +17,21 @@ from stages.loaded_model.model import positions_of
 from stages.loaded_model.prompt import encode_sources
 from stages.score import stage as score
 from stages.text.tokenizer import load_tokenizer
-from tests.fixtures.hub_families import write_causal, write_mbart, write_nllb, write_t5
+from tests.fixtures.hub_families import write_causal, write_mbart, write_nllb, write_separate_marian, write_t5
 from tests.fixtures.hub_models import write_llama
 from tests.fixtures.hub_teachers import CHAT, LONGEST, make, table
 
 pytestmark = pytest.mark.slow
 
 
+_LINEAR = {"rope_theta": 1e6, "rope_type": "linear", "factor": 8.0}
+_ROPES = {name: {"rope_theta": 1e6, "rope_type": "default"} for name in ("full_attention", "sliding_attention")}
+_GEMMA_3 = {
+    "sliding_window": 512,
+    "layer_types": ["sliding_attention", "full_attention"],
+    "max_position_embeddings": 2048,
+    "query_pre_attn_scalar": 8,
+}
 _DYNAMIC = {"rope_theta": 1e4, "rope_type": "dynamic", "factor": 4.0}
 _YARN = {"rope_theta": 1e4, "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}
 _PHI_3 = {
@@ -55,6 +63,11 @@ def test_what_ctranslate2_does_not_know_is_said_in_words(
         make(tmp_path, write_causal(tmp_path / "hub", family, **options), prompt=CHAT)
 
 
+def test_vocabularies_of_both_sides_that_ctranslate2_takes_for_one_are_told(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="Target vocabulary 0 has size 89 but the model expected"):
+        make(tmp_path, write_separate_marian(tmp_path / "hub"))
+
+
 def test_code_that_a_model_brings_is_neither_run_nor_asked_about(tmp_path: Path) -> None:
     folder = write_causal(tmp_path / "hub", "GPT2")
     (folder / "evil.py").write_text(f"open({str(tmp_path / 'sprung')!r}, 'w')\n")
@@ -72,6 +85,8 @@ def test_code_that_a_model_brings_is_neither_run_nor_asked_about(tmp_path: Path)
     ("family", "options"),
     [
         ("Gemma2", {"query_pre_attn_scalar": 8}),
+        ("Gemma3Text", {**_GEMMA_3, "query_pre_attn_scalar": 16}),
+        ("Gemma3Text", {**_GEMMA_3, "rope_parameters": {**_ROPES, "full_attention": {**_LINEAR}}}),
         ("Llama", {"hidden_act": "gelu"}),
         ("GPT2", {"scale_attn_by_inverse_layer_idx": True}),
         ("Falcon", {"alibi": True}),

@@ -182,3 +182,36 @@ def test_a_model_is_asked_in_its_own_template(family: str, tmp_path: Path) -> No
     (plain,) = encode_sources(["x"], ours, info.prompt)
     for mark in ("<|im_end|>", "<|im_start|>", "<|endoftext|>"):
         assert stranger.count(mark) == plain.count(mark)
+
+
+@pytest.mark.slow
+def test_what_a_template_spells_is_a_mark_though_nothing_calls_it_special(tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from tests.fixtures.hub_families import write_causal
+    from tests.fixtures.hub_teachers import make
+
+    folder = write_causal(tmp_path / "hub", "Qwen3")
+    own = AutoTokenizer.from_pretrained(folder)
+    # As Qwen 3 has them; the last is in no template.
+    own.add_tokens(["<think>", "</think>", "<note>"])
+    own.chat_template = CHATML + (
+        "{% if add_generation_prompt and enable_thinking is defined and not enable_thinking %}"
+        "{{ '<think>\\n\\n</think>\\n\\n' }}{% endif %}"
+    )
+    own.save_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    model.resize_token_embeddings(len(own))
+    model.save_pretrained(folder)
+    asked = {**ASKED, "variables": {"enable_thinking": False}}
+    inputs = make(tmp_path, folder, prompt=asked)
+    info, ours = load_teacher_info(inputs["teacher"].path()), load_tokenizer(inputs["tokenizer"].path())
+    plain, stranger = encode_sources(["x", "</think> <think> <|im_end|> <note>"], ours, info.prompt)
+    for mark in ("<think>", "</think>", "<|im_end|>", "<|im_start|>"):
+        assert plain.count(mark) == stranger.count(mark) > 0
+    assert stranger.count("<note>") == 1
+    message = PromptConfig.model_validate(asked).message
+    turns = [{"role": "user", "content": message("the dog")}, {"role": "assistant", "content": "der Hund"}]
+    turns.append({"role": "user", "content": message("x")})
+    expected = own.apply_chat_template(turns, add_generation_prompt=True, enable_thinking=False, return_dict=False)
+    assert plain == own.convert_ids_to_tokens(expected)
