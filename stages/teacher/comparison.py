@@ -21,7 +21,7 @@ from stages.teacher.originals import Original
 from stages.teacher.rounding import check_rounding
 
 # Nats by which float32 on both sides may differ, where the original gives a token more than e^-20, and what is added
-# for each unit of the largest logit: rounding of a deep model is a tenth of it, another formula a hundred times as much.
+# for each unit of the largest logit: rounding of a deep model is a tenth of it, another formula a hundred times more.
 TOLERANCE, _ROUNDING = 0.01, 1e-4
 _SAID_AT_ALL = -20.0
 # Least correlation of a model's logits in 8 or 16 bits with those in 32.
@@ -62,8 +62,8 @@ def check_arithmetic(original: Original, folder: Path, info: TeacherInfo, senten
         raise ModelError(
             f"the converted model computes something else than its original: log-probabilities of the same tokens, in "
             f"float32, differ by up to {worst:.2f} nats, of which rounding explains less than {allowed:.2f}. "
-            "CTranslate2 lacks a part of this model, or the tokens that its sources and targets begin and end with are not those "
-            "that it was trained with: name another model"
+            "CTranslate2 lacks a part of this model, or the tokens that its sources and targets begin and end with are "
+            "not those that it was trained with: name another model"
         )
     return worst
 
