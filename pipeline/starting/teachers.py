@@ -11,7 +11,7 @@ from typing import Any
 from data.errors import ConfigError, ModelError
 from data.model_folder import INFO_FILE, MODEL_FILE, describe_model, model_faults, read_vocabulary
 from pipeline.starting.languages import Languages, language_name, tags_of
-from stages.teacher.sources import OPUS_MT_DESCRIPTION
+from stages.teacher.marian import OPUS_MT_DESCRIPTION
 from stages.text.own_models import find_models
 
 _HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")

@@ -15,9 +15,9 @@ from stages.languages.directions import directions_of, some_direction
 from stages.loaded_model.conversion import convert_checkpoint
 from stages.loaded_model.translate import load_translator, size_on_disk
 from stages.presentation.model_card import CardFacts, render_card
-from stages.text.tokenizer import FILES
+from stages.text.tokenizer import FILES, LIBRARY_MODEL, SOURCE_CODES
 
-VERSION = "2"
+VERSION = "3"
 LIBRARIES = ("ctranslate2",)
 INPUTS = ("corpus", "student", "tokenizer")
 
@@ -107,4 +107,6 @@ def _card_facts(corpus: Artifact, trained: Artifact, folder: Path, info: Teacher
         libraries=manifest.libraries,
         pairs=info.pairs,
         source_prefix=info.toward(direction).source_prefix,
+        library=(folder / LIBRARY_MODEL).is_file(),
+        codes=(folder / SOURCE_CODES).is_file(),
     )

@@ -8,7 +8,8 @@ from pathlib import Path
 from data.errors import ModelError
 from data.model_folder import TeacherInfo, load_teacher_info, read_vocabulary
 from stages.loaded_model.prompt import encode_sources
-from stages.text.marks import split_at
+from stages.text.marks import looks_special, split_at
+from stages.text.own_models import marks_of
 from stages.text.tokenizer import Tokenizer
 
 _log = logging.getLogger(__name__)
@@ -21,7 +22,6 @@ _MOST_OF_ITS_OWN_MISSING = 0.9
 _SUBWORD = re.compile(r"[▁Ġ￭].*|##.+|.+(?:@@|￭|</w>)", re.DOTALL)
 # Of a vocabulary of words so many may look like subwords.
 _MOST_SUBWORDS = 0.05
-_SPECIAL = re.compile(r"<[^<>\s]+>|\[/?[A-Z][A-Z_]{2,}\]")
 
 
 def check_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
@@ -38,6 +38,7 @@ def check_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
             "(kind = teacher, or kind = file with the files it was trained with; where its vocabulary was cut, "
             "belongs_to_teacher = true)"
         )
+    _check_marks(tokenizer, folder)
     _check_template(tokenizer, load_teacher_info(folder), {*source, *target})
 
 
@@ -48,6 +49,17 @@ def _check_words(tokens: Sequence[str]) -> None:
             f"tokenizer.kind is none, which gives the teacher words, but {len(subwords)} of the {len(tokens)} tokens "
             f"of its vocabulary are parts of words, such as {', '.join(map(repr, subwords[:3]))}; set [tokenizer] to "
             "the model's own"
+        )
+
+
+def _check_marks(tokenizer: Tokenizer, folder: Path) -> None:
+    """A text that spells a special token of the teacher's must not become it, whoever made the tokenizer."""
+    strange = [mark for mark in marks_of(folder) if mark not in tokenizer.marks]
+    found = [mark for mark, tokens in zip(strange, tokenizer.encode_source(strange), strict=True) if mark in tokens]
+    if found:
+        raise ModelError(
+            f"the tokenizer makes special tokens of the teacher's of texts that spell them ({', '.join(found[:4])}), "
+            "since it is not told that they are special; set [tokenizer] kind = 'teacher', which is"
         )
 
 
@@ -71,7 +83,7 @@ def _check_template(tokenizer: Tokenizer, info: TeacherInfo, vocabulary: set[str
     if info.prompt is None:
         return
     around = f"{info.prompt.before} {info.prompt.after}"
-    spelled = [token for token in {*vocabulary, *tokenizer.marks} if token in around and _SPECIAL.fullmatch(token)]
+    spelled = [token for token in {*vocabulary, *tokenizer.marks} if token in around and looks_special(token)]
     if not spelled:
         return
     (found,) = encode_sources([""], tokenizer, info.prompt)

@@ -10,6 +10,8 @@ from data.model_folder import Prompt
 from stages.text.tokenizer import Tokenizer
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
+# What a chat template is given anyway.
+_FILLED_IN = {"messages", "add_generation_prompt", "tools", "documents", "bos_token", "eos_token"}
 _LANGUAGES = ("source_language", "target_language")
 
 
@@ -39,6 +41,10 @@ class PromptConfig(BaseModel):
         "earlier turns, and a translation ends where that template ends an answer",
     )
     system: str | None = Field(None, description="chat: the system's message, where the model takes one")
+    variables: dict[str, bool | int | float | str] = Field(
+        default_factory=dict,
+        description="chat: what else the model's template asks for, such as {enable_thinking = false} of Qwen 3",
+    )
     source_language: str | None = Field(None, description="what the template calls the source language, e.g. English")
     target_language: str | None = Field(None, description="likewise, the target language")
     examples: list[Example] = Field(default_factory=list, description="translations that are shown first")
@@ -51,6 +57,10 @@ class PromptConfig(BaseModel):
     def _is_complete(self) -> Self:
         if self.system is not None and not self.chat:
             raise ValueError("system: is a message of a chat; set chat = true, or leave it out")
+        if self.variables and not self.chat:
+            raise ValueError("variables: are of a chat template; set chat = true, or leave them out")
+        if taken := sorted(self.variables.keys() & _FILLED_IN):
+            raise ValueError(f"variables: {taken[0]} is filled in by itself; leave it out")
         if self.chat and "separator" in self.model_fields_set:
             raise ValueError("separator: examples are turns of a chat; leave it out")
         found = _PLACEHOLDER.findall(self.template)

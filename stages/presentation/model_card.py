@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What the card says. `sentencepiece` tells whether there are tokenizer files, or text is split on spaces."""
+    """What the card says. `sentencepiece`, `library` and `codes` tell which tokenizer files there are; without any,
+    text is split on spaces."""
 
     source_language: str
     target_language: str
@@ -22,6 +23,13 @@ class CardFacts:
     # Of a model of several language pairs: all of them, and the tokens before a source of the one named above.
     pairs: tuple[str, ...] = ()
     source_prefix: tuple[str, ...] = ()
+    library: bool = False
+    codes: bool = False
+
+    def packages(self) -> str:
+        """What its subwords need."""
+        named = {"sentencepiece": self.sentencepiece, "tokenizers": self.library, "subword-nmt": self.codes}
+        return "".join(f" {name}" for name, needed in named.items() if needed)
 
 
 def language_name(tag: str) -> str:
@@ -65,7 +73,7 @@ tokenizer included. It translates sentences from {source} ({facts.source_languag
 
 ## Use
 
-In this folder, with `pip install ctranslate2{" sentencepiece" if facts.sentencepiece else ""}`, one sentence a line \
+In this folder, with `pip install ctranslate2{facts.packages()}`, one sentence a line \
 from standard input:
 
 ```python
@@ -96,6 +104,20 @@ def _with(libraries: str) -> str:
 def _snippet(facts: CardFacts) -> str:
     """Five lines, whichever tokenizer the model has."""
     before = f"{list(facts.source_prefix)!r} + " if facts.source_prefix else ""
+    if facts.library:
+        return f"""\
+import sys, ctranslate2, tokenizers
+tokenizer = tokenizers.Tokenizer.from_file("subwords.json")
+tokens = [{before}tokenizer.encode(line.strip(), add_special_tokens=False).tokens for line in sys.stdin]
+for result in ctranslate2.Translator(".").translate_batch(tokens, beam_size=1, max_batch_size=32):
+    print(tokenizer.decode([i for i in map(tokenizer.token_to_id, result.hypotheses[0]) if i is not None]).strip())"""
+    if facts.codes:
+        return f"""\
+import sys, ctranslate2, subword_nmt.apply_bpe
+codes = subword_nmt.apply_bpe.BPE(open("source.codes", encoding="utf-8"))
+tokens = [{before}codes.process_line(line.strip()).split() for line in sys.stdin]
+for result in ctranslate2.Translator(".").translate_batch(tokens, beam_size=1, max_batch_size=32):
+    print((" ".join(result.hypotheses[0]) + " ").replace("@@ ", "").strip())"""
     if not facts.sentencepiece:
         return f"""\
 import sys, ctranslate2

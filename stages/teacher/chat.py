@@ -1,20 +1,25 @@
 """An instruction model asked as it was taught to be: in its own chat template, which is a Jinja text."""
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from data.errors import ModelError
 from data.model_folder import Prompt
 from stages.loaded_model.prompt import PromptConfig
+from stages.teacher import rendering
 from stages.text.marks import split_at
 
 # The template, and the tokens that it may name.
 CHAT = "chat.json"
 # What stands for a text while a template is rendered: nothing that a template would change.
 _SOURCE, _ANSWER = "\ue000source\ue001", "\ue000answer\ue001"
-_LONGEST = 1 << 20
+# Seconds until a template is given up, whatever else the machine does.
+_PATIENCE = 120
 
 
 def chat_prompt(folder: Path, asked: PromptConfig, marks: Sequence[str]) -> tuple[Prompt, str]:
@@ -25,8 +30,8 @@ def chat_prompt(folder: Path, asked: PromptConfig, marks: Sequence[str]) -> tupl
     """
     told = read_chat(folder)
     turns = _turns(asked)
-    before, after = _split(_render(told, turns, ask=True), _SOURCE)
-    whole = _render(told, [*turns, {"role": "assistant", "content": _ANSWER}], ask=False)
+    before, after = _split(_render(told, turns, asked.variables, ask=True), _SOURCE)
+    whole = _render(told, [*turns, {"role": "assistant", "content": _ANSWER}], asked.variables, ask=False)
     follows = _split(whole, _ANSWER)[1]
     end = next((part for part, special in split_at(follows, marks) if special), "")
     return Prompt(before=before, after=after), end
@@ -64,35 +69,34 @@ def _turns(asked: PromptConfig) -> list[dict[str, str]]:
     return [*turns, {"role": "user", "content": asked.message(_SOURCE)}]
 
 
-def _render(told: Mapping[str, Any], turns: Sequence[Mapping[str, str]], *, ask: bool) -> str:
-    """As transformers renders it; in a sandbox, since it is a stranger's program."""
-    from jinja2 import TemplateError
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    def refuse(reason: str) -> NoReturn:
-        raise TemplateError(reason)
-
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"], autoescape=False
-    )
-    environment.globals["raise_exception"] = refuse
-    environment.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False)
+def _render(told: Mapping[str, Any], turns: Sequence[Mapping[str, str]], more: Mapping[str, Any], *, ask: bool) -> str:
+    """As transformers renders it, but within bounds of time and memory, and on a day that is always the same."""
     tokens = {name: told.get(name) or "" for name in ("bos_token", "eos_token")}
+    asked = {"messages": [dict(turn) for turn in turns], "add_generation_prompt": ask, "tools": None, "documents": None}
+    given = json.dumps({"template": told["template"], "variables": {**more, **asked, **tokens}})
+    # -P: what lies beside the program is no module that it means.
+    command = [sys.executable, "-P", rendering.__file__]
     try:
-        parts, length = [], 0
-        for part in environment.from_string(told["template"]).generate(
-            messages=[dict(turn) for turn in turns], add_generation_prompt=ask, tools=None, documents=None, **tokens
-        ):
-            parts.append(part)
-            length += len(part)
-            if length > _LONGEST:
-                raise TemplateError(f"it renders more than {_LONGEST} characters")
-    except (TemplateError, TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:
+        done = subprocess.run(  # noqa: S603 (our own command)
+            command, input=given, capture_output=True, text=True, timeout=_PATIENCE, check=False
+        )
+        found = json.loads(done.stdout) if done.returncode == 0 else {"error": _death(done)}
+    except subprocess.TimeoutExpired:
+        found = {"error": f"it takes more than {_PATIENCE} s"}
+    if "error" in found:
         raise ModelError(
-            f"teacher.prompt.chat: the model's chat template cannot be rendered with these turns: {error}; leave out "
-            "teacher.prompt.system if it takes none, or leave chat out and spell the whole prompt in template"
-        ) from error
-    return "".join(parts)
+            f"teacher.prompt.chat: the model's chat template cannot be rendered with these turns: {found['error']}; "
+            "leave out teacher.prompt.system if it takes none, set in teacher.prompt.variables what it asks for, or "
+            "leave chat out and spell the whole prompt in template"
+        )
+    return str(found["text"])
+
+
+def _death(done: "subprocess.CompletedProcess[str]") -> str:
+    """Why the program ended without an answer."""
+    if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+        return f"it takes more than {rendering.SECONDS} s of a processor"
+    return f"the program that renders it ended with {done.returncode}: {done.stderr.strip()[-500:]}"
 
 
 def _split(text: str, mark: str) -> tuple[str, str]:

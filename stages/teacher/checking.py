@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import ModelError
-from data.model_folder import CHECKPOINT_FILE, TeacherInfo, read_vocabulary, special_token
+from data.model_file import read_model_file
+from data.model_folder import CHECKPOINT_FILE, MODEL_FILE, TeacherInfo, read_vocabulary, special_token
 from stages.loaded_model.conversion import convert_checkpoint
 from stages.loaded_model.prompt import encode_sources
-from stages.teacher.comparison import SENTENCES, check_arithmetic
-from stages.teacher.hub import hub_converter, own_tokenizer
+from stages.teacher.comparison import SENTENCES, Pair, check_arithmetic, check_handed_on
+from stages.teacher.hub import own_tokenizer
+from stages.teacher.hub_converter import hub_converter
+from stages.teacher.marian import check_marian_weights, convert_marian
 from stages.teacher.originals import HubModel, OpenNMTModel
 from stages.teacher.sources import convert
 from stages.teacher.tags import AROUND, is_language_tag, is_nllb_tag
@@ -21,9 +24,11 @@ from stages.text.tokenizer import Tokenizer
 # Rows of a vocabulary that have no token: a converter's names for them.
 _FILLED = ("<unused:", "madeupword")
 _SHOWN = 8
+# Names of what is found, in the stage's metrics.
+_NATS, _AGREEMENT = "nats_from_original", "agreement_after_quantization"
 
 
-def check_hub_model(local: Path, folder: Path, info: TeacherInfo, scratch: Path) -> dict[str, Any]:
+def check_hub_model(local: Path, folder: Path, info: TeacherInfo, scratch: Path, device: str) -> dict[str, Any]:
     """Compares a converted model of transformers with the original in `local`; returns what was found.
 
     Where the SentencePiece model beside it reads a text otherwise than the model's own tokenizer does, and its
@@ -39,18 +44,44 @@ def check_hub_model(local: Path, folder: Path, info: TeacherInfo, scratch: Path)
     exact = scratch / "float32"
     exact.mkdir()
     convert(hub_converter(local), str(local), exact, "float32")
-    return {"nats_from_original": check_arithmetic(original, exact, info, sentences)}
+    worst = check_arithmetic(original, exact, info, sentences)
+    return {_NATS: worst, _AGREEMENT: check_handed_on(folder, info, exact, sentences, device)}
 
 
-def check_opennmt_model(folder: Path, info: TeacherInfo, scratch: Path) -> dict[str, Any]:
+def check_opennmt_model(folder: Path, info: TeacherInfo, scratch: Path, device: str) -> dict[str, Any]:
     """Compares a converted checkpoint of OpenNMT-py with the original beside it; raises ModelError as above."""
     original = OpenNMTModel(folder / CHECKPOINT_FILE, special_token(folder, "decoder_start_token"))
     exact = scratch / "float32"
     convert_checkpoint(folder / CHECKPOINT_FILE, exact, quantization="float32")
+    sentences = _made_up(folder)
+    worst = check_arithmetic(original, exact, info, sentences)
+    return {_NATS: worst, _AGREEMENT: check_handed_on(folder, info, exact, sentences, device)}
+
+
+def check_marian_model(
+    path: Path, vocabularies: Sequence[Path], folder: Path, info: TeacherInfo, scratch: Path, device: str
+) -> dict[str, Any]:
+    """Of Marian there is no original to run: all its weights must be there, and quantization must leave the model.
+
+    `path` is the .npz or an OPUS-MT folder. Raises ModelError.
+    """
+    exact = scratch / "float32"
+    exact.mkdir()
+    convert_marian(path, vocabularies, exact, "float32")
+    check_marian_weights(path, read_model_file(exact / MODEL_FILE).parameters())
+    return {_AGREEMENT: check_handed_on(folder, info, exact, _made_up(folder), device)}
+
+
+def check_given_model(folder: Path, info: TeacherInfo, device: str) -> dict[str, Any]:
+    """Of a folder that was converted elsewhere, or that nothing else is known of: it must load and say numbers."""
+    check_handed_on(folder, info, None, _made_up(folder), device)
+    return {}
+
+
+def _made_up(folder: Path) -> list[Pair]:
+    """Its subwords are known to the stage tokenizer alone; any tokens tell models apart."""
     sides = [read_vocabulary(folder, "source"), read_vocabulary(folder, "target")]
-    # Its subwords are known to the stage tokenizer alone; any tokens tell the models apart.
-    sentences = [(_spread(sides[0], number), _spread(sides[1], number + 7)) for number in range(len(SENTENCES))]
-    return {"nats_from_original": check_arithmetic(original, exact, info, sentences)}
+    return [(_spread(sides[0], number), _spread(sides[1], number + 7)) for number in range(len(SENTENCES))]
 
 
 def _spread(tokens: Sequence[str], start: int) -> list[str]:

@@ -27,14 +27,13 @@ from stages.languages.directions import COLUMNS as LANGUAGES
 from stages.loaded_model.prompt import PromptConfig
 from stages.teacher.chat import chat_prompt
 from stages.teacher.hub import convert_transformers
+from stages.teacher.hub_folder import hub_model_faults
+from stages.teacher.marian import OPUS_MT_DESCRIPTION, convert_marian
 from stages.teacher.prefix_text import with_text_as_tokens
 from stages.teacher.restoring import restore_checkpoint, restore_faults
 from stages.teacher.sources import (
-    OPUS_MT_DESCRIPTION,
     convert_fairseq,
-    convert_marian,
     copy_folder,
-    hub_model_faults,
     tokenizer_files,
 )
 from stages.teacher.tags import (
@@ -49,7 +48,7 @@ from stages.training.config import ModelConfig, OptimiserConfig
 from stages.training.languages_config import LanguagesConfig
 from stages.training.vocabulary import BEGIN, SEPARATOR
 
-VERSION = "4"
+VERSION = "5"
 LIBRARIES = ("ctranslate2", "torch", "OpenNMT-py", "sentencepiece")
 INPUTS = ("corpus", "tokenizer")
 
@@ -202,7 +201,7 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
     quantization = config.quantization if config.quantization != "auto" else best_quantization(config, runtime)
     local, trained = _make(inputs, config, folder, quantization, runtime)
     info = _describe(folder, config, trained).model_copy(update={"quantization": quantization, "device": config.device})
-    checked = _check(local, folder, info, config)
+    checked = _check(local, folder, info, config, runtime)
     save_teacher_info(folder, info)
     return {
         "kind": config.kind,
@@ -265,6 +264,8 @@ def _path_faults(config: Config, path: Path) -> list[str]:
         )
     if not path.is_file():
         return [f"no such file: {path}"]
+    if config.kind == "marian" and path.suffix == ".bin":
+        return [f"{path} is a model for Marian's own decoder (.bin): name the .npz that it was made from"]
     if config.kind == "marian" and not config.vocabularies:
         return [f"{path} needs its vocabularies: set teacher.vocabularies to the .yml or .spm files, source first"]
     return []
@@ -308,17 +309,23 @@ def _make(
     return None, {}
 
 
-def _check(local: Path | None, folder: Path, info: TeacherInfo, config: Config) -> dict[str, Any]:
-    """The converted model against its original, where that can be had here."""
-    if local is None and config.kind not in _WITH_CHECKPOINT:
-        return {}
-    from stages.teacher.checking import check_hub_model, check_opennmt_model
+def _check(local: Path | None, folder: Path, info: TeacherInfo, config: Config, runtime: Runtime) -> dict[str, Any]:
+    """The converted model against its original, where that can be had here, and against itself in float32."""
+    from stages.teacher import checking
 
+    # A model for a GPU may be made where there is none.
+    device = "cuda" if runtime.device == "cuda" and info.device != "cpu" else "cpu"
     # Beside the folder, whose disk has the room.
     with tempfile.TemporaryDirectory(prefix=".check-", dir=folder) as scratch:
         if local is not None:
-            return check_hub_model(local, folder, info, Path(scratch))
-        return check_opennmt_model(folder, info, Path(scratch))
+            return checking.check_hub_model(local, folder, info, Path(scratch), device)
+        if config.kind in _WITH_CHECKPOINT:
+            return checking.check_opennmt_model(folder, info, Path(scratch), device)
+        if config.kind == "marian":
+            vocabularies = [Path(name) for name in config.vocabularies]
+            path = Path(str(config.path))
+            return checking.check_marian_model(path, vocabularies, folder, info, Path(scratch), device)
+        return checking.check_given_model(folder, info, device)
 
 
 def _describe(folder: Path, config: Config, trained: Mapping[str, Any]) -> TeacherInfo:

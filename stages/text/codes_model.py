@@ -1,7 +1,7 @@
 """Subwords by a list of merges, as subword-nmt and fastBPE write it: `@@` at the end of what goes on."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from io import StringIO
 from pathlib import Path
@@ -32,8 +32,8 @@ class CodesModel:
         """Subwords of each text."""
         return [[part for word in self._words(text) for part in self._segment(word)] for text in texts]
 
-    def encode_whole(self, texts: Sequence[str]) -> list[list[str]] | None:
-        """None: there are no special tokens."""
+    def encode_prompt(self, before: str, text: str, after: str, marks: Collection[str]) -> list[str] | None:
+        """None: it knows no special tokens by what they spell."""
         return None
 
     def decode(self, rows: Sequence[Sequence[str]]) -> list[str]:

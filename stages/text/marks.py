@@ -8,6 +8,14 @@ _MARK = re.compile(r"<(?:s|/s|unk|pad|blank|sep|mask|2[^<>\s]+|from:[^<>\s]+)>")
 # A word that spells one, with what escapes it.
 _ESCAPED = re.compile(r"(\\*)(" + _MARK.pattern + ")")
 
+# What special tokens look like that a template spells.
+_SPECIAL = re.compile(r"<[^<>\s]+>|\[/?[A-Z][A-Z_]{2,}\]")
+
+
+def looks_special(token: str) -> bool:
+    """Whether a token is written as formats write what is no text: `<think>`, `[INST]`."""
+    return _SPECIAL.fullmatch(token) is not None
+
 
 def is_mark(token: str) -> bool:
     """Whether a token is a mark in any model."""

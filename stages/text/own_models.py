@@ -4,11 +4,13 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from data.errors import ModelError
 from data.local import storage_faults, write_atomically
 from stages.text.codes_model import is_codes_file
 from stages.text.library_model import is_library_file, read_library_file, special_tokens
+from stages.text.marks import looks_special
 from stages.text.sentencepiece_model import open_model
 from stages.text.tokenizer import (
     DESCRIPTION,
@@ -29,7 +31,7 @@ _SHARED_NAMES = ("sentencepiece*.model", "spm*.model", "spiece*.model", "tokeniz
 LIBRARY_FILE = "tokenizer.json"
 # Special tokens of a teacher's format, which its stage wrote down.
 MARKS = "special_tokens.json"
-_CONFIG = "tokenizer_config.json"
+_CONFIG, _TEMPLATE = "tokenizer_config.json", "chat_template.jinja"
 
 
 def find_models(folder: Path) -> tuple[Path, Path | None]:
@@ -76,17 +78,37 @@ def marks_of(teacher: Path) -> list[str]:
     if (teacher / MARKS).is_file():
         marks: list[str] = json.loads((teacher / MARKS).read_bytes())
         return marks
+    template = _chat_template(teacher)
     if is_library_file(teacher / LIBRARY_FILE):
-        return special_tokens(read_library_file(teacher / LIBRARY_FILE))
-    return _configured(teacher / _CONFIG) if (teacher / _CONFIG).is_file() else []
-
-
-def _configured(path: Path) -> list[str]:
-    """Those that only a tokenizer's configuration of transformers adds."""
+        content = read_library_file(teacher / LIBRARY_FILE)
+        added = [entry["content"] for entry in content.get("added_tokens", [])]
+        return list(dict.fromkeys([*special_tokens(content), *spelled_marks(added, template)]))
     try:
-        added = json.loads(path.read_bytes()).get("added_tokens_decoder", {}).values()
-        return [str(token["content"]) for token in added if token.get("special")]
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        added = _content(teacher / _CONFIG).get("added_tokens_decoder", {}).values()
+        special = [token["content"] for token in added if token.get("special")]
+        return list(dict.fromkeys([*special, *spelled_marks([token["content"] for token in added], template)]))
+    except (KeyError, AttributeError, TypeError) as error:
+        raise ModelError(f"{teacher / _CONFIG} cannot be read: {error!r}; fetch it again or remove it") from error
+
+
+def spelled_marks(added: Sequence[str], template: str) -> list[str]:
+    """Of a model's added tokens those that its chat template spells: <think> is a mark, though not called special."""
+    return [token for token in added if token in template and looks_special(token)]
+
+
+def _chat_template(teacher: Path) -> str:
+    path = teacher / _TEMPLATE
+    found = path.read_text(encoding="utf-8") if path.is_file() else _content(teacher / _CONFIG).get("chat_template")
+    return found if isinstance(found, str) else ""
+
+
+def _content(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        content: dict[str, Any] = json.loads(path.read_bytes())
+        return {**content}
+    except (OSError, ValueError, TypeError) as error:
         raise ModelError(f"{path} cannot be read: {error!r}; fetch it again or remove it") from error
 
 

@@ -1,6 +1,6 @@
 """Subwords of a SentencePiece model."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ class SentencePieceModel:
         # One thread: a worker process has one core to itself.
         return [list(row) for row in self._model.encode(list(texts), out_type=str, num_threads=1)] if texts else []
 
-    def encode_whole(self, texts: Sequence[str]) -> list[list[str]] | None:
+    def encode_prompt(self, before: str, text: str, after: str, marks: Collection[str]) -> list[str] | None:
         """None: it knows no special tokens by what they spell."""
         return None
 

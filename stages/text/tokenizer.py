@@ -1,7 +1,7 @@
 """Texts <-> subwords, by the models in a folder that the stage tokenizer, or an export, left."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -32,8 +32,11 @@ class SubwordModel(Protocol):
     def encode(self, texts: Sequence[str]) -> list[list[str]]:
         """Subwords of each text."""
 
-    def encode_whole(self, texts: Sequence[str]) -> list[list[str]] | None:
-        """The same with special tokens that a text spells; None where the model does not know them so."""
+    def encode_prompt(self, before: str, text: str, after: str, marks: Collection[str]) -> list[str] | None:
+        """Of a text with a template around it, whose marks become one subword each, and those of the text none.
+
+        None where the model does not know special tokens by what they spell.
+        """
 
     def decode(self, rows: Sequence[Sequence[str]]) -> list[str]:
         """The text of each list of subwords."""
@@ -52,7 +55,7 @@ class Words:
         """Words of each text."""
         return [[escape(word) for word in text.split()] for text in texts]
 
-    def encode_whole(self, texts: Sequence[str]) -> list[list[str]] | None:
+    def encode_prompt(self, before: str, text: str, after: str, marks: Collection[str]) -> list[str] | None:
         """None: there are no special tokens."""
         return None
 
@@ -121,14 +124,8 @@ class Tokenizer:
         return self._target.pieces()
 
     def _prompt(self, before: str, text: str, after: str) -> list[str]:
-        prompt = f"{before}{text}{after}"
-        of_template = _count(before, self._marks) + _count(after, self._marks)
-        # A text could bring marks of its own, or make one together with the template.
-        if not any(mark in text for mark in self._marks) and _count(prompt, self._marks) == of_template:
-            if not of_template:
-                return self.encode_source([prompt])[0]
-            if (whole := self._source.encode_whole([prompt])) is not None:
-                return whole[0]
+        if (whole := self._source.encode_prompt(before, text, after, self._marks)) is not None:
+            return whole
         parts = joined([*split_at(before, self._marks), (text, False), *split_at(after, self._marks)])
         return [token for part, mark in parts for token in ([part] if mark else self.encode_source([part])[0])]
 
@@ -177,10 +174,6 @@ def describe(
     told: dict[str, Any] = {"marks": sorted(marks)} if marks else {}
     told |= ({"own": True} if own else {}) | ({"moses": list(moses)} if moses else {})
     return {"kind": kind, "source_digest": digests[0], "target_digest": digests[1], "digest": digest, **told}
-
-
-def _count(text: str, marks: Sequence[str]) -> int:
-    return sum(is_mark for _, is_mark in split_at(text, marks))
 
 
 def _read_description(folder: Path) -> dict[str, Any]:

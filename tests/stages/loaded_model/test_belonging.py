@@ -59,3 +59,33 @@ def test_a_special_token_in_a_template_must_be_one_token(tmp_path: Path) -> None
     check_tokenizer(knowing, folder)
     with pytest.raises(ModelError, match=r"teacher\.prompt: '<\|im_start\|>' is a token of the model's own"):
         check_tokenizer(plain, folder)
+
+
+def test_a_file_that_makes_special_tokens_of_texts_is_refused(tmp_path: Path) -> None:
+    import sentencepiece
+
+    # As Gemma's model has them: pieces of their own, which any text may spell.
+    symbols = ["<start_of_turn>", "<h1>"]
+    with (tmp_path / "own.spm").open("wb") as stream:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(["the dog ran over the fox"] * 20),
+            model_writer=stream,
+            vocab_size=30,
+            hard_vocab_limit=False,
+            user_defined_symbols=symbols,
+            minloglevel=2,
+        )
+    (tmp_path / "a").mkdir()
+    copy_models(tmp_path / "own.spm", None, tmp_path / "a")
+    named = write_description(tmp_path / "a", "file")
+    folder = teacher(tmp_path / "teacher", ["<unk>", "</s>", *named.source_pieces()])
+    check_tokenizer(named, folder)
+    (folder / "special_tokens.json").write_text(json.dumps(["<start_of_turn>", "</s>"]))
+    with pytest.raises(
+        ModelError, match=r"special tokens of the teacher's of texts that spell them \(<start_of_turn>\)"
+    ):
+        check_tokenizer(named, folder)
+    own = write_description(tmp_path / "a", "teacher", ["<start_of_turn>", "</s>"], own=True)
+    check_tokenizer(own, folder)
+    assert own.encode_source(["<start_of_turn> <h1>"])[0].count("<h1>") == 1
+    assert "<start_of_turn>" not in own.encode_source(["<start_of_turn> <h1>"])[0]

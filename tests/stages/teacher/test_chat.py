@@ -11,6 +11,7 @@ from data.errors import ModelError
 from data.model_folder import load_teacher_info, special_token
 from data.runtime import Runtime
 from stages.loaded_model.prompt import PromptConfig, encode_sources
+from stages.teacher import rendering
 from stages.teacher import stage as teacher
 from stages.teacher.chat import CHAT, chat_prompt
 from stages.text.tokenizer import load_tokenizer
@@ -67,11 +68,74 @@ def test_a_template_goes_around_turns_and_tells_the_end(tmp_path: Path) -> None:
         ("{% for x in", "cannot be rendered"),
         ("{{ messages.__class__.__mro__[1].__subclasses__() }}", "cannot be rendered|a message 0 times"),
         ("{% for a in range(99999) %}{{ 'x' * 1000 }}{% endfor %}", "renders more than"),
+        ("{{ 'x' * 20000000000 }}", "needs more than 1024 MiB of memory"),
+        ("{{ messages[0].content | upper }}", "a message 0 times"),
     ],
 )
 def test_a_template_that_cannot_serve_is_refused(template: str, told: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=rf"teacher\.prompt\.chat: .*({told})"):
         prompt(folder_with(tmp_path / "a", template), examples=[])
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ cycler.__init__.__globals__.os.popen('id').read() }}",
+        "{{ lipsum.__globals__['os'].system('true') }}",
+        "{{ messages[0].content.format.__globals__.keys() }}",
+        "{{ '{0.__class__.__mro__}'.format(1) }}",
+        "{{ messages.append(1) }}",
+        "{{ messages[0].update({'content': 'x'}) }}",
+        "{{ not_there() }}",
+        "{{ not_there.at_all }}",
+        "{% include '/etc/passwd' %}",
+        "{% import 'os' as os %}",
+    ],
+)
+def test_a_template_reaches_nothing(template: str) -> None:
+    from jinja2 import TemplateError
+
+    with pytest.raises((TemplateError, TypeError)):
+        rendering.render(template, {"messages": [{"role": "user", "content": "text"}]})
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+        "{{ (9 ** (9 ** 9)) % 2 }}",
+    ],
+)
+def test_a_template_without_end_is_given_up(template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The program reads its own bound: a copy of it with a lower one.
+    copy = tmp_path / "rendering.py"
+    copy.write_text(
+        Path(rendering.__file__)
+        .read_text()
+        .replace("SECONDS, MEMORY_BYTES, CHARACTERS = 10,", "SECONDS, MEMORY_BYTES, CHARACTERS = 1,")
+    )
+    monkeypatch.setattr(rendering, "__file__", str(copy))
+    with pytest.raises(ModelError, match=r"it takes more than \d+ s of a processor"):
+        prompt(folder_with(tmp_path / "a", template), examples=[])
+
+
+def test_templates_may_call_what_transformers_gives_them(tmp_path: Path) -> None:
+    template = (
+        "{% if tools is not none %}tools{% endif %}{% if strftime_now is defined %}{{ strftime_now('%d %b %Y') }}"
+        "{% endif %}{% for message in messages %}{% if loop.index > 9 %}{% break %}{% endif %}<|im_start|>"
+        "{% generation %}{{ message.content | trim }}{% endgeneration %}<|im_end|>{% endfor %}"
+        "{% if enable_thinking is defined and not enable_thinking %}<no>{% endif %}{{ {'a': 'ü'} | tojson }}"
+    )
+    folder = folder_with(tmp_path / "a", template)
+    # A prompt must not hang on the day on which it is made.
+    before, after, end = prompt(folder, examples=[])
+    assert before == "26 Jul 2024<|im_start|>Translate into German: "
+    assert (after, end) == ('<|im_end|>{"a": "ü"}', "<|im_end|>")
+    assert prompt(folder, examples=[], variables={"enable_thinking": False})[1] == '<|im_end|><no>{"a": "ü"}'
+    with pytest.raises(ValidationError, match="variables: are of a chat template"):
+        PromptConfig.model_validate({"variables": {"enable_thinking": False}, "template": "x {source}"})
+    with pytest.raises(ValidationError, match="variables: tools is filled in by itself"):
+        PromptConfig.model_validate({**ASKED, "variables": {"tools": "x"}})
 
 
 def test_what_a_template_does_not_take_is_told(tmp_path: Path) -> None:
@@ -118,3 +182,36 @@ def test_a_model_is_asked_in_its_own_template(family: str, tmp_path: Path) -> No
     (plain,) = encode_sources(["x"], ours, info.prompt)
     for mark in ("<|im_end|>", "<|im_start|>", "<|endoftext|>"):
         assert stranger.count(mark) == plain.count(mark)
+
+
+@pytest.mark.slow
+def test_what_a_template_spells_is_a_mark_though_nothing_calls_it_special(tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from tests.fixtures.hub_families import write_causal
+    from tests.fixtures.hub_teachers import make
+
+    folder = write_causal(tmp_path / "hub", "Qwen3")
+    own = AutoTokenizer.from_pretrained(folder)
+    # As Qwen 3 has them; the last is in no template.
+    own.add_tokens(["<think>", "</think>", "<note>"])
+    own.chat_template = CHATML + (
+        "{% if add_generation_prompt and enable_thinking is defined and not enable_thinking %}"
+        "{{ '<think>\\n\\n</think>\\n\\n' }}{% endif %}"
+    )
+    own.save_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    model.resize_token_embeddings(len(own))
+    model.save_pretrained(folder)
+    asked = {**ASKED, "variables": {"enable_thinking": False}}
+    inputs = make(tmp_path, folder, prompt=asked)
+    info, ours = load_teacher_info(inputs["teacher"].path()), load_tokenizer(inputs["tokenizer"].path())
+    plain, stranger = encode_sources(["x", "</think> <think> <|im_end|> <note>"], ours, info.prompt)
+    for mark in ("<think>", "</think>", "<|im_end|>", "<|im_start|>"):
+        assert plain.count(mark) == stranger.count(mark) > 0
+    assert stranger.count("<note>") == 1
+    message = PromptConfig.model_validate(asked).message
+    turns = [{"role": "user", "content": message("the dog")}, {"role": "assistant", "content": "der Hund"}]
+    turns.append({"role": "user", "content": message("x")})
+    expected = own.apply_chat_template(turns, add_generation_prompt=True, enable_thinking=False, return_dict=False)
+    assert plain == own.convert_ids_to_tokens(expected)

@@ -9,7 +9,7 @@ import pytest
 from data.errors import ModelError
 from data.model_file import read_model_file
 from stages.loaded_model.conversion import convert_checkpoint, read_checkpoint
-from stages.teacher import sources
+from stages.teacher import marian
 from stages.teacher.restoring import filled, read_shape, restore_checkpoint, restore_faults
 from tests.fixtures.hub_models import write_marian
 from tests.fixtures.tiny_teacher import TinyShape, write_tiny_checkpoint
@@ -106,7 +106,7 @@ def test_the_shape_is_read_from_the_file(tmp_path: Path) -> None:
 
 def test_a_folder_of_another_toolkit_or_another_type_is_refused(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    sources.convert_marian(write_marian(tmp_path / "marian"), [], tmp_path / "folder", "int8")
+    marian.convert_marian(write_marian(tmp_path / "marian"), [], tmp_path / "folder", "int8")
     faults = restore_faults(tmp_path / "folder")
     assert any("pre_norm is 0, in OpenNMT-py's 1" in fault for fault in faults)
     assert any("vocabularies do not begin with <unk> <blank> <s> </s>" in fault for fault in faults)

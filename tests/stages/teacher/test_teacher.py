@@ -315,7 +315,7 @@ def test_the_types_that_are_converted_are_those_that_the_converter_has() -> None
     import transformers
     from ctranslate2.converters.transformers import _MODEL_LOADERS
 
-    from stages.teacher.sources import HUB_TYPES
+    from stages.teacher.hub_folder import HUB_TYPES
 
     known = {getattr(getattr(transformers, name, None), "model_type", None) for name in _MODEL_LOADERS}
     readers = {"whisper", "wav2vec2", "wav2vec2-bert", "distilbert", "bert", "xlm-roberta", "roberta", "camembert"}
