@@ -41,7 +41,7 @@ def test_a_shift_is_told_with_how_far_and_which_way(tmp_path: Path, by: int) -> 
         assert re.fullmatch(r"  moved\.en:\d+: '.*' -> '.*'; reference '.*'", example)
 
 
-@pytest.mark.parametrize("lost", [300, 500])
+@pytest.mark.parametrize("lost", [150, 300, 450])
 def test_a_line_that_is_lost_on_the_way_is_found(tmp_path: Path, lost: int) -> None:
     sources, targets = halves(pairs(600))
     [told] = looked_at(tmp_path, two_files(tmp_path, "cut", (sources[:599], targets[:lost] + targets[lost + 1 :])))[
