@@ -23,9 +23,10 @@ from stages.corpus.readers.rows import Reason, Row
 from stages.corpus.readers.sources import Language, Source
 from stages.corpus.sorting import sort_rows
 from stages.corpus.splits import Fractions, Split, judge
+from stages.corpus.warnings import warnings
 from stages.corpus.writing import CorpusWriter
 
-VERSION = "4"
+VERSION = "5"
 INPUTS: tuple[str, ...] = ()
 LIBRARIES = ("babel",)
 PROGRESS_ROWS = 10_000
@@ -100,7 +101,9 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
             writer.keep(row, verdict)
     counts.check()
     shards = writer.close()
-    return {**counts.metrics(), "near_held_out": held_out.metrics(), "shards": shards}
+    metrics = counts.metrics()
+    told = warnings(metrics["sources"], writer.examples)
+    return {**metrics, "near_held_out": held_out.metrics(), "shards": shards, "warnings": told}
 
 
 def external_files(config: Config) -> list[Path]:
