@@ -15,7 +15,9 @@ from stages.corpus.readers.paths import published_path, shown_error, shown_path
 from stages.corpus.readers.rows import RawRow, Reason
 from stages.corpus.readers.sources import ParquetSource
 
-_BATCH_ROWS = 4096
+# A text that stands there once and is meant a thousand times takes its place once: it is read with its dictionary.
+# Those inside of other columns pyarrow cannot read so.
+_BATCH_ROWS, _NESTED_BATCH_ROWS = 4096, 256
 # A column of a row group that is larger than this, and so many times as large as what is packed, is no text.
 _LARGE_COLUMN, _MOST_PACKED = 1 << 28, 200
 _AS_BYTES = [
@@ -42,9 +44,10 @@ def read_parquet(source: ParquetSource) -> Iterator[RawRow]:
                 file = pq.ParquetFile(packed)
                 check_columns(file.schema_arrow, names, shown_path(name))
                 _check_sizes(file.metadata, names, shown_path(name))
-                # A text that stands there once and is meant a thousand times takes its place once.
-                file = pq.ParquetFile(packed, metadata=file.metadata, read_dictionary=names)
-                batches = file.iter_batches(batch_size=_BATCH_ROWS, columns=names)
+                outer = [column for column in names if column in file.schema_arrow.names]
+                file = pq.ParquetFile(packed, metadata=file.metadata, read_dictionary=outer)
+                rows = _BATCH_ROWS if len(outer) == len(names) else _NESTED_BATCH_ROWS
+                batches = file.iter_batches(batch_size=rows, columns=names)
                 yield from rows_of(batches, published_path(name, below), names)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last one: of names of columns
             told = shown_error(error, name)
