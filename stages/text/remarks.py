@@ -7,6 +7,8 @@ with quotes, may be translated.
 import re
 from functools import lru_cache
 
+from stages.text.units import has_no_spaces
+
 # So many characters may go before a translation.
 _LONGEST_HEAD = 120
 # "Translation" and "translate", casefolded, at the beginning of a word. Words that mean other things as well, as in
@@ -21,6 +23,10 @@ _TRANSLATION = (
 # The same in scripts without spaces, anywhere.
 _UNSPACED = "翻译|翻譯|译文|譯文|翻訳|訳文|번역|คำแปล|การแปล|แปลเป็น|ການແປ|ការបកប្រែ|ဘာသာပြန်"
 _ABOUT = re.compile(rf"(?<!\w)(?:{_TRANSLATION})|{_UNSPACED}")
+# What a model may call its answer, before a colon or in a line of its own.
+_LABELS = frozenset(
+    ["output", "target", "target text", "response", "assistant", "answer", "final answer", "model", "bot"]
+)
 _ASSENT = re.compile(
     r"(?:sure|certainly|of course|absolutely|okay|ok|here you go|here it is|natürlich|selbstverständlich|gerne|klar|"
     r"bien sûr|certainement|d'accord|d’accord|claro|por supuesto|certo|certamente|com certeza|конечно|хорошо|"
@@ -44,8 +50,16 @@ _REFUSAL = re.compile(
     r"i can(?:not|['’]t) (?:translat|assist|help with|provide)|als ki[- ](?:sprach)?modell|en tant qu['’]ia\b|"
     r"como (?:modelo de lenguaje|modelo de linguagem)|作为(?:一个)?(?:ai|人工智能)|как (?:языковая модель|ии)\b"
 )
+# In other languages than English nobody says so of a text.
+_HELPFUL = re.compile(
+    r"\bi hope (?:this|that|it) helps|\blet me know if you (?:need|have|want|would)|\bis there anything else|"
+    r"\bfeel free to ask"
+)
+_ABOUT_IN_BRACKETS = re.compile(
+    rf"[(（\[【][^()（）\[\]]*(?:(?<!\w)(?:{_TRANSLATION})|{_UNSPACED})[^()（）\[\]]*[)）\]】]\W?$"
+)
 _CHAT_MARK = re.compile(
-    r"<\|[^|<>\s]{1,40}\|>|</?think(?:ing)?>|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>|"
+    r"<[|｜][^|｜<>\s]{1,40}[|｜]>|<0x[0-9A-F]{2}>|\[(?:EOS|BOS|PAD|UNK|CLS|SEP)\]|</?think(?:ing)?>|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>|"
     r"</?(?:translation|answer|output)>|<(?:bos|eos|pad|unk)>|</?s>",
     re.IGNORECASE,
 )
@@ -70,10 +84,12 @@ def remarks(source: str, target: str, source_language: str = "", target_language
     text = target.strip()
     return sum(
         (
-            _has_preface(source, text, source_language, target_language) or _has_echo(source, text),
+            _has_preface(source, text, source_language, target_language)
+            or _has_echo(source, text)
+            or _speaks_of_translating(source, text, (source_language, target_language)),
             _has_note(source, text),
-            _refuses(source, text),
-            _is_quoted(source.strip(), text),
+            _refuses(source, text) or _helps(source, text, target_language),
+            _is_quoted(source.strip(), text.rstrip(".!?。！？")),
             any(fence in text and fence not in source for fence in _FENCES),
             bool(_CHAT_MARK.search(text)) and not _CHAT_MARK.search(source),
         )
@@ -94,9 +110,29 @@ def _has_preface(source: str, text: str, source_language: str, target_language: 
         return not _ABOUT.search(source.casefold())
     if ":" in source or "：" in source:
         return False
-    name = head.strip("*_#\"'“”„ ")
-    named = name in _names(source_language) or name in _names(target_language)
-    return named or bool(_ASSENT.match(text[: end + 1].casefold()))
+    if _names_in(head, source, (source_language, target_language)) or head.strip("*_#\"'“”„ ") in _LABELS:
+        return True
+    return head == target_language.partition("-")[0].casefold() or bool(_ASSENT.match(text[: end + 1].casefold()))
+
+
+def _speaks_of_translating(source: str, text: str, languages: tuple[str, str]) -> bool:
+    """Whether it says that it is a translation, as in: "Hallo" is the German translation of "Hello"."""
+    plain, asked = text.casefold(), source.casefold()
+    if not _ABOUT.search(plain) or _ABOUT.search(asked):
+        return False
+    whole = asked.strip(" .!?\"'")
+    return (
+        _names_in(plain, source, languages)
+        or bool(_ABOUT_IN_BRACKETS.search(plain))
+        or (len(whole) > 2 and whole in plain)
+    )
+
+
+def _names_in(text: str, source: str, languages: tuple[str, str]) -> bool:
+    """Whether a text, casefolded, has a name of one of the languages that the source has not."""
+    asked = source.casefold()
+    names = (name for language in languages for name in _names(language) if name in text and name not in asked)
+    return any(has_no_spaces(name[0]) or re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) for name in names)
 
 
 def _has_echo(source: str, text: str) -> bool:
@@ -122,6 +158,12 @@ def _refuses(source: str, text: str) -> bool:
     )
 
 
+def _helps(source: str, text: str, target_language: str) -> bool:
+    if target_language.partition("-")[0] == "en":
+        return False
+    return bool(_HELPFUL.search(text.casefold())) and not _HELPFUL.search(source.casefold())
+
+
 def _is_quoted(source: str, text: str) -> bool:
     if len(text) < 3 or text[0] not in _QUOTES or text[-1] not in _QUOTES[text[0]]:
         return False
@@ -143,5 +185,4 @@ def _names(tag: str) -> frozenset[str]:
     except (UnknownLocaleError, ValueError):
         return frozenset()
     names = [locale.get_display_name(shown) for locale in (known, plain) for shown in ("en", known)]
-    found = {name.casefold() for name in names if name}
-    return frozenset(found | {f"{name} translation" for name in found} | {f"in {name}" for name in found})
+    return frozenset(name.casefold() for name in names if name)
