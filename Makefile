@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 GPU ?=
 RECIPE ?= recipes/demo.toml
 ARGS ?=
-STAGES := corpus tokenizer teacher calibrate decode select scorer score measure filter dataset student baseline export \
+STAGES := corpus tokenizer teacher calibrate decode select sides scorer score measure filter dataset student baseline export \
 	evaluate report
 
 RUNTIME_LOCK := requirements/runtime.txt requirements/onmt.txt requirements/torch.txt pyproject.toml

@@ -22,7 +22,15 @@ from stages.languages.identification import LanguageIdentifier
 from stages.text import measures
 
 LANGUAGES = ("de", "fr", "cs", "ja", "zh-Hans", "zh-Hant", "ko", "th", "ar", "he", "hi", "ru", "tr", "fi", "ga")
-RULES = ("length_ratio", "source_copy", "repetition", "placeholders_lost", "numbers_lost", "language_probability")
+RULES = (
+    "length_ratio",
+    "source_copy",
+    "repetition",
+    "placeholders_lost",
+    "numbers_lost",
+    "remarks",
+    "language_probability",
+)
 PAGE, SAMPLE = Path("docs/filters.md"), Path("tests/stages/measure/human_pairs.tsv")
 BEGIN, END = "<!-- made by bench/human_text.py: begin -->\n", "<!-- end -->"
 HEAD = ("source_language", "target_language", "source", "target")
@@ -33,6 +41,11 @@ Pair = tuple[str, str]
 
 def human_pairs(language: str) -> list[Pair]:
     """Distinct pairs of English and a language, in the order of their hashes: the first ones are a random sample."""
+    return sorted(catalog_pairs(language), key=lambda pair: blake2b("\n".join(pair).encode()).digest())
+
+
+def catalog_pairs(language: str) -> list[Pair]:
+    """The same pairs in the order of the files."""
     source = CatalogSource(
         kind="catalog",
         name="home-assistant",
@@ -42,12 +55,12 @@ def human_pairs(language: str) -> list[Pair]:
         pattern="homeassistant/components/*/translations/{language}.json",
         untranslated="reject",
     )
-    found = set[Pair]()
+    found = dict[Pair, None]()
     for row in read_catalog(source, "en", language):
         pair = (" ".join((row.source or "").split()), " ".join((row.reference or "").split()))
         if row.reason is None and all(pair) and pair[0] != pair[1]:
-            found.add(pair)
-    return sorted(found, key=lambda pair: blake2b("\n".join(pair).encode()).digest())
+            found[pair] = None
+    return list(found)
 
 
 def failures(pair: Pair, languages: tuple[str, str], identifier: LanguageIdentifier, rules: Rules) -> list[str]:
@@ -58,6 +71,7 @@ def failures(pair: Pair, languages: tuple[str, str], identifier: LanguageIdentif
         "repetition": measures.repetition(pair[1]),
         "placeholders_lost": measures.placeholders_lost(*pair),
         "numbers_lost": measures.numbers_lost(*pair),
+        "remarks": measures.remarks(*pair, *languages),
         "language_probability": identifier.probability(pair[1], *languages),
     }
     found = []

@@ -4,6 +4,10 @@
 class PotstillError(Exception):
     """Base of all errors a user can do something about; the CLI prints it without a traceback."""
 
+    def __str__(self) -> str:
+        # What was found may be half of a surrogate pair, which JSON can spell and no terminal can print.
+        return super().__str__().encode("utf-8", errors="backslashreplace").decode("utf-8")
+
 
 class ConfigError(PotstillError):
     """A recipe is wrong. Holds every fault found, so that all are mended in one go."""

@@ -225,6 +225,13 @@ MEASURES = pa.schema(
             "unknown_tokens", pa.int32(), "tokens of the target that are <unk>, or marks for it that the source lacks"
         ),
         _field(
+            "remarks",
+            pa.int32(),
+            "kinds of things said around the translation: a preface, a note, a refusal, quotes around all of it that "
+            "the source lacks, a fence of code, marks of a chat",
+        ),
+        _field("line_breaks", pa.int32(), "breaks of a line, by any character for one, beyond those of the source"),
+        _field(
             "columns",
             pa.list_(EXTERNAL),
             "the recipe's [[measure.columns]], in order: figures of this row from elsewhere",

@@ -50,6 +50,8 @@ def run(table: pa.Table, config: Config, resources: None) -> pa.Table:
         "placeholders_lost": (uniform(ids, 2 * _DIGITS) < LOST).astype(np.int32),
         "numbers_lost": np.zeros(len(ids), np.int32),
         "unknown_tokens": np.zeros(len(ids), np.int32),
+        "remarks": np.zeros(len(ids), np.int32),
+        "line_breaks": np.zeros(len(ids), np.int32),
         "columns": [[] for _ in ids],
     }
     arrays = [pa.array(columns[field.name]).cast(field.type, safe=False) for field in SCHEMA if field.name != "id"]

@@ -5,7 +5,7 @@ import typer
 from data.errors import DataError
 from data.store import Artifact, Store
 from pipeline.cli.shared import RecipePath, SetOption, StageArgument, finished, read, read_done
-from pipeline.cli.tables import status_table, total_bytes
+from pipeline.cli.tables import status_table, total_bytes, warning_lines
 from pipeline.estimating.record import read as read_estimate
 from pipeline.planning.plan import newest_manifest
 from pipeline.planning.scope import open_planner
@@ -16,11 +16,14 @@ from pipeline.terminal.tables import size_text
 def status(context: typer.Context, recipe: RecipePath, overrides: SetOption = None) -> None:
     """Show what is there, and what was estimated.
 
-    Of each stage: rows, size, seconds, and its folder.
+    Of each stage: rows, size, seconds, and its folder; below them what stages warned of.
     """
     wanted = read_done(context, recipe, overrides)
     planner = open_planner(wanted)
-    typer.echo(status_table(planner.plan(wanted.graph), read_estimate(planner.store)))
+    steps = planner.plan(wanted.graph)
+    typer.echo(status_table(steps, read_estimate(planner.store)))
+    for warning in warning_lines(steps):
+        typer.echo(warning)
 
 
 def verify(context: typer.Context, recipe: RecipePath, overrides: SetOption = None) -> None:

@@ -35,6 +35,16 @@ def status_table(steps: Sequence[Step], estimate: Estimate | None = None) -> str
     return "\n".join([aligned(rows, right={2, 3, 4, 5, 6} if estimate else {2, 3, 4}), *_total_error(steps, estimate)])
 
 
+def warning_lines(steps: Sequence[Step]) -> list[str]:
+    """What the stages that are done have warned of, as the run has told it."""
+    return [
+        f"WARNING {step.node.name}: {warning}"
+        for step in steps
+        if step.state == "done" and step.artifact is not None
+        for warning in step.artifact.manifest().metrics.get("warnings", ())
+    ]
+
+
 def estimate_table(estimate: Estimate) -> str:
     """A line a stage: rows, target tokens, hours, bytes and money, each with its interval; totals; how it was got."""
     priced = estimate.price_per_hour is not None

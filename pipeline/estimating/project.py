@@ -50,7 +50,9 @@ class Findings:
         split = "test" if held_out else "train"
         small, _, large = (sample.rows[split] for sample in self.samples)
         cold, warm, last = trials
-        self.tried[node.name] = Trials(cold, warm, last, small, large, self.whole.rows[split])
+        # What looks at a sample takes no longer for a larger corpus.
+        rows = min(self.whole.rows[split], max(getattr(node.stage(), "MOST_ROWS", self.whole.rows[split]), large))
+        self.tried[node.name] = Trials(cold, warm, last, small, large, rows)
         self.most[node.name] = most
 
 

@@ -53,6 +53,7 @@ STAGES: tuple[StageEntry, ...] = (
     StageEntry("calibrate", "stages.calibrate.stage", "decode"),
     StageEntry("decode", "stages.decode.stage"),
     StageEntry("select", "stages.select.stage", takes={"columns": "measure.columns"}),
+    StageEntry("sides", "stages.sides.stage"),
     StageEntry("scorer", "stages.score.choose", "score"),
     StageEntry("score", "stages.score.stage"),
     StageEntry("measure", "stages.measure.stage"),

@@ -15,7 +15,7 @@ SECTION = "teachers"
 # Stages that work with one teacher, which each of them has a node of.
 _OF_A_TEACHER = ("tokenizer", "teacher", "calibrate", "decode", "scorer", "score")
 # What stands in for one teacher's work, in the stages that go on with it, or tell of it.
-_GO_ON = {"select": {"decode": "pool"}, "measure": {"score": "fuse"}}
+_GO_ON = {"select": {"decode": "pool"}, "sides": {"decode": "pool"}, "measure": {"score": "fuse"}}
 _TELL = ("dataset", "student", "evaluate", "report")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 

@@ -21,6 +21,7 @@ _SOURCE_NAMES, _TARGET_NAMES = ("source", "src"), ("target", "tgt", "reference",
 _KINDS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "tsv": ("tsv", {}),
     "csv": ("tsv", {"separator": ",", "quoted": True}),
+    "semicolons": ("tsv", {"separator": ";", "quoted": True}),
     "jsonl": ("jsonl", {}),
     "parquet": ("parquet", {}),
     "arrow": ("arrow", {}),
@@ -102,7 +103,8 @@ def _columns(path: Path, key: str) -> list[str]:
         raise ConfigError([f"{path}: cannot be read: {error}"]) from error
     if key == "jsonl":
         return list(_members(json.loads(first)))
-    return next(csv.reader([first])) if key == "csv" else first.rstrip("\r").split("\t")
+    separator = {"csv": ",", "semicolons": ";"}.get(key)
+    return next(csv.reader([first], delimiter=separator)) if separator else first.rstrip("\r").split("\t")
 
 
 def _schema(path: Path, key: str) -> Any:

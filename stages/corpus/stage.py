@@ -24,6 +24,7 @@ from stages.corpus.readers.rows import Reason, Row
 from stages.corpus.readers.sources import Language, Source
 from stages.corpus.sorting import sort_rows
 from stages.corpus.splits import Fractions, Split, judge
+from stages.corpus.warnings import warnings
 from stages.corpus.writing import CorpusWriter
 from stages.noise.config import Config as Noise
 
@@ -105,11 +106,13 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
             writer.keep(row, verdict)
     counts.check()
     shards = writer.close()
+    metrics = counts.metrics()
     if config.noise:
         # Who evaluates with it is to do so anew where another kind changed no row.
         write_atomically(output.work_path() / NOISE_FILE, config.noise.model_dump_json(indent=1).encode())
     noise = {"noise": writer.noise.metrics()} if writer.noise else {}
-    return {**counts.metrics(), **noise, "near_held_out": held_out.metrics(), "shards": shards}
+    told = warnings(metrics["sources"], writer.examples)
+    return {**metrics, **noise, "near_held_out": held_out.metrics(), "shards": shards, "warnings": told}
 
 
 def external_files(config: Config) -> list[Path]:

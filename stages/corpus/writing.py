@@ -9,6 +9,7 @@ from data.schema import PAIRS, REJECTS
 from stages.corpus.readers.origins import Origin
 from stages.corpus.readers.rows import RawRow, Reason, Row, shown
 from stages.corpus.splits import SPLITS, Split
+from stages.corpus.warnings import Examples
 from stages.noise.config import Config as Noise
 from stages.noise.corpus import NoiseWriter, Texts
 
@@ -49,6 +50,7 @@ class CorpusWriter:
         self.noise = NoiseWriter(noise) if noise else None
         self._splits = {split: ShardWriter(output, split, PAIRS, shard_rows) for split in SPLITS}
         self._rejects = ShardWriter(output, "rejects", REJECTS, shard_rows)
+        self.examples = Examples()
 
     def keep(self, row: Row, split: Split) -> None:
         """Adds a row to a split."""
@@ -63,6 +65,7 @@ class CorpusWriter:
     def reject(self, origin: int, raw: RawRow | Row, reason: Reason) -> None:
         """Adds a row to the rejects, its texts cut to what a reader needs to see."""
         name = self._origins[origin].name
+        self.examples.add(origin, reason, shown(raw.location), raw.source)
         source, reference = (None if text is None else shown(text) for text in (raw.source, raw.reference))
         self._rejects.add((name, shown(raw.location), source, reference, reason.value))
 

@@ -112,7 +112,8 @@ def _page(manifests: Mapping[str, Manifest], summary: Summary) -> dict[str, Any]
         "dropped": facts.dropped_text(manifests["corpus"]),
         "making": markdown_table(("What", "Which"), facts.making_rows(manifests, summary.infos, summary.target_format)),
         "options": facts.options_text(manifests),
-        "warnings": [facts.warning_text(warning) for warning in manifests["filter"].metrics.get("warnings", ())],
+        "corpus_warnings": [*facts.warning_texts(manifests["corpus"]), *facts.warning_texts(manifests.get("sides"))],
+        "warnings": facts.warning_texts(manifests["filter"]),
         "waterfall": markdown_table(waterfall, facts.waterfall_rows(manifests["filter"])),
         "licence_text": licence_text(summary.licence, _licences(manifests, summary)),
     }

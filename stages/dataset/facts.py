@@ -112,8 +112,13 @@ def waterfall_rows(judged: Manifest) -> Iterator[Row]:
         yield f"`{step['rule']}`", figures.bounds(step["min"], step["max"]), *counts
 
 
+def warning_texts(manifest: Manifest | None) -> list[str]:
+    """All warnings of a stage; none where the stage is not there."""
+    return [] if manifest is None else [warning_text(warning) for warning in manifest.metrics.get("warnings", ())]
+
+
 def warning_text(warning: str) -> str:
-    """A warning of the filter, its examples as code, which hides nothing and means nothing."""
+    """A warning of a stage, its examples as code, which hides nothing and means nothing."""
     head, *examples = warning.split("\n")
     return "\n".join([_cell(head), *([""] if examples else []), *(f"    {example.strip()}" for example in examples)])
 

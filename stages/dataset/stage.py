@@ -28,7 +28,7 @@ from stages.dataset.text_export import TOKENIZER, export_text
 __all__ = ["Config", "export_hypotheses", "export_text", "run"]
 
 VERSION = "2"
-INPUTS = ("corpus", "tokenizer", "teacher", "decode", "select", "score", "measure", "filter")
+INPUTS = ("corpus", "tokenizer", "teacher", "decode", "select", "sides", "score", "measure", "filter")
 LIBRARIES: tuple[str, ...] = ()
 # The card has licences, options and counts of all of them.
 TELLS_OF_INPUTS = True

@@ -16,7 +16,7 @@ from data.runtime import Runtime
 from stages.filter.quantiles import quantiles
 from stages.filter.warnings import Findings, Limits, warnings
 
-VERSION = "4"
+VERSION = "5"
 INPUTS = ("measure", "corpus", "select")
 LIBRARIES: tuple[str, ...] = ()
 EMPTY_TARGET, TOO_LONG = "empty_target", schema.TOO_LONG
@@ -69,6 +69,8 @@ class Rules(BaseModel):
     placeholders_lost: Rule = _rule("by default none: a lost placeholder breaks a program", max=0)
     numbers_lost: Rule = _rule("by default none", max=0)
     unknown_tokens: Rule = _rule("by default none: a student learns to say <unk>", max=0)
+    remarks: Rule = _rule("by default none: a student learns to say what a chat says around a translation", max=0)
+    line_breaks: Rule = _rule("by default none: one line of the source is one line of the target", max=0)
     columns: dict[str, Rule] = Field(
         default_factory=dict, description="a rule for each of [[measure.columns]], by its name; no rule by default"
     )

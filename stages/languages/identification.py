@@ -67,6 +67,12 @@ class LanguageIdentifier:
         form = chinese_form(words, target_language)
         return found if form is None else found * form
 
+    def nearest(self, text: str) -> str | None:
+        """The code of the language, of all that lingua knows, that a text seems to be in; None where none does."""
+        words = without_placeholders(text)
+        nearest = self._detector(None).detect_language_of(words) if words.strip() else None
+        return None if nearest is None else _code(nearest)
+
     def _among(self, words: str, language: "Language", source: "Language | None") -> float:
         asked = {language, *(each for each in (*self._others, source) if each and not _is_confused(each, language))}
         found = self._confidence(words, language, frozenset(asked))

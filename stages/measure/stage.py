@@ -23,14 +23,14 @@ from stages.text import measures as text
 from stages.text.chrf import chrf_matrices
 from stages.text.columns import KEYS, Column, Key, Lookup, column_faults, column_files, load_column
 
-VERSION = "5"
+VERSION = "6"
 READS = {
     "corpus": ("source", "reference", "source_language", "target_language"),
     "select": ("target", "target_tokens", "index"),
     "score": ("length", "conditioning", "token_log_probs", "entropy"),
 }
 RESOURCES = ("corpus", "teacher")
-LIBRARIES = ("lingua-language-detector", "rapidfuzz")
+LIBRARIES = ("lingua-language-detector", "rapidfuzz", "babel")
 SCHEMA = schema.MEASURES
 UNKNOWN = "<unk>"
 
@@ -150,6 +150,8 @@ def _by_texts(table: pa.Table, identifier: LanguageIdentifier) -> dict[str, Sequ
         "placeholders_lost": [text.placeholders_lost(*pair) for pair in pairs],
         "numbers_lost": [text.numbers_lost(*pair) for pair in pairs],
         "unknown_tokens": _unknown(table.column("target_tokens"), pairs),
+        "remarks": [text.remarks(*row) for row in zip(sources, targets, *languages, strict=True)],
+        "line_breaks": [text.line_breaks(*pair) for pair in pairs],
         "language_probability": [identifier.probability(*row) for row in tagged],
         "reference_chrf": _reference_chrf(targets, references),
     }

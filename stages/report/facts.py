@@ -34,7 +34,7 @@ def gather_metrics(inputs: Mapping[str, Artifact]) -> dict[str, Any]:
     manifests = {node: artifact.manifest() for node, artifact in inputs.items()}
     metrics: dict[str, Any] = {key: evaluation[key] for key in EVALUATION_KEYS}
     metrics |= {key: evaluation[key] for key in OPTIONAL_KEYS if key in evaluation}
-    for node in ("corpus", "dataset", "filter", "decode", "pool", "select"):
+    for node in ("corpus", "dataset", "filter", "decode", "pool", "select", "sides"):
         if node in manifests:
             metrics[node] = manifests[node].metrics | manifests[node].counters
     metrics["training"] = {node: manifests[node].metrics for node in ("student", "baseline") if node in manifests}

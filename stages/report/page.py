@@ -50,6 +50,7 @@ def render_page(
         **likeness_section(metrics),
         **_training(curves, metrics),
         **_filter(metrics),
+        "corpus_warnings": [*_warnings(metrics["corpus"]), *_warnings(metrics.get("sides"))],
         **_soft_targets(metrics),
         **_corpus(metrics),
         **_examples(examples, rule, metrics["test"]),
@@ -244,7 +245,7 @@ def _filter(metrics: Mapping[str, Any]) -> dict[str, Any]:
             }
         )
     return {
-        "filter_warnings": [warning.split("\n") for warning in metrics["filter"].get("warnings", ())],
+        "filter_warnings": _warnings(metrics["filter"]),
         "waterfall": [{**row, "final": row is rows[-1]} for row in rows],
         "waterfall_text": f"{figures.count(before[-1])} of {figures.count(total)} rows "
         f"({figures.share(before[-1], total)}) went into the dataset. Nothing is deleted: the other rows keep "
@@ -252,6 +253,11 @@ def _filter(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "waterfall_note": "Failed counts the rows that a rule turns down, Alone those that no other rule does. Left "
         "counts what this rule and all above it let through. A row whose measure is not known passes.",
     }
+
+
+def _warnings(stage: Mapping[str, Any] | None) -> list[list[str]]:
+    """Each as its lines: the first one tells what is wrong, the others are examples."""
+    return [warning.split("\n") for warning in (stage or {}).get("warnings", ())]
 
 
 def _percent(part: float, whole: float) -> float:

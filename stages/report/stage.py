@@ -22,6 +22,7 @@ INPUTS = (
     "teacher",
     "decode",
     "select",
+    "sides",
     "score",
     "measure",
     "filter",

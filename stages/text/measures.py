@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from stages.text import numbers
 from stages.text.placeholders import Parsed, parse
+from stages.text.remarks import line_breaks, remarks
 from stages.text.units import has_no_spaces, looped_share, units, worth
 
 # Fewer words are names and labels, which are often copied rightly.
@@ -15,8 +16,10 @@ UNKNOWN_MARK = "\N{DOUBLE QUESTION MARK}"
 __all__ = [
     "has_marks",
     "length_ratio",
+    "line_breaks",
     "numbers_lost",
     "placeholders_lost",
+    "remarks",
     "repetition",
     "source_copy",
     "unknown_marks",

@@ -91,6 +91,8 @@ MEASURES: dict[str, Any] = {
     "placeholders_lost": 0,
     "numbers_lost": 0,
     "unknown_tokens": 0,
+    "remarks": 0,
+    "line_breaks": 0,
     "columns": [],
 }
 VERDICT: dict[str, Any] = {"id": ROW_ID, "accepted": True, "reasons": []}

@@ -8,6 +8,7 @@ from typing import Any
 
 from data.errors import DataError
 from data.ids import normalise
+from stages.corpus.readers.documents import read_json
 from stages.corpus.readers.files.formats import FORMATS, HEAD_BYTES, recognise
 from stages.corpus.readers.messages import read_messages
 from stages.corpus.readers.paths import shown_path
@@ -95,7 +96,7 @@ def _parse(tree: Tree, name: str, codes: set[str]) -> dict[tuple[str, ...], Any]
     """Values by their keys from the outermost on; raises DataError when the file is no JSON of objects."""
     content = tree.read(name)
     try:
-        document = json.loads(content.decode("utf-8-sig"))
+        document = read_json(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         found = recognise(content[:HEAD_BYTES])
         told = f"; it holds {found.words}: {found.advice}" if found and found.key != "json" else ""

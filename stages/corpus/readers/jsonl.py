@@ -1,12 +1,12 @@
 """Objects of JSON, one a line."""
 
 import difflib
-import json
 from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any
 
 from data.errors import DataError
+from stages.corpus.readers.documents import read_json
 from stages.corpus.readers.files.shards import Shard, shards
 from stages.corpus.readers.lines import Line, read_lines
 from stages.corpus.readers.paths import shown_path
@@ -17,6 +17,9 @@ from stages.corpus.readers.sources import JsonlSource
 _LONGEST_LINE = 1 << 24
 # What holds for all of so many first lines is a fault of the recipe, and not of the lines.
 _SAMPLE_LINES = 100
+# Where fewer of them are objects, the file is no JSONL; a list of JSON, an item a line, ends without a comma.
+_FEWEST_OBJECTS = 0.1
+_LONGEST_INDEX = 18  # digits
 _MISSING = object()
 
 
@@ -49,7 +52,7 @@ def _row(source: JsonlSource, location: str, line: Line) -> RawRow:
 
 def _parsed(text: str) -> dict[str, Any] | None:
     try:
-        record = json.loads(text.removeprefix("\N{RECORD SEPARATOR}"))
+        record = read_json(text.removeprefix("\N{RECORD SEPARATOR}"))
     except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None
@@ -62,21 +65,30 @@ def _value(record: Any, name: str) -> Any:
     first, dot, rest = name.partition(".")
     if isinstance(record, dict) and first in record:
         inner = record[first]
-    elif isinstance(record, list) and first.isdecimal() and int(first) < len(record):
+    elif isinstance(record, list) and _is_index(first) and int(first) < len(record):
         inner = record[int(first)]
     else:
         return _MISSING
     return _value(inner, rest) if dot else inner
 
 
+def _is_index(part: str) -> bool:
+    return part.isdecimal() and len(part) <= _LONGEST_INDEX
+
+
 def _check(source: JsonlSource, shard: Shard, sample: list[tuple[int, Line]]) -> None:
-    """Raises DataError when no line of the sample is an object, or none has a field."""
+    """Raises DataError when hardly a line of the sample is an object, or none has a field."""
     records = [_parsed(line.text) for _, line in sample if line.reason is None]
     objects = [record for record in records if record is not None]
-    if records and not objects:
+    if records and len(objects) < max(_FEWEST_OBJECTS * len(records), 1):
+        few = (
+            f"{len(objects)} of its first {len(records)} lines is"
+            if objects
+            else f"none of its first {len(records)} lines is"
+        )
         raise DataError(
-            f"{shown_path(shard.path)}: none of its first {len(records)} lines is an object of JSON, such as "
-            f'{{"source": "..."}}; the first is {sample[0][1].text[:80]!r}'
+            f"{shown_path(shard.path)}: {few} an object of JSON, such as "
+            f'{{"source": "..."}}; the first is {sample[0][1].text[:80]!r}; of a list jq -c \'.[]\' makes such lines'
         )
     for name in (source.source_field, source.target_field):
         if objects and name is not None and all(_value(record, name) is _MISSING for record in objects):

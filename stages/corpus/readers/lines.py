@@ -52,9 +52,13 @@ def _skip_line(stream: IO[bytes], longest: int) -> int:
 
 def _decode(line: bytes) -> Line:
     try:
-        return Line(line.decode("utf-8").rstrip("\n"), None)
+        return Line(_without_end(line).decode("utf-8"), None)
     except UnicodeDecodeError:
         return Line(_shown(line), Reason.NOT_UTF8)
+
+
+def _without_end(line: bytes) -> bytes:
+    return line[:-2] if line.endswith(b"\r\n") else line.removesuffix(b"\n")
 
 
 def _shown(line: bytes) -> str:

@@ -135,9 +135,21 @@ def missing_paths(origin: Origin) -> list[str]:
     if isinstance(origin.source, SacrebleuSource):
         missing = missing_benchmark(origin.source, origin.languages())
         return [f"{origin.key}.test_set: {missing}"] if missing else []
-    return [
-        f"{key}: no such file: {path}" for key, path in origin.paths() if _is_local(path) and not _local(origin, path)
-    ]
+    absent = ((key, path) for key, path in origin.paths() if _is_local(path) and not _local(origin, path))
+    return [f"{key}: {_what_is_there(path, origin.source.kind)}" for key, path in absent]
+
+
+def _what_is_there(path: str, kind: str) -> str:
+    """Why a path is no file that a kind of source can read."""
+    plain = Path(path.removeprefix("file://")).expanduser()
+    if plain.is_dir() and kind in ("parquet", "arrow"):
+        return f"no such file: {path} is a folder without any .{kind} file"
+    if plain.is_dir():
+        several = f"{path.rstrip('/')}/*"
+        return f"expected a file, found a folder: {path}; name one in it, or several by a glob such as {several}"
+    if plain.exists():
+        return f"expected a file, found a pipe or a device, which can be read once at most: {path}; write it to a file"
+    return f"no such file: {path}"
 
 
 def local_paths(origin: Origin) -> list[Path]:
@@ -195,4 +207,6 @@ def _local(origin: Origin, path: str) -> list[Path]:
             found = find_arrow(path)
         case _:
             found = find_files(path, "") if not plain.is_dir() else Found(None, {}, [])
-    return [Path(name.removeprefix("file://")) for name in found.paths.values()]
+    paths = [Path(name.removeprefix("file://")).expanduser() for name in found.paths.values()]
+    # A pipe gives its content once, and to fingerprint it would wait for ever.
+    return [one for one in paths if one.is_file() or not one.exists()]

@@ -60,6 +60,12 @@ Column = int | str
 _ANYTHING = "take lines as they stand, whatever format they look like"
 
 
+def _check_sides(names: str, source: object, target: object) -> None:
+    """ValueError where both sides are the same: every row would be its own translation."""
+    if source == target:
+        raise ValueError(f"{names}: both are {source!r}; expected two, or no target for a monolingual source")
+
+
 class SourceOptions(BaseModel):
     """What every kind of source can say about itself."""
 
@@ -125,6 +131,11 @@ class TextSource(SourceOptions):
     )
     anything: bool = Field(False, description=_ANYTHING)
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _check_sides("source_file, target_file", self.source_file, self.target_file)
+        return self
+
 
 class TsvSource(SourceOptions):
     """A table of tab-separated values, a row a line."""
@@ -145,6 +156,7 @@ class TsvSource(SourceOptions):
             raise ValueError("source_column, target_column: expected an index from 0 or a name")
         if self.header is False and any(isinstance(column, str) for column in columns):
             raise ValueError("header: columns are given by name, so it cannot be false")
+        _check_sides("source_column, target_column", self.source_column, self.target_column)
         return self
 
 
@@ -156,6 +168,11 @@ class ParquetSource(SourceOptions):
     source_column: str = Field("source", description="column; translation.en is the field en of translation")
     target_column: str | None = Field(None, description="likewise; absent: monolingual")
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _check_sides("source_column, target_column", self.source_column, self.target_column)
+        return self
+
 
 class ArrowSource(SourceOptions):
     """Columns of Arrow files: what `save_to_disk` of Hugging Face's datasets leaves, or streams and files of Arrow."""
@@ -164,6 +181,11 @@ class ArrowSource(SourceOptions):
     path: Place = Field(description="the folder of one split, a file or a glob; any fsspec URL")
     source_column: str = Field("source", description="column; translation.en is the field en of translation")
     target_column: str | None = Field(None, description="likewise; absent: monolingual")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _check_sides("source_column, target_column", self.source_column, self.target_column)
+        return self
 
 
 class JsonlSource(SourceOptions):
@@ -175,6 +197,11 @@ class JsonlSource(SourceOptions):
         "source", description="field; translation.en is the field en of translation, a.0 of a list"
     )
     target_field: str | None = Field(None, description="likewise; absent: monolingual")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _check_sides("source_field, target_field", self.source_field, self.target_field)
+        return self
 
 
 class UnitOptions(SourceOptions):

@@ -14,6 +14,7 @@ from stages.corpus.readers.files.archives import ZIP_DAMAGES, zipped_files
 from stages.corpus.readers.paths import shown_error, shown_path
 
 LARGEST_FILE_BYTES = 64 << 20
+_READ_BYTES = 1 << 20
 # RuntimeError: the member is encrypted. NotImplementedError: packed in a way Python does not know.
 _DAMAGES = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, ValueError, RuntimeError, NotImplementedError)
 
@@ -74,9 +75,20 @@ class _Zip:
     def read(self, name: str) -> bytes:
         _check_size(name, self._archive.getinfo(name).file_size)
         try:
-            return self._archive.read(name)
+            with self._archive.open(name) as stream:
+                return _bounded(stream, name)
         except _DAMAGES as error:
             raise DataError(f"{name} cannot be read: {error}") from error
+
+
+def _bounded(stream: IO[bytes], name: str) -> bytes:
+    """All of a stream; raises DataError where there is more than an archive has said."""
+    parts, size = list[bytes](), 0
+    while part := stream.read(_READ_BYTES):
+        parts.append(part)
+        size += len(part)
+        _check_size(name, size)
+    return b"".join(parts)
 
 
 def _check_size(name: str, size: int | None) -> None:

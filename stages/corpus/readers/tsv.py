@@ -1,5 +1,6 @@
 """Tables of separated values, a row a line."""
 
+import csv
 import difflib
 from collections import Counter
 from collections.abc import Iterator
@@ -17,13 +18,15 @@ _COLUMNS = 16
 # So many lines say how many columns there are: the first alone may be the damaged one.
 _SAMPLE_LINES = 100
 _QUOTED_SAMPLE = 100_000  # characters of a record
-_ACCEPTED = ("tsv", "csv", "bars", "html", "jsonl")  # a first column may hold tags or JSON
+_ACCEPTED = ("tsv", "bars", "html", "jsonl")  # a first column may hold tags or JSON
 
 
 def read_tsv(source: TsvSource, longest: int) -> Iterator[RawRow]:
     """Rows in order of lines, all with as many columns as most of the first lines; DataError for a missing column."""
     most = _COLUMNS * longest
-    lines = read_lines(source.file, most, _ACCEPTED, source.anything)
+    # Where tabs are asked for and commas are found, each line would be one value.
+    accepted = _ACCEPTED if source.separator == "\t" and not source.quoted else (*_ACCEPTED, "csv", "semicolons")
+    lines = read_lines(source.file, most, accepted, source.anything)
     sample = list(islice(lines, _SAMPLE_LINES))
     width = _usual_width(source, sample)
     records = _records(source, chain(sample, lines), most, width)
@@ -46,7 +49,34 @@ def _usual_width(source: TsvSource, sample: list[Line]) -> int:
     widths = Counter(len(values) for text in texts if (values := _split(source, text)) is not None)
     # What goes on in a further line looks like a record of fewer columns than are asked for.
     enough = {width for width in widths if source.quoted and width >= _asked(source)}
+    if source.quoted and not enough and (width := _width_over_lines(source, texts)):
+        return width
     return max(enough or widths, key=lambda width: (widths[width], width), default=0)
+
+
+def _width_over_lines(source: TsvSource, texts: list[str]) -> int:
+    """The columns of a table whose every record goes over several lines; 0 where that is no table either."""
+    try:
+        found = csv.reader((f"{text}\n" for text in texts), delimiter=source.separator, strict=True)
+        widths = Counter(len(record) for record in _whole(found))
+    except csv.Error:
+        return 0
+    return max((width for width in widths if width >= _asked(source)), key=lambda width: widths[width], default=0)
+
+
+def _whole(records: Iterator[list[str]]) -> Iterator[list[str]]:
+    """Those before the end, which may cut the last one."""
+    found = False
+    while True:
+        try:
+            yield next(records)
+            found = True
+        except StopIteration:
+            return
+        except csv.Error:
+            if found:
+                return
+            raise
 
 
 def _asked(source: TsvSource) -> int:

@@ -1,8 +1,10 @@
 """Files that are damaged or made to do harm: an error in words or rejected rows, in bounded memory."""
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import subprocess
 import sys
 import tarfile
@@ -214,19 +216,20 @@ BOMBS: dict[str, tuple[str, str]] = {
     "a text in a unit": ("xliff", f"{XLIFF_HEAD}<trans-unit><source>x"),
 }
 PROGRAM = """
-import json, resource, sys
+import json, sys
 from data.errors import DataError
 from stages.corpus.readers.origins import Origin
 from stages.corpus.stage import Config
 import defusedxml.ElementTree, pyarrow.parquet
 source = json.loads(sys.argv[1])
 config = Config.model_validate({"source_language": "en", "target_language": "de", "sources": [source]})
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+peak = lambda: int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])  # ru_maxrss is the parent's, too
+before = peak()
 try:
     told = [row.reason for row in Origin("s", config.sources[0], "en", "de", False).rows(2000)]
 except DataError as error:
     told = str(error)
-print(json.dumps([resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, told]))
+print(json.dumps([peak() - before, told]))
 """
 
 
@@ -286,6 +289,93 @@ def test_an_archive_that_unpacks_to_far_more_takes_no_memory(tmp_path: Path) -> 
     megabytes, told = in_a_process({"kind": "opus", "file": str(tmp_path / "a.zip")})
     assert megabytes < 120
     assert told == ["too_long"]
+
+
+PACKERS: dict[str, Callable[[Path], Any]] = {
+    "bz2": lambda path: bz2.BZ2File(path, "wb", compresslevel=1),
+    "xz": lambda path: lzma.LZMAFile(path, "wb", preset=0),  # noqa: SIM115
+    "zst": lambda path: zstandard.open(path, "wb"),
+    "lz4": lambda path: pa.CompressedOutputStream(str(path), "lz4"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("packing", PACKERS)
+def test_a_line_without_end_takes_no_memory_however_it_is_packed(tmp_path: Path, packing: str) -> None:
+    with PACKERS[packing](tmp_path / "a") as stream:
+        for _ in range(100):
+            stream.write(b"x" * 3_000_000)
+    megabytes, told = in_a_process({"kind": "text", "source_file": str(tmp_path / "a")})
+    assert megabytes < 120
+    assert told == ["too_long"]
+
+
+@pytest.mark.parametrize("name", ["text", "tsv", "jsonl", "tmx"])
+@pytest.mark.parametrize("packing", PACKERS)
+def test_what_is_cut_anywhere_is_an_error_and_never_a_shorter_file(tmp_path: Path, name: str, packing: str) -> None:
+    with PACKERS[packing](tmp_path / "whole") as stream:
+        stream.write(FILES[name][0])
+    whole = (tmp_path / "whole").read_bytes()
+    assert len(rows(tmp_path, name, whole)) == len(PAIRS)
+    # Of its first ten bytes nothing tells what it was.
+    for end in range(10, len(whole), max(len(whole) // 40, 1)):
+        with pytest.raises(DataError, match=rf"a\.{name}"):
+            rows(tmp_path, name, whole[:end])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_a_text_that_stands_for_thousands_takes_its_place_once(tmp_path: Path, kind: str) -> None:
+    """Four gigabytes of text in one value that all rows point to."""
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * 4000, pa.int32()), pa.array(["x" * 1_000_000]))
+    path = str(tmp_path / "a")
+    if kind == "parquet":
+        pq.write_table(pa.table({"source": column}), path, compression="zstd", store_schema=False)
+    else:
+        with pa.ipc.new_stream(path, pa.schema([("source", column.type)])) as writer:
+            writer.write_table(pa.table({"source": column}))
+    megabytes, told = in_a_process({"kind": kind, "path": path})
+    assert megabytes < 120
+    assert told == [None] * 4000
+
+
+@pytest.mark.slow
+def test_a_column_of_parquet_that_unpacks_to_far_more_is_refused(tmp_path: Path) -> None:
+    table = pa.table({"source": ["x" * 1000] * 300_000})
+    pq.write_table(table, tmp_path / "a.parquet", compression="zstd", use_dictionary=False, data_page_size=1 << 30)
+    megabytes, told = in_a_process({"kind": "parquet", "path": str(tmp_path / "a.parquet")})
+    assert megabytes < 120
+    assert "a.parquet cannot be read as Parquet: " in told
+    assert "as no text does" in told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lie", [False, True])
+def test_a_catalog_that_unpacks_to_far_more_is_refused(tmp_path: Path, lie: bool) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("en.json", b'{"a": "' + b"x" * SIZE)
+    if lie:  # of its size, in both places where an archive says it
+        content = bytearray((tmp_path / "a.zip").read_bytes())
+        listed = content.rfind(b"PK\x01\x02")
+        for place in (22, listed + 24):
+            content[place : place + 4] = (1000).to_bytes(4, "little")
+        (tmp_path / "a.zip").write_bytes(bytes(content))
+    megabytes, told = in_a_process({"kind": "catalog", "path": str(tmp_path / "a.zip"), "pattern": "{language}.json"})
+    assert megabytes < 120
+    assert "none of its 1 files can be read; en.json" in told
+
+
+@pytest.mark.slow
+def test_a_document_of_empty_objects_is_refused_before_they_are_built(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("en.json", "[" + "{}," * 20_000_000 + "1]")
+    megabytes, told = in_a_process({"kind": "catalog", "path": str(tmp_path / "a.zip"), "pattern": "{language}.json"})
+    assert megabytes < 250
+    assert "about 40000001 values; expected at most 2000000" in told
+    (tmp_path / "a.gz").write_bytes(gzip.compress(b'{"source": "a", "x": [' + b"{}," * 5_000_000 + b"1]}\n", 1))
+    megabytes, told = in_a_process({"kind": "jsonl", "file": str(tmp_path / "a.gz")})
+    assert megabytes < 120
+    assert "is an object of JSON" in told
 
 
 @pytest.mark.slow

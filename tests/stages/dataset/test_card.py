@@ -228,13 +228,31 @@ def test_sizes_are_the_hubs(rows: int, name: str) -> None:
     assert size_category(rows) == name
 
 
+def with_warning(inputs: dict[str, Any], node: str, told: str) -> None:
+    """The stage has warned of it."""
+    path = inputs[node].path() / "manifest.json"
+    metrics = inputs[node].manifest().metrics | {"warnings": [told]}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"metrics": metrics}))
+    inputs[node] = Store(str(path.parents[1])).artifact(node, inputs[node].fingerprint)
+
+
+def test_what_sides_and_corpus_say_loudly_stands_at_the_top(tmp_path: Path) -> None:
+    inputs = made_up_inputs(tmp_path)
+    inputs["sides"] = closed(new_artifact(tmp_path, "sides"))
+    with_warning(inputs, "sides", "news, all of it: sides are shifted\n  a.en:3: 'a' -> 'b'; reference 'c'")
+    with_warning(inputs, "corpus", "web: 40 of 100 rows (40.0%) are no text")
+    output = new_artifact(tmp_path, "dataset")
+    dataset.run(inputs, dataset.Config(), output, Runtime())
+    text = card(closed(output).path())
+    assert "**To be looked at:** news, all of it: sides are shifted\n\n    a.en:3: 'a' -> 'b'; reference 'c'\n" in text
+    assert "**To be looked at:** web: 40 of 100 rows" in text
+    assert text.index("To be looked at") < text.index("## Open it")
+
+
 def test_what_the_filter_says_loudly_stands_below_its_rules(tmp_path: Path) -> None:
     inputs = made_up_inputs(tmp_path)
-    judged = inputs["filter"].manifest()
     told = "the rule numbers_lost fails 4 of 100 rows (4.0%)\n  2: 'a <b> | c' -> 'd'\n  1: 'e' -> 'f'"
-    path = inputs["filter"].path() / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"metrics": judged.metrics | {"warnings": [told]}}))
-    inputs["filter"] = Store(str(path.parents[1])).artifact("filter", inputs["filter"].fingerprint)
+    with_warning(inputs, "filter", told)
     output = new_artifact(tmp_path, "dataset")
     dataset.run(inputs, dataset.Config(), output, Runtime())
     text = card(closed(output).path())

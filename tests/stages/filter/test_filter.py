@@ -26,6 +26,8 @@ GOOD = {
     "placeholders_lost": 0,
     "numbers_lost": 0,
     "unknown_tokens": 0,
+    "remarks": 0,
+    "line_breaks": 0,
     "columns": [],
     "too_long_to_score": False,
 }

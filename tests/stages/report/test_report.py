@@ -256,6 +256,16 @@ def test_what_the_filter_says_loudly_stands_below_its_rules(report: tuple[dict[s
     assert "To be looked at" not in report[1], "where nothing is to be said"
 
 
+def test_what_corpus_and_sides_say_loudly_stands_at_the_top(report: tuple[dict[str, Any], str]) -> None:
+    told = {"sides": ["news: sides are shifted\n  a.en:3: 'a' -> 'b'"], "corpus": ["web: 40 of 100 rows are no text"]}
+    metrics = report[0] | {node: report[0].get(node, {}) | {"warnings": texts} for node, texts in told.items()}
+    content = render_page(metrics, {}, [], ExampleRule(0, 1, 1), "")
+    text = " ".join(Page(content).words)
+    for words in ("news: sides are shifted", "a.en:3: 'a' -> 'b'", "web: 40 of 100 rows are no text"):
+        assert words in text
+    assert content.index("sides are shifted") < content.index('id="systems"')
+
+
 def test_a_language_whose_words_nobody_can_tell_has_no_column_of_ter(report: tuple[dict[str, Any], str]) -> None:
     metrics = json.loads(json.dumps(report[0]))
     for system in metrics["systems"].values():

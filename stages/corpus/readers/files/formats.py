@@ -48,6 +48,11 @@ FORMATS: Mapping[str, Format] = {
         ("json", "a JSON document", 'kind = "jsonl" reads objects, a line each: jq -c .[] makes them of a list'),
         ("tsv", "a table of tab-separated values", 'kind = "tsv" reads it'),
         ("csv", "a table of comma-separated values", 'kind = "tsv" with separator = "," and quoted = true reads it'),
+        (
+            "semicolons",
+            "a table of values with semicolons between them",
+            'kind = "tsv" with separator = ";" and quoted = true reads it',
+        ),
         ("bars", "pairs with ||| between them", 'put tabs there, and kind = "tsv" reads it'),
         ("po", "a gettext catalog", 'kind = "catalog" reads it'),
         ("mo", "a compiled gettext catalog", 'kind = "catalog" reads it'),
@@ -73,7 +78,22 @@ FORMATS: Mapping[str, Format] = {
 # Of these there is a reader that unpacks them on the way.
 PACKINGS = ("gzip", "bz2", "xz", "lzma", "zstd", "lz4")
 # Of these the content is lines all the same, which somebody may want as they stand.
-LINES = ("html", "sgml", "xml", "tmx", "xliff", "jsonl", "json", "tsv", "csv", "bars", "po", "subtitles", "rtf")
+LINES = (
+    "html",
+    "sgml",
+    "xml",
+    "tmx",
+    "xliff",
+    "jsonl",
+    "json",
+    "tsv",
+    "csv",
+    "semicolons",
+    "bars",
+    "po",
+    "subtitles",
+    "rtf",
+)
 _SIGNATURES: list[tuple[int, bytes, str]] = [
     (0, b"\x1f\x8b", "gzip"),
     (0, b"\xfd7zXZ\0", "xz"),

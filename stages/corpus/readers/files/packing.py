@@ -41,6 +41,9 @@ _SUFFIXES = {
     ".txz": "xz", ".lzma": "lzma", ".zst": "zstd", ".zstd": "zstd", ".tzst": "zstd", ".lz4": "lz4", ".zip": "zip",
     ".tar": "tar", ".7z": "7z", ".rar": "rar", ".lz": "lzip", ".lzo": "lzop", ".z": "compress", ".sz": "snappy",
 }  # fmt: skip
+# What lines are taken for by what they have in common, and may not be.
+_BY_LINES = ("csv", "semicolons")
+_AS_LINES = "; if each line is a text, anything = true takes it so"
 _DAMAGES = (OSError, EOFError, LZMAError, zlib.error, pa.ArrowException, *ARCHIVE_DAMAGES)
 
 
@@ -105,4 +108,6 @@ def _check(content: Headed, path: str, accepts: Collection[str], anything: bool)
         return
     if found.key == "tar":
         refuse_tar(content.buffered(_BUFFER_BYTES), path)
-    raise DataError(f"{shown_path(path)} holds {found.words}; {found.advice}")
+    raise DataError(
+        f"{shown_path(path)} holds {found.words}; {found.advice}{_AS_LINES if found.key in _BY_LINES else ''}"
+    )

@@ -1,9 +1,11 @@
 """What lines of text are, by what all of them have: a table, JSON, messages; one line alone may look like anything."""
 
+import csv
 import re
 
 # So many lines decide.
 _LINES = 200
+_FEWEST_EVEN = 10
 _OBJECT = re.compile(r'\s*\{\s*(?:"(?:[^"\\]|\\.)*"\s*:|\}\s*$)')
 _LIST = re.compile(r'\s*\[\s*(?:\{\s*"|\[|"(?:[^"\\]|\\.)*"\s*[,\]])')
 _JSON_ENDS = ("{", "}", "[", "]", ",")
@@ -43,4 +45,15 @@ def _table(lines: list[str]) -> str | None:
         return "bars"
     if all(line.startswith('"') and line.rstrip().endswith('"') and '","' in line for line in lines):
         return "csv"
-    return None
+    marks = {"csv": ",", "semicolons": ";"} if tabs == {0} else {}
+    return next((key for key, mark in marks.items() if _is_even(lines, mark)), None)
+
+
+def _is_even(lines: list[str], separator: str) -> bool:
+    """Whether each of many lines has as many values, two at least, however quoted: no text has its commas so."""
+    if len(lines) < _FEWEST_EVEN or any(separator not in line for line in lines):
+        return False
+    try:
+        return len({len(row) for row in csv.reader(lines, delimiter=separator, strict=True)}) == 1
+    except csv.Error:
+        return False

@@ -1,0 +1,1 @@
+"""Whether the two sides of a corpus belong together."""
