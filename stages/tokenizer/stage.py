@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from data.artifact import Artifact
 from data.errors import DataError, ModelError
 from data.runtime import Runtime
+from data.teachers import GIVEN, given_nodes
 from stages.text.own_models import copy_models, tokenizer_of, write_description
 from stages.text.tokenizer import SOURCE_MODEL
 
@@ -87,8 +88,8 @@ def inputs(config: Config) -> tuple[str, ...]:
 
 
 def reads_only(config: Config) -> dict[str, dict[str, tuple[str, ...]]]:
-    """Splits and columns of the corpus, of those who read it."""
-    return {"corpus": {"train": ("source", "reference")}}
+    """Splits and columns of the corpus, and of translations that are given, of those who read them."""
+    return {"corpus": {"train": ("source", "reference")}, GIVEN: {"train": ("texts",)}}
 
 
 def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtime: Runtime) -> dict[str, Any]:
@@ -102,7 +103,7 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
         tokenizer = tokenizer_of(inputs["teacher"].path(), folder)
     else:
         if config.kind == "train":
-            rows = _train(_sample(inputs["corpus"], config.sample_rows), config, folder / SOURCE_MODEL, runtime)
+            rows = _train(_sample(inputs, config.sample_rows), config, folder / SOURCE_MODEL, runtime)
         elif config.kind == "file":
             target = Path(config.target_model) if config.target_model else None
             copy_models(Path(str(config.source_model)), target, folder)
@@ -124,30 +125,36 @@ def faults(config: Config) -> list[str]:
     ]
 
 
-def _sample(corpus: Artifact, rows: int) -> Iterator[tuple[str, str | None]]:
-    """The first rows of the train split: the corpus is in order of a hash, so they are a random sample."""
-    left = rows
-    for table in corpus.tables("train-", ["source", "reference"]):
-        taken = table.slice(0, left)
-        yield from zip(taken["source"].to_pylist(), taken["reference"].to_pylist(), strict=True)
+def _sample(inputs: Mapping[str, Artifact], rows: int) -> Iterator[tuple[str | None, ...]]:
+    """The first rows of the train split, each with the first of each teacher's translations that are given.
+
+    The corpus is in order of a hash, so they are a random sample.
+    """
+    left, corpus = rows, inputs["corpus"]
+    given = [inputs[node] for node in given_nodes(inputs).values()]
+    for name in corpus.shard_names("train-"):
+        taken = corpus.read_shard(name, ["source", "reference"]).slice(0, left)
+        columns = [taken["source"].to_pylist(), taken["reference"].to_pylist()]
+        for one in given:
+            texts = one.read_shard(name, ["texts"]).slice(0, left)["texts"].to_pylist()
+            columns.append([row[0] if row else None for row in texts])
+        yield from zip(*columns, strict=True)
         left -= taken.num_rows
         if not left:
             return
 
 
-def _train(sample: Iterator[tuple[str, str | None]], config: Config, path: Path, runtime: Runtime) -> int:
-    """Trains on sources and references together; returns the number of rows."""
+def _train(sample: Iterator[tuple[str | None, ...]], config: Config, path: Path, runtime: Runtime) -> int:
+    """Trains on sources, references and given translations together; returns the number of rows."""
     from sentencepiece import SentencePieceTrainer
 
     seen = 0
 
     def texts() -> Iterator[str]:
         nonlocal seen
-        for source, reference in sample:
+        for row in sample:
             seen += 1
-            yield source
-            if reference is not None:
-                yield reference
+            yield from (text for text in row if text is not None)
 
     with path.open("wb") as stream:
         try:
