@@ -17,7 +17,7 @@ from stages.loaded_model.translate import load_translator, size_on_disk
 from stages.presentation.model_card import CardFacts, render_card
 from stages.text.tokenizer import FILES
 
-VERSION = "2"
+VERSION = "3"
 LIBRARIES = ("ctranslate2",)
 INPUTS = ("corpus", "student", "tokenizer")
 
@@ -107,4 +107,5 @@ def _card_facts(corpus: Artifact, trained: Artifact, folder: Path, info: Teacher
         libraries=manifest.libraries,
         pairs=info.pairs,
         source_prefix=info.toward(direction).source_prefix,
+        soft_targets=manifest.config.get("objective", {}).get("soft_targets", {}).get("weight") != 0,
     )

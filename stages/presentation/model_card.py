@@ -22,6 +22,8 @@ class CardFacts:
     # Of a model of several language pairs: all of them, and the tokens before a source of the one named above.
     pairs: tuple[str, ...] = ()
     source_prefix: tuple[str, ...] = ()
+    # Whether it learned more of its teacher than the translations.
+    soft_targets: bool = True
 
 
 def language_name(tag: str) -> str:
@@ -45,7 +47,8 @@ def render_card(facts: CardFacts) -> str:
     how = (
         "It was trained on the references of the corpus alone: the baseline that a distilled student is compared with."
         if facts.on_references
-        else "It was distilled from a larger teacher: trained on the teacher's translations and its soft targets."
+        else "It was distilled from a teacher: trained on the teacher's translations"
+        f"{' and its soft targets' if facts.soft_targets else ''}."
     )
     steps = f" for {facts.steps:,} steps" if facts.steps is not None else ""
     libraries = ", ".join(f"{name} {version}" for name, version in sorted(facts.libraries.items()))

@@ -28,6 +28,7 @@ GOOD = {
     "unknown_tokens": 0,
     "columns": [],
     "too_long_to_score": False,
+    "without_soft_targets": False,
 }
 
 
