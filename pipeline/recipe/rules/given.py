@@ -13,6 +13,7 @@ from stages.score import stage as score
 from stages.select import stage as select
 from stages.student import stage as student
 from stages.tokenizer import stage as tokenizer
+from stages.training.schedules import always_zero
 
 Configs = Mapping[str, BaseModel]
 _NO_MODEL = "its translations are given, so there is no model"
@@ -63,7 +64,7 @@ def _student(configs: Configs) -> Iterator[str]:
             yield f"{node}.start: [teacher] has no weights to start from: {_NO_MODEL}; leave [{node}.start] out"
         for number, (_, _, objective) in enumerate(learner.course()):
             place = f"{node}.objective" if number == 0 else f"{node}.phases[{number - 1}].objective"
-            for named in objective.online_terms():
+            for named in (one for one in objective.online_terms() if not always_zero(one.term.weight)):
                 yield (f"{place}.{named.key}: compares the student with a teacher in memory: {_NO_MODEL}; leave it out")
 
 
