@@ -78,7 +78,11 @@ def test_the_best_score_comes_first_where_all_have_one(tmp_path: Path) -> None:
 
 
 def test_what_is_of_no_row_is_counted_and_told_with_examples(tmp_path: Path, caplog: Any) -> None:
-    records = [{"source": SOURCES[0], "target": "una"}, {"source": "otra cosa", "target": "x"}, {"id": "7", "target": "y"}]
+    records = [
+        {"source": SOURCES[0], "target": "una"},
+        {"source": "otra cosa", "target": "x"},
+        {"id": "7", "target": "y"},
+    ]
     path = write(tmp_path / "given.jsonl", records)
     with caplog.at_level(logging.WARNING):
         _, metrics = joined(made(tmp_path), path)
@@ -100,7 +104,10 @@ def test_a_sentence_that_a_test_set_has_twice_is_translated_twice(tmp_path: Path
 def test_a_source_of_several_pairs_needs_its_languages_and_takes_its_own(tmp_path: Path) -> None:
     shards = {"train-00000": [row("hola"), row("hola", target="pt")]}
     wanted = {"source": "hola", "source_language": "es"}
-    records = [{**wanted, "target_language": "pt", "target": "olá"}, {**wanted, "target_language": "ca", "target": "ei"}]
+    records = [
+        {**wanted, "target_language": "pt", "target": "olá"},
+        {**wanted, "target_language": "ca", "target": "ei"},
+    ]
     given, _ = joined(corpus(tmp_path, shards), write(tmp_path / "given.jsonl", records))
     assert list(texts_of(given).values()) == [["ei"], ["olá"]]
     bare = write(tmp_path / "bare.jsonl", [{"source": "hola", "target": "olá"}])
@@ -168,7 +175,10 @@ def test_log_probabilities_are_kept_only_where_they_are_asked_for(tmp_path: Path
     found = [next(one for table in each.tables() for one in table.to_pylist() if one["texts"]) for each in (kept, left)]
     assert metrics["with_log_probs"] == 1
     assert found[0]["tokens"] == [["▁a"]]
-    assert [[one["token"] for one in position] for position in found[0]["log_probs"][0]] == [["▁a", "▁b"], ["</s>", "▁a"]]
+    assert [[one["token"] for one in position] for position in found[0]["log_probs"][0]] == [
+        ["▁a", "▁b"],
+        ["</s>", "▁a"],
+    ]
     assert (found[1]["tokens"], found[1]["log_probs"]) == ([None], [None])
     bare = write(tmp_path / "bare.jsonl", [{"source": SOURCES[0], "target": "a"}])
     with pytest.raises(DataError, match="no translation has log_probs, and soft_targets is true"):
