@@ -45,7 +45,8 @@ def nodes_of_given(entry: StageEntry, name: str, *, scores: bool = True) -> list
         )
         # Beside another teacher it has the vocabulary that this one has.
         return [joined, replace(entry, module="stages.given.stage", also=() if name == FIRST else (FIRST,))]
-    return [entry]
+    # The faults of [decode] are told by those who are left to decode.
+    return [replace(entry, own=True)] if name == FIRST and entry.section == "decode" else [entry]
 
 
 def reads_given(
