@@ -1,4 +1,4 @@
-"""Where in the corpus a row is, by its id or its source: 12 bytes a row in memory, whatever is given of it."""
+"""Where in the corpus a row is, by its id or its source: 12 bytes a row, three times that while they are sorted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -13,8 +13,10 @@ from stages.given.entries import Translation
 
 # Files that are open at a time.
 GROUPS = 128
-# Texts, tokens and entries of log-probabilities in memory, all groups together.
+# Tokens and entries of log-probabilities in memory, of some 100 bytes each, all groups together.
 MOST_WAITING = 1_000_000
+# What an entry takes as it is, in the same unit.
+_OF_AN_ENTRY = 10
 _LISTS = ("texts", "scores", "tokens", "log_probs")
 _SCHEMA = pa.schema(
     [("shard", pa.int32()), ("key", pa.string()), *((name, schema.GIVEN.field(name).type) for name in _LISTS)]
@@ -40,7 +42,8 @@ class Spool:
         """Keeps what was given for a key, in the order of the calls."""
         texts, scores, tokens, log_probs = map(list, zip(*translations, strict=True))
         self._waiting.setdefault(self._group(shard), []).append((shard, key, texts, scores, tokens, log_probs))
-        self._weight += sum(1 + len(one.tokens or ()) + sum(map(len, one.log_probs or ())) for one in translations)
+        weights = (len(one.tokens or ()) + sum(map(len, one.log_probs or ())) for one in translations)
+        self._weight += _OF_AN_ENTRY * len(translations) + sum(weights)
         if self._weight > MOST_WAITING:
             self._flush()
 
