@@ -47,8 +47,8 @@ class TeacherInfo(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: Literal["train", "opennmt", "ctranslate2", "transformers", "marian", "fairseq", "student"] = Field(
-        description="where the model came from; student: exported by Potstill"
+    kind: Literal["train", "opennmt", "ctranslate2", "transformers", "marian", "fairseq", "student", "given"] = Field(
+        description="where the model came from; student: exported by Potstill; given: there is none, but translations"
     )
     source_prefix: tuple[str, ...] = Field(
         (), description="tokens before every source; {source} and {target} in them stand for names of its languages"
@@ -71,10 +71,18 @@ class TeacherInfo(BaseModel):
     source_vocabulary_size: int = Field(ge=1, description="entries of the source vocabulary")
     target_vocabulary_size: int = Field(ge=1, description="V: entries of the target vocabulary")
     vocabulary_digest: str = Field(description="digest of the target vocabulary, in order")
-    parameters: int = Field(ge=1, description="trained weights; shared ones count once, quantization scales not at all")
+    parameters: int = Field(
+        ge=0,
+        description="trained weights; shared ones count once, quantization scales not at all; 0: there is no model",
+    )
     quantization: str = Field(description="what it computes with: int8, float16, float32, ... (CTranslate2's names)")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where it runs; auto: the best a worker has")
     digest: str = Field(description="digest of model.bin, config.json and the vocabularies")
+
+    @property
+    def is_given(self) -> bool:
+        """Whether it is no model at all, but translations from elsewhere, in its recipe's vocabulary."""
+        return self.kind == "given"
 
     def translates(self, pair: str) -> bool:
         """Whether it is for this language pair, such as en-de."""
@@ -110,6 +118,15 @@ def load_teacher_info(folder: Path) -> TeacherInfo:
         fault = error.errors()[0]
         where = ".".join(str(part) for part in fault["loc"]) or "content"
         raise ModelError(f"{path}: {where}: {fault['msg']}; run the stage that made it again") from error
+
+
+def check_is_model(folder: Path) -> None:
+    """Raises ModelError where a teacher's folder holds no model, but what stands for translations that were given."""
+    if (folder / INFO_FILE).is_file() and load_teacher_info(folder).is_given:
+        raise ModelError(
+            f"{folder}: the translations of this teacher were given, so there is no model that could translate; take "
+            "the student, which the stage export left, or a teacher that is one"
+        )
 
 
 def describe_model(

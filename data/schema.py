@@ -67,11 +67,51 @@ REJECTS = pa.schema(
 # Of the one hypothesis, without tokens, of a source that a teacher was not asked to translate.
 UNTRANSLATED_SCORE = -1.0e4
 
+LOG_PROB = pa.struct(
+    [
+        _field("token", pa.string(), "a subword, or </s>"),
+        _field("log_prob", pa.float32(), "its natural log-probability over the full vocabulary, at temperature 1"),
+    ]
+)
+
+# given: translations that were made elsewhere, by the rows of the corpus; four lists of the same length.
+GIVEN = pa.schema(
+    [
+        ID,
+        _field(
+            "texts",
+            pa.list_(pa.string()),
+            "translations, each once, NFC and whitespace folded; the best score first where all have one, else as "
+            "the file has them; none where it has none",
+        ),
+        _field("scores", pa.list_(pa.float32()), "their scores, each null where it was given without one"),
+        _field(
+            "tokens", pa.list_(pa.list_(pa.string())), "their subwords without </s>, each null where none were given"
+        ),
+        _field(
+            "log_probs",
+            pa.list_(pa.list_(pa.list_(LOG_PROB))),
+            "of each of their T positions the most probable entries, </s> included; null where none were given",
+        ),
+    ]
+)
+
 HYPOTHESIS = pa.struct(
     [
-        _field("tokens", pa.list_(pa.string()), "subwords as the teacher made them, without </s>; length T - 1"),
-        _field("text", pa.string(), "the tokens, detokenised"),
-        _field("score", pa.float32(), "sum of natural log-probabilities, </s> included, over T ** length_penalty"),
+        _field(
+            "tokens",
+            pa.list_(pa.string()),
+            "subwords as the teacher made them, without </s>; length T - 1; of a text that was given as [tokenizer] "
+            "splits it, <unk> for what it does not know",
+        ),
+        _field("text", pa.string(), "the tokens, detokenised; of a teacher that is given what it gave"),
+        _field(
+            "score",
+            pa.float32(),
+            "sum of natural log-probabilities, </s> included, over T ** length_penalty; of a teacher that is given "
+            "what it gave, null for nothing",
+            nullable=True,
+        ),
         _field(
             "teacher", pa.string(), "name of the teacher that made it: teacher, or that of its section [teachers.*]"
         ),
@@ -95,21 +135,27 @@ SELECTED = pa.schema(
         ),
         _field("target", pa.string(), "text of the chosen hypothesis, or the reference where `metric` says so"),
         _field("target_tokens", pa.list_(pa.string()), "its subwords, without </s>; length T - 1"),
-        _field("teacher_score", pa.float32(), "its score, as in hypotheses.score; null for a reference", nullable=True),
+        _field(
+            "teacher_score",
+            pa.float32(),
+            "its score, as in hypotheses.score; null for a reference, or where none was given",
+            nullable=True,
+        ),
         _field("teacher", pa.string(), "who made it, as in hypotheses.teacher; null for a reference", nullable=True),
         _field("utility", pa.list_(pa.float32()), "what each hypothesis was worth under `metric`; one a hypothesis"),
         _field(
             "metric",
             pa.string(),
             "score, chrf, bleu, mbr-chrf or column:NAME: what `utility` holds, negative where less of a column is "
-            "better, and the choice followed; reference: the target is the reference, and `utility` is chrF to it",
+            "better, and the choice followed; order: the first one, as a score was asked for and none given; "
+            "reference: the target is the reference, and `utility` is chrF to it",
         ),
     ]
 )
 
 # score: soft targets. Binary columns are packed, little-endian, row-major; see data/soft_targets.py. What is said of
 # their bytes holds for the exact encoding; the compact one (data/compact.py) keeps the same facts in bytes of its own.
-# Of the two modes each has its own columns, and nulls in the other's. E is the number of distinct entries of a row.
+# Of the modes each has its own columns, and nulls in the others'. E is the number of distinct entries of a row.
 SOFT_TARGETS = pa.schema(
     [
         ID,
@@ -118,7 +164,7 @@ SOFT_TARGETS = pa.schema(
             "conditioning",
             pa.string(),
             "what was forced as the target prefix: hypothesis or reference; none: nothing, the teacher has too few "
-            "positions for the row",
+            "positions for the row; unknown: the teacher is given, and told nothing of the target's tokens",
         ),
         _field(
             "topk_ids",
@@ -154,13 +200,26 @@ SOFT_TARGETS = pa.schema(
         ),
         _field("drawn_ids_high", pa.binary(), "compact: [E] u8 or u16, the gaps above 255; else null", nullable=True),
         _field("drawn_counts", pa.binary(), "sampled: [E] u8 or u16, how often each id was drawn", nullable=True),
-        _field("token_log_probs", pa.binary(), "[T] f16: natural log-probability of the forced token; compact: u8"),
-        _field("entropy", pa.binary(), "[T] f16: entropy of the full distribution, in nats; compact: u8"),
+        _field(
+            "token_log_probs",
+            pa.binary(),
+            "[T] f16: natural log-probability of the forced token; compact: u8; null in mode none",
+            nullable=True,
+        ),
+        _field(
+            "entropy",
+            pa.binary(),
+            "[T] f16: entropy of the full distribution, in nats; compact: u8; null where the teacher is given, who "
+            "told of the most probable entries alone",
+            nullable=True,
+        ),
     ]
 )
 
 # The measure, and the reason in a verdict, of rows that no teacher could score.
 TOO_LONG = "too_long_to_score"
+# Likewise, of rows of which the teacher told nothing, among others of which it did.
+WITHOUT_SOFT_TARGETS = "without_soft_targets"
 
 EXTERNAL = pa.struct(
     [
@@ -195,13 +254,14 @@ MEASURES = pa.schema(
             "log_prob_per_token",
             pa.float32(),
             "mean natural log-probability of the target's tokens, </s> included; null where no teacher is for the "
-            "row's languages, or none has positions for it",
+            "row's languages, none has positions for it, or it is given and did not tell",
             nullable=True,
         ),
         _field(
             "mean_entropy",
             pa.float32(),
-            "mean over positions of the teacher's entropy, in nats; null where log_prob_per_token is",
+            "mean over positions of the teacher's entropy, in nats; null where log_prob_per_token is, and where the "
+            "teacher is given",
             nullable=True,
         ),
         _field(
@@ -218,6 +278,11 @@ MEASURES = pa.schema(
             TOO_LONG,
             pa.bool_(),
             "whether source or target is longer than the teacher has positions for, so that nothing was forced",
+        ),
+        _field(
+            WITHOUT_SOFT_TARGETS,
+            pa.bool_(),
+            "whether a teacher that is given told nothing of this target's tokens, though it did of others",
         ),
         _field("placeholders_lost", pa.int32(), "placeholders of the source that are not in the target"),
         _field("numbers_lost", pa.int32(), "numbers and times of the source that are not in the target"),

@@ -5,7 +5,8 @@ as u16 or u32, all others as f16; or, in the compact encoding, those of data/com
 the schema's metadata, see `SoftTargetFormat`. N is the number of positions of all rows of a table together.
 
 Here are the K most probable entries of a position (mode topk); entries that were drawn (mode sampled) are in
-data/drawn_targets.py. What is kept of a position beside its entries is read by `flat` in both.
+data/drawn_targets.py. What is kept of a position beside its entries is read by `flat` in both. Mode none says that
+there are none: the translations were given, and nothing is known of what else their teacher held probable.
 """
 
 import itertools
@@ -36,8 +37,10 @@ _OF_TEMPERATURES = "tempered_tail_log_mass"
 
 Array = npt.NDArray[Any]
 
-Conditioning = Literal["hypothesis", "reference", "none"]
-Mode = Literal["topk", "sampled"]
+Conditioning = Literal["hypothesis", "reference", "none", "unknown"]
+# Of these nothing is known: all entries count as equal.
+SILENT: tuple[Conditioning, ...] = ("none", "unknown")
+Mode = Literal["topk", "sampled", "none"]
 
 
 class FusedTeacher(BaseModel):
@@ -55,8 +58,11 @@ class SoftTargetFormat(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    mode: Mode = Field("topk", description="topk: the K most probable entries; sampled: entries drawn, with counts")
-    k: int = Field(ge=0, description="K: most probable entries kept a position; 0 where they are sampled")
+    mode: Mode = Field(
+        "topk",
+        description="topk: the K most probable entries; sampled: entries drawn, with counts; none: there are none",
+    )
+    k: int = Field(ge=0, description="K: most probable entries kept a position; 0 in other modes")
     draws: int = Field(0, description="entries drawn a position, with replacement; 0 where not sampled", ge=0, lt=2**16)
     seed: int = Field(0, description="what the draws followed, beside the row's id")
     temperatures: tuple[float, ...] = Field(
@@ -76,13 +82,13 @@ class SoftTargetFormat(BaseModel):
         "none: all",
     )
     compute_type: str = Field(description="the teacher's arithmetic: int8, float32, ...")
-    backend: str = Field(description="what computed them: ctranslate2 or torch")
+    backend: str = Field(description="what computed them: ctranslate2 or torch; given: somebody else")
     encoding: Literal["exact", "compact"] = Field("exact", description="exact: arrays; compact: see data/compact.py")
 
     @model_validator(mode="after")
     def _mode_has_its_numbers(self) -> Self:
-        sampled = self.mode == "sampled"
-        if (self.k == 0, self.draws > 0) != (sampled, sampled) or (sampled and self.temperatures):
+        asked = (self.k > 0, self.draws > 0)
+        if asked != (self.mode == "topk", self.mode == "sampled") or (self.mode != "topk" and self.temperatures):
             raise ValueError(f"mode {self.mode} with k {self.k}, draws {self.draws}, temperatures {self.temperatures}")
         return self
 
@@ -126,7 +132,7 @@ class SoftTargets:
     topk_log_probs: Array  # [T, K] float16
     tail_log_mass: Array  # [T] float16
     token_log_probs: Array  # [T] float16
-    entropy: Array  # [T] float16
+    entropy: Array  # [T] float16; NaN where it is not known
 
 
 def smallest_ids_dtype(vocabulary_size: int) -> Literal["uint16", "uint32"]:
@@ -143,7 +149,7 @@ def pack(
     topk_log_probs: Array,
     tail_log_mass: Array,
     token_log_probs: Array,
-    entropy: Array,
+    entropy: Array | None,
     target_format: SoftTargetFormat,
     tempered_tail_log_mass: Array | None = None,
 ) -> pa.Table:
@@ -151,8 +157,8 @@ def pack(
 
     `lengths` [rows] holds each row's T, `conditioning` what was forced: one for all rows or one a row. `topk_*` are
     [N, K] with the most probable entry first, `tempered_tail_log_mass` [N, M] where the format names M temperatures,
-    the others [N]. Raises DataError when shapes do not fit, an id is outside 0 .. V - 1, a value is no number, or
-    log-probabilities are above 0 or not sorted.
+    the others [N]; `entropy` is None where it is not known. Raises DataError when shapes do not fit, an id is outside
+    0 .. V - 1, a value is no number, or log-probabilities are above 0 or not sorted.
     """
     _check_mode(target_format, "topk")
     positions, k = position_count(row_ids, lengths), target_format.k
@@ -166,12 +172,20 @@ def pack(
     check_log_probs(topk_log_probs, tempered)
     encode = _compact if target_format.encoding == "compact" else _exact
     content = encode({"topk_ids": topk_ids, "topk_log_probs": topk_log_probs}, target_format)
-    of_positions = {"tail_log_mass": tail_log_mass, "token_log_probs": token_log_probs, "entropy": entropy}
+    of_positions = {"tail_log_mass": tail_log_mass, "token_log_probs": token_log_probs}
+    of_positions |= {} if entropy is None else {"entropy": entropy}
     content |= position_columns(of_positions, positions, target_format)
     if target_format.temperatures:
         content[_OF_TEMPERATURES] = _encoded(_OF_TEMPERATURES, tempered, target_format)
     columns = {name: packed(name, values, np.asarray(lengths)) for name, values in content.items()}
     return table_of(row_ids, lengths, conditioning, columns, target_format)
+
+
+def pack_nothing(row_ids: Sequence[str], lengths: Sequence[int], target_format: SoftTargetFormat) -> pa.Table:
+    """A SOFT_TARGETS table of mode none: how many positions each target has, and no more."""
+    _check_mode(target_format, "none")
+    position_count(row_ids, lengths)
+    return table_of(row_ids, lengths, "unknown", {}, target_format)
 
 
 def table_of(
@@ -213,8 +227,10 @@ def flat(table: pa.Table, name: str) -> Array:
     Raises DataError when a row's bytes are not T * K * item size, or the table's mode has no such column.
     """
     target_format = SoftTargetFormat.of(table.schema)
-    if name not in ("token_log_probs", "entropy"):
+    if name not in ("token_log_probs", "entropy") or target_format.mode == "none":
         _check_mode(target_format, "topk")
+    if name == "entropy" and not is_known(table, name):
+        raise DataError("entropy is empty: the teacher is given, and told of the most probable entries alone")
     if name == _OF_TEMPERATURES and not target_format.temperatures:
         raise DataError(f"{name} is empty: score kept no temperature but 1; set score.temperatures")
     if target_format.encoding == "exact":
@@ -225,10 +241,16 @@ def flat(table: pa.Table, name: str) -> Array:
     return values if name == "entropy" else -values
 
 
+def is_known(table: pa.Table, name: str) -> bool:
+    """Whether there is a column of positions for the rows of a table: a teacher that is given does not tell all."""
+    nulls = int(table.column(name).null_count)
+    return nulls < max(int(table.num_rows), 1)
+
+
 def topk(table: pa.Table) -> tuple[Array, Array, Array]:
     """Ids [N, K], log-probabilities [N, K] and the tail's log-mass [N] of all rows together, in any encoding.
 
-    Raises DataError when the soft targets are sampled.
+    Raises DataError when the soft targets are sampled, or there are none.
     """
     target_format = SoftTargetFormat.of(table.schema)
     _check_mode(target_format, "topk")
@@ -262,7 +284,8 @@ def row_lengths(table: pa.Table) -> npt.NDArray[np.int64]:
 def unpack(table: pa.Table) -> list[SoftTargets]:
     """Soft targets row by row; raises DataError as `flat` does."""
     bounds = np.concatenate([[0], np.cumsum(row_lengths(table))])
-    columns = [*topk(table), flat(table, "token_log_probs"), flat(table, "entropy")]
+    entropy = flat(table, "entropy") if is_known(table, "entropy") else np.full(bounds[-1], np.nan, _FLOAT)
+    columns = [*topk(table), flat(table, "token_log_probs"), entropy]
     spans = itertools.pairwise(bounds)
     return [SoftTargets(*(column[start:end] for column in columns)) for start, end in spans]
 
@@ -310,12 +333,20 @@ def check_room(target_format: SoftTargetFormat) -> None:
 
 
 def _check_mode(target_format: SoftTargetFormat, mode: Mode) -> None:
-    if target_format.mode != mode:
+    if target_format.mode == mode:
+        return
+    if target_format.mode == "none":
         raise DataError(
-            f"these soft targets are sampled ({target_format.draws} draws a position): they hold counts of what was "
-            "drawn, not the most probable entries; read them with data.drawn_targets.drawn, or score again with "
-            f'score.mode = "{mode}"'
+            "there are no soft targets: the translations were given without log-probabilities; learn from the "
+            "hypotheses alone, with objective.soft_targets.weight = 0"
         )
+    found = f"sampled ({target_format.draws} draws a position): they hold counts of what was drawn"
+    if target_format.mode == "topk":
+        found = f"the {target_format.k} most probable entries"
+    raise DataError(
+        f"these soft targets are {found}, and expected was mode {mode}; read sampled ones with "
+        f'data.drawn_targets.drawn, or score again with score.mode = "{mode}"'
+    )
 
 
 def _encoded(name: str, values: Array, target_format: SoftTargetFormat) -> Array:

@@ -4,6 +4,8 @@ from collections.abc import Container, Iterable
 
 # That of [teacher]; each other one is named by its section, [teachers.NAME].
 FIRST = "teacher"
+# The stage that has the translations of a teacher that is given.
+GIVEN = "given"
 
 
 def node_of(stage: str, teacher: str) -> str:
@@ -25,6 +27,12 @@ def teacher_nodes(nodes: Iterable[str]) -> dict[str, str]:
     """The teachers among some nodes, by name, the first one first."""
     found = [node for node in nodes if node == FIRST or node.startswith(f"{FIRST}_")]
     return {teacher_of(node): node for node in sorted(found, key=lambda node: node != FIRST)}
+
+
+def given_nodes(nodes: Iterable[str]) -> dict[str, str]:
+    """Of the teachers whose translations are given the nodes that have them, by the teacher's name."""
+    found = [node for node in nodes if node == GIVEN or node.startswith(f"{GIVEN}_")]
+    return {FIRST if node == GIVEN else node.removeprefix(f"{GIVEN}_"): node for node in found}
 
 
 def nbest_node(nodes: Container[str]) -> str:

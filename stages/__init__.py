@@ -1,7 +1,8 @@
 """What is done to the data: a room a stage, whose way in is `stage.py`, and a few that several share.
 
-The stages, in the order in which a sentence pair meets them: corpus, tokenizer, teacher, calibrate, decode, pool,
-select, sides, score, fuse, measure, filter, dataset, student (the baseline is one, too), export, evaluate, report.
+The stages, in the order in which a sentence pair meets them: corpus, given (translations from elsewhere, in a
+teacher's place), tokenizer, teacher, calibrate, decode, pool, select, sides, score, fuse, measure, filter, dataset,
+student (the baseline is one, too), export, evaluate, report.
 
 The rooms that they share:
     languages      which language a text is in, which direction a row has, which rows a teacher is for

@@ -96,15 +96,25 @@ def export_text(
     ids: Annotated[
         bool, typer.Option("--ids", help="Write all hypotheses with ids and sources instead, for a scorer.")
     ] = False,
+    sources: Annotated[
+        bool, typer.Option("--sources", help="Write all sources with ids and languages instead, for a translator.")
+    ] = False,
     overrides: SetOption = None,
 ) -> None:
     """Write the distilled dataset as parallel text.
 
     They are as stock onmt_train takes them. With --ids: hypotheses.tsv, as soon as decode is done; with a column of
-    numbers more it is a file for [[measure.columns]].
+    numbers more it is a file for [[measure.columns]]. With --sources: sources.tsv, as soon as the corpus is there; with
+    a column `target` more it is a file for a teacher of kind = "given".
     """
-    from stages.dataset.stage import export_hypotheses, export_text
+    from stages.dataset.stage import export_hypotheses, export_sources, export_text
 
+    if ids and sources:
+        raise ConfigError(["--ids and --sources exclude each other; give one of them"])
+    if sources:
+        found = export_sources(finished(context, recipe, overrides, "corpus"), folder)
+        typer.echo(f"{folder / 'sources.tsv'}: {found['sources']:,} sources")
+        return
     if not ids:
         export_text(finished(context, recipe, overrides, "dataset"), folder)
         return

@@ -21,6 +21,7 @@ from pipeline.cli.shared import (
 )
 from pipeline.cli.tables import estimate_table, plan_table
 from pipeline.estimating.record import read as read_estimate
+from pipeline.planning.plan import absent_files
 from pipeline.planning.scope import open_planner, select_graph
 from pipeline.recipe.recipe import Recipe
 from pipeline.running.launch import ClusterOptions, run_recipe
@@ -69,7 +70,8 @@ def plan(context: typer.Context, recipe: RecipePath, until: UntilOption = None, 
     """Show what a run would do, and why."""
     wanted = read(context, recipe, overrides)
     graph, _ = select_graph(wanted, until, None)
-    typer.echo(plan_table(open_planner(wanted).plan(graph)))
+    steps = open_planner(wanted).plan(graph)
+    typer.echo("\n".join([plan_table(steps), *absent_files(steps, wanted.path)]))
 
 
 def estimate(

@@ -9,6 +9,7 @@ import fsspec
 
 from data.local import storage_faults
 from data.store import Store
+from data.teachers import FIRST
 from pipeline.estimating import stand_in
 from pipeline.estimating.project import Findings
 from pipeline.estimating.sample import Sample, draw, repeat, write_sample
@@ -31,6 +32,9 @@ _LONG, _SHORT = 3600.0, 10.0
 # Inputs of the evaluation in whose place it gets the teacher.
 _STOOD_IN = ("export", "export_baseline")
 _EVALUATION = "stages.evaluate.stage"
+# Whole stages whose shards are the corpus's.
+_BY_ROWS = ("stages.given.join",)
+_NO_MODEL = "stages.given.stage"
 
 
 @dataclass(frozen=True)
@@ -55,13 +59,16 @@ class Rehearsal:
         beginnings: Sequence[str],
     ) -> None:
         self._graph, self._store, self._display, self._findings = graph, store, display, findings
-        self._given = {name: findings.steps[name] for name in beginnings}
+        # What belongs to rows of the real corpus is made anew for those of a sample.
+        self._given = {name: findings.steps[name] for name in beginnings if graph[name].module not in _BY_ROWS}
         self._corpus = findings.steps[beginnings[0]]
         self._sampling, self._workers = sampling, cluster.workers
         self._trainings = [node for node in self._nodes() if is_training(node)]
         behind = {node.name for node in self._nodes() if self._is_behind_training(node)}
         self._before = [node for node in self._nodes() if node.name not in behind and node not in self._trainings]
-        self._after = [node for node in _with_stand_in(self._nodes()) if node.name in behind | {"stand_in"}]
+        is_given = any(node.name == FIRST and node.module == _NO_MODEL for node in graph.nodes)
+        after = _with_stand_in(self._nodes(), is_given=is_given)
+        self._after = [node for node in after if node.name in behind | {"stand_in"}]
         threads = {name: slot.threads for name, slot in self._nominal(Machine(cluster.workers, cluster.cores)).items()}
         self._trials = Trials(cluster, {"stand_in": 1, **threads})
 
@@ -182,9 +189,9 @@ def _has_rows(step: Step) -> bool:
     return step.artifact is not None and bool(step.artifact.shard_names(SPLIT))
 
 
-def _with_stand_in(nodes: Sequence[Node]) -> list[Node]:
-    """What evaluates an exported student gets the teacher in its place."""
-    if not any(node.module == _EVALUATION for node in nodes):
+def _with_stand_in(nodes: Sequence[Node], *, is_given: bool) -> list[Node]:
+    """What evaluates an exported student gets the teacher in its place, where that is a model."""
+    if not any(node.module == _EVALUATION for node in nodes) or is_given:
         return list(nodes)
     inputs = {role: role for role in stand_in.INPUTS}
     placed = Node("stand_in", stand_in.__name__, "whole", stand_in.Config(), inputs)

@@ -1,6 +1,6 @@
 """What is done, what is not, and why: fingerprints by content, node after node."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from data.fingerprint import DigestCache, fingerprint, library_versions, mapping_digest, path_digest
 from data.local import user_cache
 from data.store import Artifact, Manifest, Store
+from data.teachers import GIVEN, given_nodes, section_of
 from pipeline.recipe.graph import Graph, Node, reads_of
 
 State = Literal["done", "partial", "to do", "waiting"]
@@ -105,6 +106,24 @@ def newest_manifest(store: Store, node: str) -> Manifest | None:
     return max(manifests, key=lambda manifest: manifest.created, default=None)
 
 
+def absent_files(steps: Sequence[Step], recipe: Path) -> list[str]:
+    """A line for each file of translations that a step which is to be done reads, and that is not there yet.
+
+    It may be made of the corpus, so a recipe without it is planned, and run as far as the corpus.
+    """
+    return [
+        f"{section_of(name)}.{line}. To make it: `potstill run {recipe} --until corpus`, and `potstill export-text "
+        f"--sources {recipe} FOLDER` writes the sources with their ids; translate them, leave the translations there "
+        "(docs/teachers.md says in which form), and run again"
+        for name, node in given_nodes(step.node.name for step in steps if step.state != "done").items()
+        for line in _named(steps, node).stage().absent(_named(steps, node).config)
+    ]
+
+
+def _named(steps: Sequence[Step], name: str) -> Node:
+    return next(step.node for step in steps if step.node.name == name)
+
+
 def external_digests(stage: ModuleType, config: BaseModel, digests: DigestCache) -> dict[str, str]:
     """Of all outside the store that a stage reads, by path or URL: digests of local files, else what tells a change.
 
@@ -158,7 +177,9 @@ def _columns(node: Node) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
         split = SPLIT.removesuffix("-")
         return {role: {split: ("id", *columns)} for role, columns in reads.items() if role not in loaded}
     named: dict[str, dict[str, tuple[str, ...]]] = stage.reads_only(node.config) if hasattr(stage, "reads_only") else {}
-    return named
+    # What it says of a stage's node it says of the same stage's nodes of further teachers.
+    further = {role: named[GIVEN] for role in given_nodes(node.inputs).values() if GIVEN in named}
+    return named | further
 
 
 def _shards(node: Node, inputs: Mapping[str, Artifact]) -> dict[str, int]:

@@ -19,6 +19,7 @@ def _rules(configs: Mapping[str, BaseModel]) -> Sequence[Rule]:
     from pipeline.recipe.rules.columns import column_rule_faults
     from pipeline.recipe.rules.datasets import dataset_faults
     from pipeline.recipe.rules.fusion import fusion_faults
+    from pipeline.recipe.rules.given import given_teacher_faults
     from pipeline.recipe.rules.hypotheses import length_faults, nbest_faults
     from pipeline.recipe.rules.language import language_faults
     from pipeline.recipe.rules.noise import noise_faults
@@ -39,6 +40,7 @@ def _rules(configs: Mapping[str, BaseModel]) -> Sequence[Rule]:
         schedule_faults,
         dataset_faults,
         decoder_only_faults,
+        given_teacher_faults,
         tokenizer_faults,
         student_tokenizer_faults,
         fusion_faults,

@@ -12,11 +12,13 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from data.teachers import FIRST
 from pipeline.recipe.graph import STAGES
 from pipeline.recipe.recipe import RunConfig
 from pipeline.recipe.teachers import SECTION, Beside
 from pipeline.recipe.tune_config import TuneConfig
 from stages.fuse.stage import Options
+from stages.given.config import Config as GivenTeacher
 from stages.training.schedules import Schedule
 
 _HEAD = """# Recipe keys
@@ -44,6 +46,8 @@ def reference() -> str:
     for entry in STAGES:
         if not entry.section:
             parts += _section(entry.node, importlib.import_module(entry.module).Config, {})
+        if entry.node == FIRST:
+            parts += _section(FIRST, GivenTeacher, {}, kind=_kind_of(GivenTeacher))
     parts += [f"\n## `[{SECTION}.NAME]`\n\n{_FURTHER}\n", *_keys(Beside), *_section("fuse", Options, {})]
     parts += _section("tune", TuneConfig, {})
     parts += [f"\n## Schedules\n\n{_first_line(Schedule)}\n", *_keys(Schedule)]

@@ -1,4 +1,8 @@
-"""Several teachers: the registry with nodes of its own for each, and those that put their work together."""
+"""Several teachers: the registry with nodes of its own for each, and those that put their work together.
+
+A teacher whose translations are given (`kind = "given"`) has other nodes than one that is asked for them, and one more,
+which puts its file to the corpus's rows: pipeline/recipe/given.py.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,9 +11,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from data.teachers import FIRST, node_of
+from data.teachers import FIRST, GIVEN, node_of
+from pipeline.recipe.given import given_faults, gives_log_probs, is_given, nodes_of_given, reads_given
 from pipeline.recipe.graph import StageEntry
-from pipeline.recipe.sections import check_section
+from pipeline.recipe.sections import check_section, table
 
 SECTION = "teachers"
 # Stages that work with one teacher, which each of them has a node of.
@@ -28,7 +33,8 @@ class Beside(BaseModel):
     soft_targets: bool = Field(
         True,
         description="whether it scores too, and its soft targets are fused with the others'; it must have the same "
-        "vocabulary; false: it gives hypotheses alone, which are compared as texts",
+        "vocabulary; false: it gives hypotheses alone, which are compared as texts; with kind = 'given' by default "
+        "false",
     )
     tokenizer: dict[str, Any] | None = Field(
         None,
@@ -44,27 +50,48 @@ class Further:
     name: str
     scores: bool = True
     own_tokenizer: bool = False
+    given: bool = False
 
 
 def with_teachers(stages: Sequence[StageEntry], document: Mapping[str, Any]) -> tuple[Sequence[StageEntry], list[str]]:
-    """The registry for a recipe's teachers, and what is wrong with how they are named; unchanged where there is one."""
-    if SECTION not in document or FIRST not in {entry.node for entry in stages}:
+    """The registry for a recipe's teachers, and what is wrong with how they are named; unchanged where there is one
+    that is asked."""
+    if FIRST not in {entry.node for entry in stages}:
         return stages, []
+    further, faults = _further(document)
+    first = table(document, FIRST)
+    given = [FIRST] * is_given(first) + [one.name for one in further if one.given]
+    if given:
+        scoring = [one.name for one in further if one.scores]
+        faults += given_faults(document, scoring, alone=len(given) == len(further) + 1)
+    stages = _expanded(stages, further) if further else stages
+    if is_given(first):
+        stages = [each for entry in stages for each in nodes_of_given(entry, FIRST, scores=gives_log_probs(first))]
+    return reads_given(stages, given, document), faults
+
+
+def _further(document: Mapping[str, Any]) -> tuple[list[Further], list[str]]:
+    """The further teachers that a recipe names, and what is wrong with how it does."""
+    if SECTION not in document:
+        return [], []
     named = document[SECTION]
     if not isinstance(named, dict) or not named:
-        return stages, [f"{SECTION}: expected a section [{SECTION}.NAME] for each further teacher; found {named!r}"]
+        return [], [f"{SECTION}: expected a section [{SECTION}.NAME] for each further teacher; found {named!r}"]
     faults, further = list[str](), list[Further]()
     for name, content in named.items():
         if wrong := _name_faults(name, content):
             faults += wrong
             continue
-        given = {key: value for key, value in content.items() if key in Beside.model_fields}
-        beside, found = check_section(Beside, given, f"{SECTION}.{name}")
+        given = is_given(content)
+        told = {key: value for key, value in content.items() if key in Beside.model_fields}
+        beside, found = check_section(Beside, {"soft_targets": not given} | told, f"{SECTION}.{name}")
         faults += found
-        if beside is not None:
-            further.append(Further(name, beside.soft_targets, beside.tokenizer is not None))
+        if beside is not None and given and beside.tokenizer is not None:
+            faults.append(f"{SECTION}.{name}.tokenizer: its texts are split by [tokenizer]; leave it out")
+        elif beside is not None:
+            further.append(Further(name, beside.soft_targets, beside.tokenizer is not None, given))
     faults += [_own_vocabulary(one) for one in further if one.scores and one.own_tokenizer]
-    return (_expanded(stages, further) if further else stages), faults
+    return further, faults
 
 
 def _name_faults(name: str, content: Any) -> list[str]:
@@ -93,7 +120,9 @@ def _expanded(stages: Sequence[StageEntry], further: Sequence[Further]) -> list[
     for entry in stages:
         expanded.append(_going_on(entry, further, fused))
         if entry.node in _OF_A_TEACHER:
-            expanded += [_of_a_teacher(entry, one) for one in further if _has(entry.node, one)]
+            for one in (one for one in further if _has(entry.node, one)):
+                own = _of_a_teacher(entry, one)
+                expanded += nodes_of_given(own, one.name) if one.given else [own]
         if entry.node == "decode":
             expanded.append(_pool(further))
         if entry.node == "score" and fused:
@@ -107,7 +136,9 @@ def _has(stage: str, one: Further) -> bool:
 
 def _of_a_teacher(entry: StageEntry, one: Further) -> StageEntry:
     """A stage's node for a further teacher: it reads the nodes that are this teacher's own in the first one's place."""
-    own = {stage: node_of(stage, one.name) for stage in ("teacher", "calibrate", "scorer") if stage != entry.node}
+    own = {
+        stage: node_of(stage, one.name) for stage in ("teacher", "calibrate", "scorer", GIVEN) if stage != entry.node
+    }
     if one.own_tokenizer and entry.node != "tokenizer":
         own["tokenizer"] = node_of("tokenizer", one.name)
     section, drops = entry.section or entry.node, entry.drops

@@ -12,7 +12,7 @@ from data.errors import ConfigError, PotstillError
 from data.fingerprint import bytes_digest
 from data.folder import LocalFolder, open_folder
 from data.local import user_cache
-from pipeline.planning.plan import Planner, Step
+from pipeline.planning.plan import Planner, Step, absent_files
 from pipeline.planning.scope import open_planner, select_graph
 from pipeline.recipe.graph import Graph
 from pipeline.recipe.recipe import Recipe
@@ -67,6 +67,8 @@ def run_recipe(
         raise ConfigError([f"--only {only}: it needs {', '.join(missing)}, not done yet; try --until {only}"])
     if not to_do:
         return Outcome((), steps)
+    if absent := absent_files(to_do, recipe.path):
+        raise ConfigError(absent)
     with locked(recipe), contextlib.closing(open_display()) as display:
         display.expect(ahead_of(to_do, planner.store, estimated or {}, recipe.run.expected_seconds))
         _run(recipe, planner, graph, steps, display, options)

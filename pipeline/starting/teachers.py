@@ -17,6 +17,8 @@ from stages.text.own_models import find_models
 _HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 # OPUS-MT's models are named after their languages.
 _OPUS_NAME = re.compile(r"opus-mt(?:-tc)?(?:-big|-base|-tiny|-small)?-([A-Za-z_]+)-([A-Za-z_]+)")
+# Files of translations, by their names; what they hold is looked at when they are read.
+_TRANSLATIONS = {".jsonl", ".tsv", ".parquet"}
 # Of a checkpoint's description, in which all keys stand.
 _HEAD_BYTES = 1 << 26
 
@@ -78,6 +80,10 @@ def _of_file(path: Path, languages: Languages) -> Found:
         if len(vocabularies) == 2:
             found.open.append("vocabularies: is the first one the source's?")
         _find_subwords(found, path.parent)
+        return found
+    if _TRANSLATIONS & set(path.suffixes):
+        found = Found({"kind": "given", "path": str(path)}, "translations that were made elsewhere")
+        found.tokenizer = {"kind": "train"}
         return found
     if path.suffix not in (".pt", ".pth", ".bin", ".ckpt"):
         raise ConfigError([f"--teacher: {path} is no model of a kind that Potstill knows (docs/recipes.md)"])

@@ -9,6 +9,8 @@ from pipeline.recipe.faults import OPEN
 from pipeline.starting.teachers import Found
 from pipeline.starting.texts import Look
 
+_BY_CHRF = ("chrf", "nearest to the reference, where there is one")
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -23,7 +25,9 @@ class Wanted:
 
 def recipe_text(wanted: Wanted) -> str:
     """The TOML; what could not be known is marked, and no recipe with a mark is run."""
-    return "\n".join([*_corpus(wanted), *_teacher(wanted.teacher), *_rest(wanted)]) + "\n"
+    given = wanted.teacher.keys["kind"] == "given"
+    search = _given_search(wanted) if given else _search(wanted)
+    return "\n".join([*_corpus(wanted), *_teacher(wanted.teacher), *search, *_rest(wanted, given=given)]) + "\n"
 
 
 def _corpus(wanted: Wanted) -> Iterator[str]:
@@ -55,7 +59,8 @@ def _teacher(found: Found) -> Iterator[str]:
         yield from (f"{key} = {_toml(value)}" for key, value in found.prompt.items())
     yield ""
     yield "[tokenizer]"
-    yield _with(f"kind = {_toml(found.tokenizer['kind'])}", "the subwords that the teacher reads")
+    told = "learns of the translations, too" if found.keys["kind"] == "given" else "the subwords that the teacher reads"
+    yield _with(f"kind = {_toml(found.tokenizer['kind'])}", told)
     yield from (f"{key} = {_toml(value)}" for key, value in found.tokenizer.items() if key != "kind")
 
 
@@ -67,22 +72,39 @@ def _open(lines: Sequence[str]) -> Iterator[str]:
         yield "]"
 
 
-def _rest(wanted: Wanted) -> Iterator[str]:
-    parallel = any(look.parallel for look in wanted.corpora)
+def _given_search(wanted: Wanted) -> Iterator[str]:
+    """Of several translations the one that is like the reference, or like the others."""
+    yield ""
+    yield "[select]"
+    yield from _chosen_by(*(_BY_CHRF if _parallel(wanted) else ("mbr-chrf", "of several the one most like the others")))
+
+
+def _parallel(wanted: Wanted) -> bool:
+    return any(look.parallel for look in wanted.corpora)
+
+
+def _chosen_by(metric: str, why: str) -> Iterator[str]:
+    yield f"metric = {_toml(metric)}".ljust(38) + f"# {why}"
+
+
+def _search(wanted: Wanted) -> Iterator[str]:
     yield ""
     yield "[decode]"
     yield "beam_size = 5"
     yield ""
     yield "[select]"
-    chosen, why = (
-        ("chrf", "nearest to the reference, where there is one") if parallel else ("score", "the teacher's best")
-    )
-    yield f"metric = {_toml(chosen)}".ljust(38) + f"# {why}"
+    yield from _chosen_by(*(_BY_CHRF if _parallel(wanted) else ("score", "the teacher's best")))
     yield ""
     yield "[score]"
     yield "k = 16                                # most probable entries kept of every position"
+
+
+def _rest(wanted: Wanted, *, given: bool) -> Iterator[str]:
+    parallel = _parallel(wanted)
     yield ""
     yield "[student]"
+    if given:
+        yield "objective.soft_targets.weight = 0     # or teacher.soft_targets = true, where the file has log_probs"
     if parallel:
         yield "data = {hypothesis = 0.6, reference = 0.4}"
     yield "[student.model]                       # a tenth of a usual teacher; see docs/quality.md"

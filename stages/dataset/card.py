@@ -11,7 +11,7 @@ from data.manifest import Manifest, ShardRecord
 from data.model_folder import TeacherInfo
 from data.parquet import SUFFIX
 from data.soft_targets import SoftTargetFormat
-from data.teachers import soft_targets_node
+from data.teachers import FIRST, soft_targets_node
 from stages.dataset import facts
 from stages.dataset.facts import Row, markdown_table
 from stages.dataset.licences import front_matter_licence, licence_text
@@ -74,7 +74,7 @@ def front_matter(manifests: Mapping[str, Manifest], summary: Summary) -> dict[st
         "size_categories": [size_category(summary.rows)],
         "multilinguality": ["translation"],
         "annotations_creators": ["machine-generated"],
-        "tags": list(TAGS),
+        "tags": [tag for tag in TAGS if tag != "soft-targets" or summary.target_format.mode != "none"],
         "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": f"train-*{SUFFIX}"}]}],
     }
 
@@ -95,6 +95,7 @@ def _page(manifests: Mapping[str, Manifest], summary: Summary) -> dict[str, Any]
         "title": _title(summary),
         "rows": figures.count(summary.rows),
         "teachers": len(summary.infos),
+        "given": _given(manifests, summary),
         "source_names": _names(summary, 0),
         "target_names": _names(summary, 1),
         "overview": markdown_table(("What", "How much"), _overview_rows(summary)),
@@ -126,6 +127,13 @@ def _title(summary: Summary) -> str:
 def _names(summary: Summary, side: int) -> str:
     """English names of all languages of a side."""
     return " and ".join(dict.fromkeys(language_name(pair[side]) for pair, _ in summary.languages))
+
+
+def _given(manifests: Mapping[str, Manifest], summary: Summary) -> str:
+    """What translated where no model of the recipe's did, for the first sentence; empty where all are models."""
+    if not any(info.is_given for info in summary.infos.values()):
+        return ""
+    return str(manifests[FIRST].config.get("made_by") or "its teacher")
 
 
 def _overview_rows(summary: Summary) -> Iterator[Row]:

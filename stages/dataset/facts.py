@@ -11,7 +11,7 @@ import pyarrow as pa
 from data.manifest import Manifest
 from data.model_folder import TeacherInfo
 from data.soft_targets import SoftTargetFormat
-from data.teachers import FIRST, node_of
+from data.teachers import FIRST, given_nodes, node_of
 from stages.presentation import figures
 
 Row = Sequence[str]
@@ -63,6 +63,7 @@ def making_rows(
         yield from _teacher_rows(
             "Teacher" if name == FIRST else f"Teacher {name}", manifests[node_of(FIRST, name)], info
         )
+    yield from given_rows(manifests)
     if target_format.fused:
         yield "Soft targets", f"mean of {', '.join(f'{one.name} ({one.weight:g})' for one in target_format.fused)}"
     yield "Tokenizer", f"kind {tokenizer.metrics['kind']}, `{tokenizer.metrics['digest']}`"
@@ -72,7 +73,22 @@ def making_rows(
     yield "Libraries", ", ".join(f"{name} {libraries[name]}" for name in sorted(libraries, key=str.casefold))
 
 
+def given_rows(manifests: Manifests) -> Iterator[Row]:
+    """How much of the corpus each file of given translations has, and how much of it is of no row."""
+    for name, node in given_nodes(manifests).items():
+        found = manifests[node].metrics
+        train = found["splits"].get("train", {"rows": 0, "translated": 0})
+        counts = (train["translated"], train["rows"], found["records"], found["unmatched"])
+        told = "{} of {} training rows translated; {} records, {} of no row of the corpus".format(
+            *map(figures.count, counts)
+        )
+        yield f"Translations of {name}" if name != FIRST else "Translations", told
+
+
 def _teacher_rows(title: str, teacher: Manifest, info: TeacherInfo) -> Iterator[Row]:
+    if info.is_given:
+        yield title, f"{teacher_name(teacher)}{f', for {chr(44).join(info.pairs)}' if info.pairs else ''}"
+        return
     size = f"{figures.parameters(info.parameters)} parameters"
     pairs = f", for {', '.join(info.pairs)}" if info.pairs else ""
     yield title, f"{teacher_name(teacher)}, {size}, {info.quantization}{_kind(info)}{pairs}"
@@ -89,6 +105,9 @@ def _kind(info: TeacherInfo) -> str:
 def teacher_name(teacher: Manifest) -> str:
     """What it is called; of a path only the last part, for the rest is about somebody's machine."""
     kind, path, revision = (teacher.config.get(key) for key in ("kind", "path", "revision"))
+    if kind == "given" and path:
+        file = Path(path).name
+        return f"{teacher.config['made_by']} (given, {file})" if teacher.config.get("made_by") else f"{file} (given)"
     if kind == "train" or path is None:
         return "trained for this dataset"
     on_hub = kind == "transformers" and path.count("/") <= 1 and path[0] not in "./~" and not Path(path).exists()

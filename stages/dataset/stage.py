@@ -23,9 +23,10 @@ from data.soft_targets import SoftTargetFormat
 from data.teachers import FIRST, nbest_node, soft_targets_node, teacher_nodes
 from stages.dataset.card import Summary, render_card
 from stages.dataset.hypotheses_export import export_hypotheses
+from stages.dataset.sources_export import export_sources
 from stages.dataset.text_export import TOKENIZER, export_text
 
-__all__ = ["Config", "export_hypotheses", "export_text", "run"]
+__all__ = ["Config", "export_hypotheses", "export_sources", "export_text", "run"]
 
 VERSION = "2"
 INPUTS = ("corpus", "tokenizer", "teacher", "decode", "select", "sides", "score", "measure", "filter")

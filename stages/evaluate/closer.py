@@ -44,19 +44,22 @@ def look_closer(
     """Metrics by name, without those that were not asked for, and all flagged translations.
 
     `translated` by system, `models` by role; `machine` is threads and device.
-    Metrics: token_f1, fidelity, hallucinations, forced, comet; see the module of each.
+    Metrics: token_f1, fidelity, hallucinations, forced, comet; see the module of each. Without the teacher's
+    translations there is no fidelity, and nothing is forced along them.
     """
     threads, device = machine
     found: dict[str, Any] = {
         "token_f1": score_f1(translated, test.references, scoring),
-        "fidelity": measure_fidelity(translated, scoring),
     }
+    # Of a teacher that is given not all rows may be there.
+    if "teacher" in translated:
+        found["fidelity"] = measure_fidelity(translated, scoring)
     roles = {role: translated[role] for role in ROLES if role in translated}
     flagged: list[dict[str, Any]] = []
     if options.hallucinations.enabled:
         found["hallucinations"], flagged = _hallucinations(test, roles, options.hallucinations)
     if options.forced.on:
-        found["forced"] = _forced(test, translated["teacher"], models, options.forced, scoring, threads)
+        found["forced"] = _forced(test, translated.get("teacher"), models, options.forced, scoring, threads)
     if options.comet.model:
         found["comet"] = comet.score_comet(roles, test.sources, test.references, options.comet, scoring, device)
     return found, flagged
@@ -81,7 +84,7 @@ def _hallucinations(
 
 def _forced(
     test: HeldOutRows,
-    translations: Sequence[str],
+    translations: Sequence[str] | None,
     models: Mapping[str, forced.ForcedModel],
     config: forced.Config,
     scoring: Scoring,
@@ -89,10 +92,10 @@ def _forced(
 ) -> dict[str, Any]:
     # Ids are hashes, so the first by id are a random sample that does not change from run to run.
     chosen = sorted(range(len(test.ids)), key=lambda row: test.ids[row])[: config.sentences]
-    texts = {"reference": test.references, "teacher": translations}
+    texts = {"reference": test.references} | ({"teacher": translations} if translations is not None else {})
     directions = [Direction(test.source_languages[row], test.target_languages[row]) for row in chosen]
     found: dict[str, Any] = {}
-    for name in config.on:
+    for name in (name for name in config.on if name in texts):
         sources, targets = ([column[row] for row in chosen] for column in (test.sources, texts[name]))
         found[name] = forced.measure_forcing(models, sources, targets, config, scoring, threads, directions)
     return found

@@ -18,14 +18,17 @@ from data.local import write_atomically
 from data.model_folder import load_teacher_info
 from data.runtime import Runtime
 from data.store import Artifact
+from data.teachers import GIVEN as GIVEN_TEXTS
 from data.teachers import node_of, teacher_nodes
 from stages.beam_search.config import Config as Decoding
 from stages.evaluate import attribution
 from stages.evaluate.closer import HeldOutRows, Options, look_closer
 from stages.evaluate.comet import Config as Comet
 from stages.evaluate.comet import identity as comet_identity
+from stages.evaluate.described import compared_pairs, describe, describe_given, ratios
 from stages.evaluate.forced import Config as Forced
 from stages.evaluate.forced import ForcedModel
+from stages.evaluate.given import GivenSystem, put_together, read_given
 from stages.evaluate.hallucinations import Config as Hallucinations
 from stages.evaluate.machine import describe_machine
 from stages.evaluate.noise import Config as Noise
@@ -93,13 +96,19 @@ def inputs(config: Config) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*INPUTS, *attribution.INPUTS))) if config.attribution else INPUTS
 
 
+def reads_only(config: Config) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Of translations that are given those of the test rows."""
+    return {GIVEN_TEXTS: {"test": ("texts",)}}
+
+
 def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtime: Runtime) -> dict[str, Any]:
     """Compare the systems; keeps every translation in the shard `translations-00000`, and `metrics.json`.
 
     Systems are compared on the language pairs that all of them learned; `pairs` has each pair alone, and the others, of
-    those systems that can be asked for it. Metrics: systems, ratios, comparisons, test, machine, settings, pairs,
-    test_sets, noise, attribution, and those of `look_closer`, whose flagged translations go to `flagged.jsonl`. Raises
-    DataError when no test row has a reference, ModelError when a folder holds no model.
+    those systems that can be asked for it. A teacher that is given has no speed and no size, and no scores where it
+    lacks a row; `given_teachers` says how many it has. Metrics: systems, ratios, comparisons, test, machine, settings,
+    pairs, test_sets, noise, attribution, and those of `look_closer`, whose flagged translations go to `flagged.jsonl`.
+    Raises DataError when no test row has a reference, ModelError when a folder holds no model.
     """
     threads = config.threads or runtime.threads
     everything, without_reference = test_rows(inputs["corpus"])
@@ -107,20 +116,25 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
     languages = {language for direction in directions_of(everything) for language in direction}
     config = config.model_copy(update={"hallucinations": config.hallucinations.among(languages)})
     systems = _load_systems(inputs, config, threads, runtime.device, set(directions_of(rows)))
-    translated = _translate(systems, Sentences.of(rows), config, runtime)
+    given = read_given(inputs)
+    translated = put_together(given, rows, _translate(systems, Sentences.of(rows), config, runtime))
     between = _between(inputs, rows, config, replace(runtime, threads=threads)) if config.attribution else {}
     output.write_shard(TRANSLATIONS, _translations(rows, translated | between))
     timings = _time(systems, _timed_sources(rows, config), config, runtime)
     scoring = _scoring(config, rows)
-    metrics = _compare(systems, translated, timings, rows["reference"].to_pylist(), scoring) | {
+    about = {name: describe(system, timings[name]) for name, system in systems.items()}
+    about |= {one.system: describe_given(one) for one in given if one.system in translated}
+    metrics = _compare(about, translated, rows["reference"].to_pylist(), scoring) | {
         "test": describe_test_set(rows, without_reference, config.timed_sentences),
         "machine": describe_machine(runtime.device),
         "settings": config.model_dump()
         | {"threads": threads, "device": runtime.device, "bleu_tokenizer": scoring.tokenizer},
     }
+    metrics |= {"given_teachers": {one.system: one.described(rows) for one in given}} if given else {}
     baseline_apart = "baseline" not in systems and "export_baseline" in inputs
     if apart.num_rows or len(set(directions_of(rows))) > 1 or baseline_apart:
         models = _by_role(inputs, systems, apart, config, (threads, runtime.device))
+        models = _with_given(models, given, everything)
         metrics["pairs"] = _pair_by_pair(rows, apart, translated, models, scoring, config, output)
     by_language = config.bleu_tokenizer == "auto"
     names = named_sets(inputs["corpus"])
@@ -140,16 +154,15 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
 
 
 def _compare(
-    systems: Mapping[str, System],
+    about: Mapping[str, Mapping[str, Any]],
     translated: Mapping[str, Sequence[str]],
-    timings: Mapping[str, Timing],
     references: Sequence[str],
     scoring: Scoring,
 ) -> dict[str, Any]:
     scores = score_systems(translated, references, scoring)
-    described = {name: _describe(system, timings[name]) | scores[name] for name, system in systems.items()}
-    comparisons = compare_systems(translated, references, _pairs(systems), scoring)
-    return {"systems": described, "ratios": _ratios(described), "comparisons": comparisons}
+    described = {name: {**about[name], **scores[name]} for name in translated}
+    comparisons = compare_systems(translated, references, compared_pairs(translated), scoring)
+    return {"systems": described, "ratios": ratios(described), "comparisons": comparisons}
 
 
 def _look_closer(
@@ -194,12 +207,13 @@ def _by_role(
     """Teacher, student and baseline, as they are asked for each pair; of several teachers those that are needed."""
     pairs = {str(direction) for direction in directions_of(apart)}
     found = {role: [systems[role]] for role in ("teacher", "student", "baseline") if role in systems}
+    found.setdefault("teacher", [])
     if "baseline" not in found and "export_baseline" in inputs:
         folder = inputs["export_baseline"].path()
         found["baseline"] = [load_system("baseline", folder, folder, config.student_beam, *machine)]
     for name, node in list(teacher_nodes(inputs).items())[1:]:
         info = load_teacher_info(inputs[node].path())
-        if any(info.translates(pair) for pair in pairs):
+        if not info.is_given and any(info.translates(pair) for pair in pairs):
             own = node_of("tokenizer", name)
             tokenizer = inputs[own if own in inputs else "tokenizer"].path()
             system = load_system("teacher", inputs[node].path(), tokenizer, config.teacher_beam, *machine)
@@ -212,6 +226,17 @@ def _by_role(
         )
 
     return {role: [asked(system) for system in each] for role, each in found.items()}
+
+
+def _with_given(
+    models: Mapping[str, Sequence[Candidate]], given: Sequence[GivenSystem], rows: pa.Table
+) -> dict[str, list[Candidate]]:
+    """With what was given of these rows, the first teacher's first; without a role that nobody has."""
+    own = {one.name: found for one in given if (found := one.candidate(rows))}
+    first = [found for name, found in own.items() if not name]
+    teachers = [*first, *models["teacher"], *(found for name, found in own.items() if name)]
+    others = {role: list(each) for role, each in models.items() if role != "teacher"}
+    return {**({"teacher": teachers} if teachers else {}), **others}
 
 
 def _pair_by_pair(
@@ -245,7 +270,9 @@ def _timed_sources(rows: pa.Table, config: Config) -> Sentences:
 
 def _decoding(inputs: Mapping[str, Artifact]) -> Decoding:
     """How the recipe has its teachers search."""
-    return Decoding.model_validate(inputs["decode"].manifest().config) if "decode" in inputs else Decoding()
+    config = inputs["decode"].manifest().config if "decode" in inputs else {}
+    # That of a teacher that is given has no options.
+    return Decoding.model_validate(config) if config else Decoding()
 
 
 def _load_systems(
@@ -261,17 +288,19 @@ def _load_systems(
     def learned(node: str) -> bool:
         return learned_all(load_teacher_info(inputs[node].path()), directions)
 
-    systems = {
-        "teacher": load("teacher", "teacher", "tokenizer", config.teacher_beam),
-        "student": load("student", "export", "export", config.student_beam),
-    }
+    def asked(node: str) -> bool:
+        return not load_teacher_info(inputs[node].path()).is_given
+
+    systems = {"teacher": load("teacher", "teacher", "tokenizer", config.teacher_beam)} if asked("teacher") else {}
+    systems["student"] = load("student", "export", "export", config.student_beam)
     if "export_baseline" in inputs and learned("export_baseline"):
         systems["baseline"] = load("baseline", "export_baseline", "export_baseline", config.student_beam)
     if config.teacher_beam != config.student_beam:
-        for role, beam in (("teacher", config.student_beam), ("student", config.teacher_beam)):
+        beams = {"teacher": config.student_beam, "student": config.teacher_beam}
+        for role, beam in ((role, beams[role]) for role in beams if role in systems):
             systems[f"{role}_beam{beam}"] = replace(systems[role], beam=beam)
     for name, node in list(teacher_nodes(inputs).items())[1:]:
-        if learned(node):
+        if asked(node) and learned(node):
             own = node_of("tokenizer", name)
             found = load("teacher", node, own if own in inputs else "tokenizer", config.teacher_beam)
             systems[node] = replace(found, name=name)
@@ -332,45 +361,3 @@ def _scoring(config: Config, rows: pa.Table) -> Scoring:
     by_language = config.bleu_tokenizer == "auto"
     asked = Scoring("13a" if by_language else config.bleu_tokenizer, config.bootstrap_samples, config.seed)
     return asked.of_languages(rows["target_language"].unique().to_pylist(), tokenizer_by_language=by_language)
-
-
-def _pairs(systems: Mapping[str, System]) -> list[tuple[str, str]]:
-    wanted = [("student", "teacher"), ("student", "baseline"), ("baseline", "teacher")]
-    return [(system, against) for system, against in wanted if {system, against} <= set(systems)]
-
-
-def _describe(system: System, timing: Timing) -> dict[str, Any]:
-    return {
-        "role": system.role,
-        "name": system.name,
-        "beam": system.beam,
-        "parameters": system.parameters,
-        "bytes": system.bytes,
-        "quantization": system.quantization,
-        "compute_type": str(system.translator.model.compute_type),
-        "sentences_per_second": timing.sentences_per_second,
-        "sentences_per_second_range": list(timing.sentences_per_second_range),
-        "tokens_per_second": timing.tokens_per_second,
-        "tokens": timing.tokens,
-        "seconds": list(timing.seconds),
-    }
-
-
-def _ratios(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    def speedup(fast: str, slow: str) -> float:
-        return float(systems[fast]["sentences_per_second"] / systems[slow]["sentences_per_second"])
-
-    teacher, student = systems["teacher"], systems["student"]
-    ratios = {
-        "chrf_vs_teacher": student["chrf"] / teacher["chrf"] if teacher["chrf"] else 0.0,
-        "speedup_vs_teacher": speedup("student", "teacher"),
-        "parameters_vs_teacher": student["parameters"] / teacher["parameters"],
-        "bytes_vs_teacher": student["bytes"] / teacher["bytes"],
-    }
-    same_beam = (f"student_beam{teacher['beam']}", f"teacher_beam{student['beam']}")
-    if set(same_beam) <= set(systems):
-        ratios[f"speedup_both_beam{teacher['beam']}"] = speedup(same_beam[0], "teacher")
-        ratios[f"speedup_both_beam{student['beam']}"] = speedup("student", same_beam[1])
-    if "baseline" in systems:
-        ratios["chrf_gain_vs_baseline"] = student["chrf"] - systems["baseline"]["chrf"]
-    return ratios

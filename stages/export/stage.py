@@ -109,4 +109,5 @@ def _card_facts(corpus: Artifact, trained: Artifact, folder: Path, info: Teacher
         source_prefix=info.toward(direction).source_prefix,
         library=(folder / LIBRARY_MODEL).is_file(),
         codes=(folder / SOURCE_CODES).is_file(),
+        soft_targets=manifest.config.get("objective", {}).get("soft_targets", {}).get("weight") != 0,
     )

@@ -19,7 +19,7 @@ from stages.filter.warnings import Findings, Limits, warnings
 VERSION = "5"
 INPUTS = ("measure", "corpus", "select")
 LIBRARIES: tuple[str, ...] = ()
-EMPTY_TARGET, TOO_LONG = "empty_target", schema.TOO_LONG
+EMPTY_TARGET, TOO_LONG, WITHOUT = "empty_target", schema.TOO_LONG, schema.WITHOUT_SOFT_TARGETS
 OF_A_COLUMN = "column:"
 
 Array = npt.NDArray[np.float64]
@@ -82,7 +82,8 @@ class Rules(BaseModel):
 
 
 class Config(BaseModel):
-    """The policy. An empty target always fails, and a row that is too long for the teacher to score."""
+    """The policy. An empty target always fails, a row that is too long for the teacher to score, and one of which a
+    teacher that is given said nothing where it did of others."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -176,7 +177,7 @@ def _bounds(rule: Rule, found: list[float]) -> tuple[float, float]:
 def _values(measure: Artifact, names: list[str]) -> Iterator[dict[str, npt.NDArray[np.float32]]]:
     """What is known of some measures, rows aside that fail in any case."""
     read = ["columns" if name.startswith(OF_A_COLUMN) else name for name in names]
-    for table in measure.tables(columns=list(dict.fromkeys([*read, "length_ratio", TOO_LONG]))):
+    for table in measure.tables(columns=list(dict.fromkeys([*read, "length_ratio", TOO_LONG, WITHOUT]))):
         usable = ~np.any(list(_hopeless(table).values()), axis=0)
         columns = {name: _column(table, name) for name in names}
         yield {name: values[~np.isnan(values) & usable].astype(np.float32) for name, values in columns.items()}
@@ -205,7 +206,8 @@ def _external(table: pa.Table, name: str) -> Array:
 
 def _hopeless(table: pa.Table) -> dict[str, npt.NDArray[np.bool_]]:
     """Rows that no policy lets pass, [rows] by reason."""
-    return {EMPTY_TARGET: _column(table, "length_ratio") == 0, TOO_LONG: _column(table, TOO_LONG) == 1}
+    flags = {name: _column(table, name) == 1 for name in (TOO_LONG, WITHOUT)}
+    return {EMPTY_TARGET: _column(table, "length_ratio") == 0, **flags}
 
 
 def _failures(table: pa.Table, bounds: Mapping[str, tuple[float, float]]) -> dict[str, npt.NDArray[np.bool_]]:

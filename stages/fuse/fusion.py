@@ -8,7 +8,8 @@ at each, V the vocabulary's size.
 
 The log-probability of a forced token is exact: every teacher kept its own. The entropy of a mean is the mean of the
 entropies, which is exact, and what the teachers' disagreement adds to it: that is computed with even tails, and lies
-between 0 and the entropy of the weights, as it truly does.
+between 0 and the entropy of the weights, as it truly does. Of a teacher that is given the entropy is not known; it
+counts with an even tail, too.
 """
 
 from collections.abc import Sequence
@@ -102,6 +103,13 @@ def fuse(opinions: Sequence[Opinion], vocabulary_size: int, k: int) -> Fused:
         token_log_probs=_log(token),
         entropy=_mean(shares, [each.entropy for each in opinions]) + np.maximum(disagreement, 0.0),
     )
+
+
+def even_entropy(log_probs: Array, tail_log_mass: Array, vocabulary_size: int) -> Floats:
+    """Of what a teacher kept, its tail taken as even, in nats, [N]: the most that it can be."""
+    probs, tail = np.exp(log_probs.astype(np.float64)), np.exp(tail_log_mass.astype(np.float64))
+    others = vocabulary_size - probs.shape[1]
+    return _entropy(probs, tail / max(others, 1), others)
 
 
 def _shares(weights: Sequence[Floats]) -> list[Floats]:

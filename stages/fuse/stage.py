@@ -18,17 +18,19 @@ from data.join import part
 from data.model_folder import TeacherInfo, load_teacher_info
 from data.runtime import Runtime
 from data.soft_targets import (
+    SILENT,
     Conditioning,
     FusedTeacher,
     SoftTargetFormat,
     flat,
+    is_known,
     pack,
     row_lengths,
     smallest_ids_dtype,
     topk,
 )
 from data.teachers import node_of, section_of
-from stages.fuse.fusion import Fused, Opinion, fuse, opinion
+from stages.fuse.fusion import Fused, Opinion, even_entropy, fuse, opinion
 from stages.languages.directions import COLUMNS as LANGUAGES
 from stages.languages.directions import is_for
 
@@ -145,13 +147,16 @@ def count(table: pa.Table) -> dict[str, int | float]:
 
 
 def _is_forced(conditioning: Sequence[Conditioning]) -> npt.NDArray[np.bool_]:
-    return np.array([one != "none" for one in conditioning], dtype=bool)
+    return np.array([one not in SILENT for one in conditioning], dtype=bool)
 
 
 def _conditioning(forced: Sequence[Sequence[Conditioning]], is_heard: npt.NDArray[np.bool_]) -> list[Conditioning]:
-    """Of each row what all teachers say but those that had no positions for it; none where nobody else is for it."""
+    """Of each row what all teachers say but those that had no positions for it, or told nothing; that where nobody else
+    is for it."""
     return [
-        next(one for one in found if one != "none") if heard or "none" not in found else "none"
+        next(one for one in found if one not in SILENT)
+        if heard or not set(SILENT) & set(found)
+        else next(one for one in SILENT if one in found)
         for found, heard in zip(zip(*forced, strict=True), is_heard, strict=True)
     ]
 
@@ -169,8 +174,10 @@ def _sums(fused: Fused, forced: npt.NDArray[np.bool_]) -> dict[str, int | float]
 
 def _opinion(soft_targets: pa.Table, weights: npt.NDArray[np.floating[Any]]) -> Opinion:
     """Of one teacher; `weights` [rows]."""
-    known = (flat(soft_targets, "token_log_probs"), flat(soft_targets, "entropy"))
-    return opinion(*topk(soft_targets), known, np.repeat(weights, row_lengths(soft_targets)))
+    kept, size = topk(soft_targets), SoftTargetFormat.of(soft_targets.schema).vocabulary_size
+    entropy = flat(soft_targets, "entropy") if is_known(soft_targets, "entropy") else even_entropy(*kept[1:], size)
+    known = (flat(soft_targets, "token_log_probs"), entropy)
+    return opinion(*kept, known, np.repeat(weights, row_lengths(soft_targets)))
 
 
 def _format(formats: Mapping[str, SoftTargetFormat], config: Config, resources: Resources) -> SoftTargetFormat:

@@ -11,7 +11,7 @@ from typing import Self
 from data.errors import ModelError
 from data.ids import normalise
 from data.language_tags import Direction
-from data.model_folder import Prompt, TeacherInfo, load_teacher_info
+from data.model_folder import Prompt, TeacherInfo, check_is_model, load_teacher_info
 from stages.languages.directions import grouped
 from stages.loaded_model.engine import Engine, SearchOptions, open_engine, with_target_prefix
 from stages.loaded_model.model import Positions, positions_of
@@ -149,6 +149,7 @@ def load_translator(
     """
     import ctranslate2
 
+    check_is_model(folder)
     info = load_teacher_info(folder)
     replicas, each = (threads, 1) if device == "cpu" else (1, 0)
     try:

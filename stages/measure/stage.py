@@ -16,7 +16,7 @@ from data import schema
 from data.artifact import Artifact
 from data.model_folder import load_teacher_info
 from data.runtime import Runtime
-from data.soft_targets import SoftTargetFormat, flat, row_lengths
+from data.soft_targets import SILENT, SoftTargetFormat, flat, is_known, row_lengths
 from stages.languages.directions import directions_of
 from stages.languages.identification import LanguageIdentifier, known_language
 from stages.text import measures as text
@@ -83,13 +83,16 @@ def faults(config: Config) -> list[str]:
 
 def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
     """MEASURES for rows of corpus, select and score; see stages/text/measures.py for each."""
-    too_long = pc.equal(table.column("conditioning"), "none")
+    conditioning = table.column("conditioning")
+    silent = pc.is_in(conditioning, value_set=pa.array(SILENT))
+    without = SoftTargetFormat.of(table.schema).mode != "none"
     columns: dict[str, Any] = {
         "id": table.column("id"),
-        "log_prob_per_token": _means("token_log_probs", table, too_long),
-        "mean_entropy": _means("entropy", table, too_long),
+        "log_prob_per_token": _means("token_log_probs", table, silent),
+        "mean_entropy": _means("entropy", table, silent),
         "target_length": row_lengths(table) - 1,
-        schema.TOO_LONG: too_long,
+        schema.TOO_LONG: pc.equal(conditioning, "none"),
+        schema.WITHOUT_SOFT_TARGETS: pc.and_(pc.equal(conditioning, "unknown"), pa.scalar(without)),
         **_by_texts(table, resources.identifier),
         "columns": _external(table, resources.columns),
     }
@@ -97,7 +100,8 @@ def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
 
 
 def count(table: pa.Table) -> dict[str, int | float]:
-    """Rows whose language could not be told, without reference, too long for the teacher, without a column's value."""
+    """Rows whose language could not be told, without reference, too long for the teacher, or without soft targets where
+    others have some, without a column's value."""
     entries = pc.list_flatten(table.column("columns").combine_chunks())
     named = zip(pc.struct_field(entries, "name").to_pylist(), pc.struct_field(entries, "value"), strict=True)
     found = Counter(dict.fromkeys(pc.struct_field(entries, "name").unique().to_pylist(), 0))
@@ -105,7 +109,7 @@ def count(table: pa.Table) -> dict[str, int | float]:
     return {
         "language_unknown": table.column("language_probability").null_count,
         "without_reference": table.column("reference_chrf").null_count,
-        schema.TOO_LONG: pc.sum(table.column(schema.TOO_LONG)).as_py() or 0,
+        **{name: pc.sum(table.column(name)).as_py() or 0 for name in (schema.TOO_LONG, schema.WITHOUT_SOFT_TARGETS)},
         **{f"without_{name}": missing for name, missing in sorted(found.items())},
     }
 
@@ -122,12 +126,14 @@ def _languages(artifacts: Mapping[str, Artifact]) -> set[str]:
     return found
 
 
-def _means(column: str, table: pa.Table, too_long: pa.ChunkedArray) -> pa.Array:
-    """By row, over its positions; null where the teacher is not for the row's languages, or the row is too long."""
+def _means(column: str, table: pa.Table, silent: pa.ChunkedArray) -> pa.Array:
+    """By row, over its positions; null where the teacher is not for the row's languages, or said nothing of it."""
+    if not is_known(table, column):
+        return pa.nulls(table.num_rows, pa.float32())
     means = mean_by_row(flat(table, column), row_lengths(table))
     known = SoftTargetFormat.of(table.schema)
     others = [not known.is_for(str(direction)) for direction in directions_of(table)]
-    return pa.array(means, mask=np.array(others, dtype=bool) | too_long.to_numpy())
+    return pa.array(means, mask=np.array(others, dtype=bool) | silent.to_numpy())
 
 
 def mean_by_row(values: npt.NDArray[Any], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

@@ -92,3 +92,10 @@ def plural(number: int, noun: str) -> str:
 def role(system: Mapping[str, Any]) -> str:
     """What a system is, and which of several teachers."""
     return " ".join(filter(None, [system["role"].capitalize(), system.get("name")]))
+
+
+def system_name(system: Mapping[str, Any]) -> str:
+    """The same with how it decodes, or that its translations are given, and by whom."""
+    if system.get("given"):
+        return f"{role(system)}, given" + (f" ({system['made_by']})" if system.get("made_by") else "")
+    return f"{role(system)}, {decoding(system['beam'])}"

@@ -25,6 +25,8 @@ class CardFacts:
     source_prefix: tuple[str, ...] = ()
     library: bool = False
     codes: bool = False
+    # Whether it learned more of its teacher than the translations.
+    soft_targets: bool = True
 
     def packages(self) -> str:
         """What its subwords need."""
@@ -53,7 +55,8 @@ def render_card(facts: CardFacts) -> str:
     how = (
         "It was trained on the references of the corpus alone: the baseline that a distilled student is compared with."
         if facts.on_references
-        else "It was distilled from a larger teacher: trained on the teacher's translations and its soft targets."
+        else "It was distilled from a teacher: trained on the teacher's translations"
+        f"{' and its soft targets' if facts.soft_targets else ''}."
     )
     steps = f" for {facts.steps:,} steps" if facts.steps is not None else ""
     libraries = ", ".join(f"{name} {version}" for name, version in sorted(facts.libraries.items()))

@@ -17,6 +17,8 @@ class Part(NamedTuple):
 def headline(metrics: Mapping[str, Any]) -> list[list[Part]]:
     """What came out, in one sentence, and what distillation was worth in another where there is a baseline."""
     ratios, systems = metrics["ratios"], metrics["systems"]
+    if "speedup_vs_teacher" not in ratios:
+        return [_beside_given(metrics), *_worth(metrics)]
     teacher, student = systems["teacher"], systems["student"]
     threads = plural(metrics["settings"]["threads"], "thread")
     first = [
@@ -33,6 +35,27 @@ def headline(metrics: Mapping[str, Any]) -> list[list[Part]]:
         ),
     ]
     return [first, *_worth(metrics)]
+
+
+def _beside_given(metrics: Mapping[str, Any]) -> list[Part]:
+    """Of a teacher that is no model: there is no speed and no size to compare with, and perhaps no translation."""
+    systems, ratios = metrics["systems"], metrics["ratios"]
+    student, threads = systems["student"], plural(metrics["settings"]["threads"], "thread")
+    speed = (
+        f" and translates {rate(student['sentences_per_second'])} sentences a second ({decoding(student['beam'])}, on "
+        f"{threads})"
+    )
+    if "chrf_vs_teacher" not in ratios:
+        return [Part("The student has "), Part(f"{student['chrf']:.1f} chrF", True), Part(f"{speed}.")]
+    return [
+        Part("The student keeps "),
+        Part(f"{100 * ratios['chrf_vs_teacher']:.1f}%", True),
+        Part(
+            f" of the chrF of its teacher’s translations, which were given ({student['chrf']:.1f} against "
+            f"{systems['teacher']['chrf']:.1f}),{speed}. They come without a model, so there is no speed or size to "
+            "compare with."
+        ),
+    ]
 
 
 def _worth(metrics: Mapping[str, Any]) -> list[list[Part]]:

@@ -21,11 +21,11 @@ Metrics = Mapping[str, Any]
 
 def likeness_section(metrics: Metrics) -> dict[str, Any]:
     """All that the section shows; without these figures in the metrics, empty `likeness` and `flags`."""
-    if "fidelity" not in metrics:
+    if "token_f1" not in metrics:
         return {"likeness": [], "flags": []}
     names = [name for name in _ROLES if name in metrics["systems"]]
     # The teacher's other beam says how much of a difference is search alone.
-    names += [name for name in metrics["fidelity"] if metrics["systems"][name]["role"] == "teacher"]
+    names += [name for name in metrics.get("fidelity", {}) if metrics["systems"][name]["role"] == "teacher"]
     return {
         "likeness": [_row(name, metrics) for name in names],
         "likeness_note": " ".join(_note(metrics)),
@@ -44,11 +44,11 @@ def likeness_signatures(metrics: Metrics) -> list[tuple[str, str]]:
 
 
 def _row(name: str, metrics: Metrics) -> dict[str, Any]:
-    system, like = metrics["systems"][name], metrics["fidelity"].get(name)
+    system, like = metrics["systems"][name], metrics.get("fidelity", {}).get(name)
     forced, apart = _accuracy(name, metrics), _divergence(name, metrics)
     comet = metrics.get("comet", {}).get("systems", {}).get(name)
     return {
-        "name": f"{figures.role(system)}, {figures.decoding(system['beam'])}",
+        "name": figures.system_name(system),
         "role": system["role"],
         "aside": name not in _ROLES,
         "f1": _scored(metrics["token_f1"].get(name), "f1"),
@@ -91,12 +91,13 @@ def _note(metrics: Metrics) -> Iterator[str]:
     accuracy = ["token accuracy"] if _REFERENCES in metrics.get("forced", {}) else []
     comet = metrics.get("comet", {})
     columns = ["Word F1", *accuracy, *(["COMET"] if comet.get("systems") else [])]
+    like = "; chrF, BLEU and same text against the teacher’s translations" if "fidelity" in metrics else ""
     yield (
-        f"{listed(columns)} {'are' if len(columns) > 1 else 'is'} against the references; chrF, BLEU and same text "
-        "against the teacher’s translations. Below each figure its 95% interval."
+        f"{listed(columns)} {'are' if len(columns) > 1 else 'is'} against the references{like}. Below each figure its "
+        "95% interval."
     )
     texts, led = _led(metrics)
-    if led:
+    if led.get("against_teacher"):
         yield (
             f"Teacher-forced are {'token accuracy, on the references, and ' if accuracy else ''}same top token and "
             f"KL: along {texts} of {figures.plural(led['sentences'], 'sentence')}, how often the system’s most "

@@ -11,14 +11,20 @@ from stages.presentation.model_card import direction_name, language_name
 from stages.report.attribution import attribution_section
 from stages.report.charts import Chart, Dot, Line, Panel, line_chart, quality_speed_chart
 from stages.report.examples import Example
+from stages.report.given import given_notes, joined_notes
 from stages.report.headline import headline
 from stages.report.likeness import likeness_section, likeness_signatures
 from stages.report.noise import corpus_noise, noise_section
 from stages.report.pairs import pairs_section, sets_section
+from stages.report.soft_targets import soft_targets_section
 from stages.report.trainings import targets
 
 Curves = Mapping[str, Sequence[Mapping[str, float]]]
 _MAIN = ("teacher", "student", "baseline")
+# Cells of a system's row that are empty where it is no model.
+_OF_MODELS = (
+    "sentences_per_second", "sentences_per_second_range", "tokens_per_second", "parameters", "bytes", "quantization",
+)  # fmt: skip
 _CORPUS_COLUMNS = ("Read", "Train", "No reference", "Valid", "Test", "Dropped")
 
 
@@ -51,7 +57,7 @@ def render_page(
         **_training(curves, metrics),
         **_filter(metrics),
         "corpus_warnings": [*_warnings(metrics["corpus"]), *_warnings(metrics.get("sides"))],
-        **_soft_targets(metrics),
+        **soft_targets_section(metrics),
         **_corpus(metrics),
         **_examples(examples, rule, metrics["test"]),
         **_provenance(metrics),
@@ -105,14 +111,21 @@ def _systems(metrics: Mapping[str, Any]) -> dict[str, Any]:
         f"resamples of the test set. {_ter_note(systems)} Speed is text in, text out, tokenisation included, over "
         f"{figures.plural(test['timed_sentences'], 'sentence')} on {figures.plural(settings['threads'], 'thread')} of "
         f"{machine['processor']}: the median of {figures.plural(settings['repeats'], 'run')} in which the systems took "
-        "turns, and below it the slowest and the fastest.",
-        "quality_chart": _quality_chart(systems, names),
-        "quality_note": _quality_note([systems[name] for name in names if name not in _MAIN]),
-        "quality_keys": [(role, role.capitalize()) for role in _MAIN if role in systems],
+        f"turns, and below it the slowest and the fastest.{''.join(given_notes(metrics))}",
+        "quality_chart": _quality_chart(systems, [name for name in names if _is_timed(systems[name])]),
+        "quality_note": _quality_note(
+            [systems[name] for name in names if name not in _MAIN and _is_timed(systems[name])]
+        ),
+        "quality_keys": [(role, role.capitalize()) for role in _MAIN if role in systems and _is_timed(systems[role])],
         "comparisons": [_comparison_row(row, settings["bootstrap_samples"]) for row in metrics["comparisons"]],
         "comparisons_note": "Paired bootstrap resampling: p is the chance of a difference this large if "
         "there were none. Below each difference its 95% interval.",
     }
+
+
+def _is_timed(system: Mapping[str, Any]) -> bool:
+    """Whether it is a model, and no translations that were given."""
+    return "sentences_per_second" in system
 
 
 def _ter_note(systems: Mapping[str, Mapping[str, Any]]) -> str:
@@ -121,23 +134,25 @@ def _ter_note(systems: Mapping[str, Mapping[str, Any]]) -> str:
     return "TER is left out: sacrebleu cannot tell where a word ends in this language."
 
 
-def _system_name(system: Mapping[str, Any]) -> str:
-    return f"{figures.role(system)}, {figures.decoding(system['beam'])}"
-
-
 def _system_row(name: str, system: Mapping[str, Any]) -> dict[str, Any]:
     known = [key for key in ("chrf", "bleu", "ter") if key in system]
     scores = {key: f"{system[key]:.1f}" for key in known}
     intervals = {f"{key}_interval": figures.interval(system[f"{key}_interval"]) for key in known}
-    slowest, fastest = system["sentences_per_second_range"]
     return {
         "ter": "",
         "ter_interval": "",
         **scores,
         **intervals,
-        "name": _system_name(system),
+        "name": figures.system_name(system),
         "role": system["role"],
         "aside": name not in _MAIN,
+        **(_speed_and_size(system) if _is_timed(system) else dict.fromkeys(_OF_MODELS, "")),
+    }
+
+
+def _speed_and_size(system: Mapping[str, Any]) -> dict[str, str]:
+    slowest, fastest = system["sentences_per_second_range"]
+    return {
         "sentences_per_second": figures.rate(system["sentences_per_second"]),
         "sentences_per_second_range": f"{figures.rate(slowest)}–{figures.rate(fastest)}",
         "tokens_per_second": figures.rate(system["tokens_per_second"]),
@@ -151,7 +166,7 @@ def _quality_chart(systems: Mapping[str, Mapping[str, Any]], names: Sequence[str
     dots = [
         Dot(
             role=systems[name]["role"],
-            label=_system_name(systems[name]),
+            label=figures.system_name(systems[name]),
             short_label=systems[name].get("name") or figures.decoding(systems[name]["beam"]),
             speed=systems[name]["sentences_per_second"],
             quality=systems[name]["chrf"],
@@ -264,36 +279,6 @@ def _percent(part: float, whole: float) -> float:
     return round(100 * part / whole, 3) if whole else 0.0
 
 
-def _soft_targets(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    soft = metrics.get("soft_targets")
-    if not soft:
-        return {"soft_targets": []}
-    sampled, entries = soft["mode"] == "sampled", figures.count(soft["vocabulary_size"])
-    forced = {"mixed": "reference, or of the hypothesis where there is none"}
-    kept = (
-        f"{soft['draws']} of the teacher’s {entries} entries were drawn by their probabilities and are kept with how "
-        "often each was: an estimate of all of them without bias."
-        if sampled
-        else f"the {soft['k']} most probable of the teacher’s {entries} entries are kept, normalised over all of them, "
-        "with the mass of the rest."
-    )
-    mean = f" They are the weighted mean of {len(soft['fused'])} teachers’." if soft.get("fused") else ""
-    return {
-        "soft_targets_text": f"At every position of the {forced.get(soft['conditioning'], soft['conditioning'])}, end "
-        f"of sentence included, {kept}{mean}",
-        "soft_targets": [
-            ("Draws", str(soft["draws"]), "a position, with replacement")
-            if sampled
-            else ("Mass kept", f"{100 * soft['mean_kept_mass']:.1f}%", "mean over positions"),
-            ("Teacher’s first choice", f"{100 * soft['top1_share']:.1f}%", "of the forced tokens"),
-            ("Entropy", f"{soft['mean_entropy']:.2f} nats", "mean over positions"),
-            ("Positions", figures.count(soft["tokens"]), f"in {figures.count(soft['rows'])} rows"),
-            ("On disk", figures.size(soft["bytes"]), f"{soft['bytes_per_token']:.1f} bytes a position"),
-            ("Computed by", soft["backend"], f"teacher in {soft['compute_type']}"),
-        ],
-    }
-
-
 def _corpus(metrics: Mapping[str, Any]) -> dict[str, Any]:
     corpus = metrics["corpus"]
     splits = corpus.get("splits", {})
@@ -303,7 +288,7 @@ def _corpus(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "corpus_text": f"Of {figures.count(corpus.get('read', 0))} rows read these were kept: {', '.join(parts)}. "
         f"{figures.count(alone)} of the training rows have no reference. No training row shares its source with a "
         f"held-out one, case and whitespace aside.{''.join(_near(corpus.get('near_held_out', {})))}"
-        f"{corpus_noise(corpus)}",
+        f"{corpus_noise(corpus)}" + "".join(joined_notes(metrics)),
         "corpus_columns": _CORPUS_COLUMNS,
         "corpus_sources": [_corpus_row(name, source) for name, source in corpus.get("sources", {}).items()],
     }

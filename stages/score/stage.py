@@ -18,7 +18,7 @@ from data.errors import DataError, ModelError
 from data.language_tags import Direction
 from data.model_folder import TeacherInfo, load_teacher_info
 from data.runtime import Runtime
-from data.soft_targets import Conditioning, Mode, SoftTargetFormat, pack, smallest_ids_dtype
+from data.soft_targets import Conditioning, SoftTargetFormat, pack, smallest_ids_dtype
 from stages.languages.directions import COLUMNS as LANGUAGES
 from stages.languages.directions import is_for, rows_by_direction
 from stages.loaded_model.belonging import check_tokenizer
@@ -60,7 +60,7 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    mode: Mode = Field(
+    mode: Literal["topk", "sampled"] = Field(
         "topk",
         description="topk: the k most probable entries and the mass of the rest; sampled: entries drawn from the whole "
         "distribution, with counts, an unbiased estimate of it",

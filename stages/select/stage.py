@@ -30,6 +30,8 @@ RESOURCES = ("tokenizer",)
 LIBRARIES = ("sacrebleu", "sentencepiece")
 SCHEMA = schema.SELECTED
 
+# What a row is chosen by whose hypotheses lack the score that was asked for.
+ORDER = "order"
 # Beside them column:NAME.
 Metric = Literal["score", "chrf", "bleu", "mbr-chrf", "reference"]
 METRICS = get_args(Metric)
@@ -138,7 +140,8 @@ def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
 
     Sequence-level interpolation, https://aclanthology.org/D16-1139, where the metric is chrf or bleu; minimum
     Bayes risk, https://aclanthology.org/N04-1022, where it is mbr-chrf. On a tie the higher teacher's score wins,
-    then the earlier hypothesis. Where it is reference, the target is the reference: it has no index and no score.
+    then the earlier hypothesis. Where it is reference, the target is the reference: it has no index and no score. Where
+    a score is asked for and some hypothesis was given without, the first one is taken, by `order`.
     """
     hypotheses = table.column("hypotheses").combine_chunks()
     flat = pc.list_flatten(hypotheses)
@@ -151,6 +154,7 @@ def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
     if given is not None:
         spans = zip(nbest.ends[:-1], nbest.ends[1:], strict=True)
         metrics = [config.fallback if np.isnan(given[start:end]).any() else config.metric for start, end in spans]
+    metrics = _in_order(metrics, nbest)
     utility = _utilities(nbest, metrics, table, config, given)
     chosen = _best(nbest, utility)
     columns = {
@@ -158,7 +162,7 @@ def run(table: pa.Table, config: Config, resources: Resources) -> pa.Table:
         "index": pa.array(chosen - nbest.ends[:-1], pa.int32()),
         "target": texts.take(chosen),
         "target_tokens": pc.struct_field(flat, "tokens").take(chosen),
-        "teacher_score": pa.array(scores[chosen], pa.float32()),
+        "teacher_score": pa.array(scores[chosen], pa.float32(), from_pandas=True),
         "teacher": pc.struct_field(flat, "teacher").take(chosen),
         "utility": pa.ListArray.from_arrays(pa.array(nbest.ends, pa.int32()), pa.array(utility, pa.float32())),
         "metric": pa.array(metrics, pa.string()),
@@ -195,6 +199,16 @@ def _metric(config: Config, reference: str | None) -> str:
     return config.fallback if config.metric in _NEED_A_REFERENCE and not reference else config.metric
 
 
+def _in_order(metrics: Sequence[str], nbest: _NBest) -> list[str]:
+    """The metrics, but `order` where a score is asked for and a hypothesis has none."""
+    spans = zip(nbest.ends[:-1], nbest.ends[1:], strict=True)
+    lacking = [
+        metric == "score" and bool(np.isnan(nbest.scores[a:b]).any())
+        for metric, (a, b) in zip(metrics, spans, strict=True)
+    ]
+    return [ORDER if lacks else metric for metric, lacks in zip(metrics, lacking, strict=True)]
+
+
 def _given(table: pa.Table, nbest: _NBest, config: Config, column: Lookup | None) -> Array | None:
     """What the column has for every hypothesis, [N], the largest the best; NaN for nothing."""
     if column is None:
@@ -208,13 +222,16 @@ def _given(table: pa.Table, nbest: _NBest, config: Config, column: Lookup | None
 
 
 def _utilities(nbest: _NBest, metrics: Sequence[str], table: pa.Table, config: Config, given: Array | None) -> Array:
-    """What every hypothesis of all rows is worth, [N]; under `score` its score, under a column what it has."""
+    """What every hypothesis of all rows is worth, [N]; under `score` its score, under a column what it has, under
+    `order` its place, negative."""
     utility = nbest.scores.copy()
     references = table.column("reference").to_pylist()
     for metric in set(metrics) - {"score"}:
         rows = [row for row, one in enumerate(metrics) if one == metric]
         spans = [slice(nbest.ends[row], nbest.ends[row + 1]) for row in rows]
-        if metric == config.metric and given is not None:
+        if metric == ORDER:
+            worth = [-np.arange(span.stop - span.start, dtype=np.float64) for span in spans]
+        elif metric == config.metric and given is not None:
             worth = [given[span] for span in spans]
         else:
             bleu = _bleu(table, config, rows) if metric == "bleu" else []

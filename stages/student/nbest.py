@@ -103,6 +103,11 @@ def _worth(table: pa.Table, hypotheses: Any, config: NBestConfig) -> npt.NDArray
         values = pc.list_flatten(table.column("utility").combine_chunks())
     else:
         values = pc.struct_field(hypotheses, "score")
+        if values.null_count:
+            raise DataError(
+                f"{values.null_count} of {len(values)} hypotheses were given without a score, so none says how often "
+                "each is to be drawn; set student.nbest.weights to 'utility', with its temperature"
+            )
     return np.asarray(values.to_numpy(zero_copy_only=False), dtype=np.float64)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from data.artifact import Artifact
 from data.errors import DataError
 from data.local import TEMPORARY_SUFFIX, storage_faults, sync
-from data.model_folder import CHECKPOINT_FILE
+from data.model_folder import CHECKPOINT_FILE, check_is_model
 from stages.teacher.training import CURVES
 
 _OF_TRAINING = (CHECKPOINT_FILE, CURVES)
@@ -18,11 +18,12 @@ def export_teacher(teacher: Artifact, folder: Path) -> list[str]:
     """Copies the model, vocabularies, tokenizer and `potstill.json`, all of them or none; returns the files' names.
 
     Raises DataError when `folder` is a file or holds any (two models mixed would be silently wrong), PotstillError
-    when it cannot be written.
+    when it cannot be written, ModelError when there is no model in it.
     """
     with storage_faults(folder):
         _check_new(folder)
         root = teacher.path()
+        check_is_model(root)
         names = [record.name for record in teacher.manifest().files if record.name not in _OF_TRAINING]
         _copy(root, names, folder.resolve())
     return names

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from data.artifact import Artifact
 from data.errors import DataError, ModelError
 from data.runtime import Runtime
+from data.teachers import GIVEN, given_nodes
 from stages.noise.reading import COLUMNS as NOISE
 from stages.noise.reading import is_for_student, noisy_pairs, with_noise_columns
 from stages.text.marks import is_mark
@@ -119,8 +120,8 @@ def inputs(config: Config) -> tuple[str, ...]:
 
 
 def reads_only(config: Config) -> dict[str, dict[str, tuple[str, ...]]]:
-    """Splits and columns of the corpus, of those who read it."""
-    return {"corpus": {"train": ("source", "reference", *NOISE)}}
+    """Splits and columns of the corpus, and of translations that are given, of those who read them."""
+    return {"corpus": {"train": ("source", "reference", *NOISE)}, GIVEN: {"train": ("texts",)}}
 
 
 def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtime: Runtime) -> dict[str, Any]:
@@ -134,7 +135,7 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
         tokenizer = tokenizer_of(inputs["teacher"].path(), folder)
     else:
         if config.kind == "train":
-            rows = _train(_sample(inputs["corpus"], config.sample_rows), config, folder / SOURCE_MODEL, runtime)
+            rows = _train(_sample(inputs, config.sample_rows), config, folder / SOURCE_MODEL, runtime)
         elif config.kind == "file":
             target = Path(config.target_model) if config.target_model else None
             copy_models(Path(str(config.source_model)), target, folder)
@@ -156,13 +157,22 @@ def faults(config: Config) -> list[str]:
     ]
 
 
-def _sample(corpus: Artifact, rows: int) -> Iterator[tuple[str, str | None]]:
-    """The first rows of the train split: the corpus is in order of a hash, so they are a random sample."""
-    left = rows
+def _sample(inputs: Mapping[str, Artifact], rows: int) -> Iterator[tuple[str | None, ...]]:
+    """The first rows of the train split, each with the first of each teacher's translations that are given.
+
+    The corpus is in order of a hash, so they are a random sample.
+    """
+    left, corpus = rows, inputs["corpus"]
+    given = [inputs[node] for node in given_nodes(inputs).values()]
     with_noise = is_for_student(corpus)
-    for table in corpus.tables("train-", with_noise_columns(("source", "reference"), corpus)):
-        taken = table.slice(0, left)
-        yield from zip(taken["source"].to_pylist(), taken["reference"].to_pylist(), strict=True)
+    columns = with_noise_columns(("source", "reference"), corpus)
+    for name in corpus.shard_names("train-"):
+        taken = corpus.read_shard(name, columns).slice(0, left)
+        texts = [taken["source"].to_pylist(), taken["reference"].to_pylist()]
+        for one in given:
+            listed = one.read_shard(name, ["texts"]).slice(0, left)["texts"].to_pylist()
+            texts.append([row[0] if row else None for row in listed])
+        yield from zip(*texts, strict=True)
         # What the student alone reads has letters that nothing else may have, such as capitals.
         yield from noisy_pairs(taken) if with_noise else ()
         left -= taken.num_rows
@@ -193,17 +203,17 @@ def within_bounds(text: str) -> str:
     return _LONG_RUN.sub(r"\1 ", text) if len(text) > LONGEST_RUN else text
 
 
-def _train(sample: Iterator[tuple[str, str | None]], config: Config, path: Path, runtime: Runtime) -> int:
-    """Trains on sources and references together; returns the number of rows."""
+def _train(sample: Iterator[tuple[str | None, ...]], config: Config, path: Path, runtime: Runtime) -> int:
+    """Trains on sources, references and given translations together; returns the number of rows."""
     from sentencepiece import SentencePieceTrainer
 
     seen = 0
 
     def texts() -> Iterator[str]:
         nonlocal seen
-        for source, reference in sample:
+        for row in sample:
             seen += 1
-            yield from (within_bounds(text) for text in (source, reference) if text is not None)
+            yield from (within_bounds(text) for text in row if text is not None)
 
     with path.open("wb") as stream:
         try:

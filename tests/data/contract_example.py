@@ -55,6 +55,18 @@ REJECT: dict[str, Any] = {
     "reference": "{name} einschalten",
     "reason": "duplicate",
 }
+GIVEN: dict[str, Any] = {
+    "id": ROW_ID,
+    "texts": ["{name} einschalten"],
+    "scores": [0.92],
+    "tokens": [TOKENS],
+    "log_probs": [
+        [
+            [{"token": token, "log_prob": float(np.float32(math.log(probability)))} for token, probability in position]
+            for position in KEPT
+        ]
+    ],
+}
 NBEST: dict[str, Any] = {
     "id": ROW_ID,
     "hypotheses": [
@@ -88,6 +100,7 @@ MEASURES: dict[str, Any] = {
     "language_probability": None,
     "target_length": 4,
     "too_long_to_score": False,
+    "without_soft_targets": False,
     "placeholders_lost": 0,
     "numbers_lost": 0,
     "unknown_tokens": 0,
@@ -132,6 +145,7 @@ def tables() -> dict[str, pa.Table]:
     return {
         "PAIRS": pa.Table.from_pylist([PAIR], schema.PAIRS),
         "REJECTS": pa.Table.from_pylist([REJECT], schema.REJECTS),
+        "GIVEN": pa.Table.from_pylist([GIVEN], schema.GIVEN),
         "NBEST": pa.Table.from_pylist([NBEST], schema.NBEST),
         "SELECTED": pa.Table.from_pylist([SELECTED], schema.SELECTED),
         "SOFT_TARGETS": soft_targets(),
@@ -178,8 +192,13 @@ def _comment(field: pa.Field) -> str:
 
 
 def _type(field: pa.Field) -> str:
-    kind = f"list of {field.type.value_type}" if pa.types.is_list(field.type) else str(field.type)
-    return f"{kind} or null" if field.nullable else kind
+    return f"{_named(field.type)} or null" if field.nullable else _named(field.type)
+
+
+def _named(kind: pa.DataType) -> str:
+    if pa.types.is_struct(kind):
+        return f"struct of {', '.join(child.name for child in kind)}"
+    return f"list of {_named(kind.value_type)}" if pa.types.is_list(kind) else str(kind)
 
 
 def _shown(value: Any) -> str:

@@ -39,7 +39,7 @@ def _blocks(page: str) -> list[dict[str, Any]]:
 def test_every_schema_has_its_table_and_every_table_its_values() -> None:
     schemas = {name for name, value in vars(schema).items() if isinstance(value, pa.Schema)}
     assert set(example.tables()) == schemas - {"DATASET"}
-    for name in ("PAIR", "REJECT", "NBEST", "SELECTED", "MEASURES", "VERDICT"):
+    for name in ("PAIR", "REJECT", "GIVEN", "NBEST", "SELECTED", "MEASURES", "VERDICT"):
         kind = {"PAIR": schema.PAIRS, "REJECT": schema.REJECTS, "VERDICT": schema.VERDICTS}.get(name)
         assert list(getattr(example, name)) == (kind or getattr(schema, name)).names
 

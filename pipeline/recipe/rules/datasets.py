@@ -39,7 +39,13 @@ def dataset_faults(configs: Mapping[str, BaseModel]) -> Iterator[str]:
                 "student is better than the teacher would go on learning, all the more; leave it out, or make that "
                 "dataset with select.metric = 'reference'"
             )
-        if kept is not None:
+        if kept is not None and kept.mode == "none":
+            yield from (
+                f"{key}.weight: {name} has no soft targets, its translations were given without; set it to 0, or leave "
+                "that dataset out"
+                for key, _ in soft_target_terms(learner)
+            )
+        elif kept is not None:
             yield from (f"{key}.temperature: {_lacks(term, kept, name)}" for key, term in _beyond(learner, kept))
 
 

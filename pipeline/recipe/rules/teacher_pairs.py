@@ -12,12 +12,15 @@ from pipeline.recipe.faults import did_you_mean
 from pipeline.recipe.rules.language import pairs_of_corpus
 from stages.corpus import stage as corpus
 from stages.corpus.readers.sources import is_parallel
+from stages.given import stage as given_teacher
 from stages.pool import stage as pool
 from stages.select import stage as select
 from stages.student import stage as student
 from stages.student.further_config import pairs_of
 from stages.teacher import stage as teacher
 from stages.training.data_config import kinds_of
+
+Teacher = teacher.Config | given_teacher.Config
 
 
 def teacher_pair_faults(configs: Mapping[str, BaseModel]) -> Iterator[str]:
@@ -27,7 +30,7 @@ def teacher_pair_faults(configs: Mapping[str, BaseModel]) -> Iterator[str]:
         return
     further = _pairs_of_datasets(configs)
     named = {name: configs[node] for name, node in teacher_nodes(configs).items()}
-    teachers = {name: given for name, given in named.items() if isinstance(given, teacher.Config)}
+    teachers = {name: one for name, one in named.items() if isinstance(one, (teacher.Config, given_teacher.Config))}
     unknown = [fault for name, given in teachers.items() for fault in _unknown(name, given, texts, further)]
     yield from unknown
     pooled = configs.get("pool")
@@ -44,7 +47,7 @@ def _pairs_of_datasets(configs: Mapping[str, BaseModel]) -> Collection[str] | No
         return None
 
 
-def _unknown(name: str, given: teacher.Config, texts: corpus.Config, further: Collection[str] | None) -> Iterator[str]:
+def _unknown(name: str, given: Teacher, texts: corpus.Config, further: Collection[str] | None) -> Iterator[str]:
     """A test set alone may have a pair, of which a teacher is heard but not learned from."""
     key = f"{section_of(name)}.pairs"
     known = {*pairs_of_corpus(texts), *pairs_of_corpus(texts, [*texts.test_sets, *texts.valid_sets]), *(further or ())}
@@ -61,7 +64,7 @@ def _unknown(name: str, given: teacher.Config, texts: corpus.Config, further: Co
 
 
 def _without_teacher(
-    teachers: Mapping[str, teacher.Config],
+    teachers: Mapping[str, Teacher],
     texts: corpus.Config,
     further: Collection[str],
     configs: Mapping[str, BaseModel],
@@ -84,7 +87,7 @@ def _without_teacher(
         )
 
 
-def _served(given: teacher.Config) -> Collection[str]:
+def _served(given: Teacher) -> Collection[str]:
     """What it is for, as the recipe says it or a folder of Potstill's; none: all, as far as is known."""
     if given.pairs or given.kind != "ctranslate2" or given.path is None:
         return given.pairs

@@ -42,7 +42,12 @@ def test_what_a_whole_stage_says_it_reads_is_there(entry: StageEntry) -> None:
     stage = importlib.import_module(entry.module)
     if not hasattr(stage, "reads_only"):
         return
-    schemas = {"corpus": schema.PAIRS, "select": schema.SELECTED, "dataset": schema.DATASET}
+    schemas = {
+        "corpus": schema.PAIRS,
+        "given": schema.GIVEN,
+        "select": schema.SELECTED,
+        "dataset": schema.DATASET,
+    }
     for role, splits in stage.reads_only(stage.Config.model_construct()).items():
         for split, columns in splits.items():
             assert split in SPLITS

@@ -202,6 +202,21 @@ def test_without_references_nothing_of_them_is_asked(tmp_path: Path, monkeypatch
     assert recipe.graph["select"].config.model_dump()["metric"] == "score"
 
 
+@pytest.mark.parametrize("parallel", [True, False])
+def test_beside_given_translations_nothing_is_asked_of_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parallel: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    theirs = written(tmp_path, "a.de", GERMAN) if parallel else None
+    corpus = look(written(tmp_path, "a.en", ENGLISH), theirs)
+    found = find_teacher(str(written(tmp_path, "t.jsonl", ["{}"])), BOTH)
+    path = tmp_path / "recipe.toml"
+    path.write_text(recipe_text(Wanted(*BOTH, [corpus], [], found)), encoding="utf-8")
+    recipe = read_recipe(path)
+    assert recipe.graph["decode"].module == "stages.given.encode"
+    assert recipe.graph["select"].config.model_dump()["metric"] == ("chrf" if parallel else "mbr-chrf")
+
+
 def test_a_recipe_with_a_mark_is_refused_with_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     swapped = look(written(tmp_path, "a", GERMAN), written(tmp_path, "b", ENGLISH))

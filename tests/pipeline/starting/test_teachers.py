@@ -162,3 +162,11 @@ def test_the_tags_of_a_model_that_is_here_are_the_ones_that_count(tmp_path: Path
 
 def test_prompts_name_languages_in_english() -> None:
     assert [language_name(tag) for tag in ("de", "pt-BR", "tlh-x-no")] == ["German", "Portuguese (Brazil)", "tlh-x-no"]
+
+
+def test_a_file_of_translations_stands_in_a_teachers_place(tmp_path: Path) -> None:
+    for name in ("t.jsonl", "t.jsonl.zst", "t.tsv.gz", "t.parquet"):
+        (tmp_path / name).touch()
+        found = find_teacher(str(tmp_path / name), BOTH)
+        assert (found.keys, found.tokenizer) == ({"kind": "given", "path": str(tmp_path / name)}, {"kind": "train"})
+        assert found.open == []

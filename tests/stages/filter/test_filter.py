@@ -30,6 +30,7 @@ GOOD = {
     "line_breaks": 0,
     "columns": [],
     "too_long_to_score": False,
+    "without_soft_targets": False,
 }
 
 
