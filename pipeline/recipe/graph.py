@@ -65,7 +65,7 @@ STAGES: tuple[StageEntry, ...] = (
         "stages.student.stage",
         "student",
         only_with="baseline",
-        drops=("objective", "phases", "start", "datasets"),
+        drops=("objective", "phases", "start", "earlier", "datasets"),
         fixed={"data": "reference"},
         also=OWN_TOKENIZER,
     ),
@@ -123,6 +123,19 @@ class Graph:
             if node.name in needed:
                 needed.update(node.inputs.values())
         return Graph(tuple(node for node in self.nodes if node.name in needed))
+
+    def trainings_abreast(self, name: str) -> int:
+        """How many trainings may run at the same time as this one, itself counted: none of them waits for another."""
+        before = {node.name for node in self.up_to(name).nodes}
+        return (
+            sum(
+                is_training(node)
+                and node.name not in before
+                and name not in {each.name for each in self.up_to(node.name).nodes}
+                for node in self.nodes
+            )
+            + 1
+        )
 
 
 def build_graph(configs: Mapping[str, BaseModel], stages: Sequence[StageEntry] = STAGES) -> Graph:

@@ -8,11 +8,11 @@ from data.errors import DataError
 from data.soft_targets import SoftTargetFormat
 from data.store import Artifact
 from data.teachers import soft_targets_node
+from stages.training.curves import CURVES
 
 EVALUATION_KEYS = ("systems", "ratios", "comparisons", "test", "machine", "settings")
 # Only where the evaluation was asked for it.
 OPTIONAL_KEYS = ("pairs", "test_sets", "attribution", "token_f1", "fidelity", "hallucinations", "forced", "comet")
-CURVES = "training.jsonl"
 
 
 def gather_metrics(inputs: Mapping[str, Artifact]) -> dict[str, Any]:

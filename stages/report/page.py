@@ -215,8 +215,20 @@ def _training_fact(role: str, trained: Mapping[str, Any]) -> str:
     rows = f" on {figures.count(trained['rows'])} rows" if trained.get("rows") else ""
     return (
         f"The {role} was trained for {figures.plural(trained['steps'], 'step')}{rows} "
-        f"in {figures.duration(trained['seconds'])} ({trained.get('precision', 'float32')})."
+        f"in {figures.duration(trained['timing']['seconds'])} ({trained.get('precision', 'float32')})."
+        f"{_shipped(role, trained)}"
     )
+
+
+def _shipped(role: str, trained: Mapping[str, Any]) -> str:
+    """Which weights they are, where they are not the last."""
+    validation = trained.get("validation", {})
+    if not (steps := validation.get("shipped_steps")):
+        return ""
+    found = f"its best validation ({validation['metric'].replace('_', '-')} {validation['best']:.4g}) was after step "
+    which = ", ".join(f"{step:,}" for step in steps)
+    weights = f"of step {which}" if len(steps) == 1 else f"the mean of those of steps {which}"
+    return f" Its weights are {weights}; {found}{validation['best_step']:,}."
 
 
 def _filter(metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -47,6 +47,7 @@ from stages.teacher.tags import (
 from stages.text.own_models import marks_of
 from stages.training.config import ModelConfig, OptimiserConfig
 from stages.training.languages_config import LanguagesConfig
+from stages.training.validation_config import ValidationConfig
 from stages.training.vocabulary import BEGIN, SEPARATOR
 
 VERSION = "4"
@@ -62,7 +63,7 @@ _BEST: dict[str, tuple[Quantization, ...]] = {
     "cuda": ("float16", "int8_float16", "int8", "float32"),
 }
 _OWN_KEYS = {
-    "train": {"model", "optimiser", "words", "architecture", "languages"},
+    "train": {"model", "optimiser", "validation", "words", "architecture", "languages"},
     "transformers": {"revision"},
     "ctranslate2": {"restore_checkpoint"},
     "marian": {"vocabularies"},
@@ -150,6 +151,9 @@ class Config(BaseModel):
     )
     model: TeacherShape = Field(default_factory=TeacherShape, description="train: shape of the teacher")
     optimiser: OptimiserConfig = Field(default_factory=OptimiserConfig, description="train: how it is trained")
+    validation: ValidationConfig = Field(
+        default_factory=ValidationConfig, description="train: what it is validated on, and what follows from it"
+    )
     languages: LanguagesConfig | None = Field(
         None, description="train: how several language pairs are learned; to be set where the corpus has several"
     )
@@ -174,6 +178,24 @@ class Config(BaseModel):
             raise ValueError("dictionaries: required with kind = 'fairseq'")
         if self.prompt is not None and self.kind not in _PROMPTED:
             raise ValueError(f"prompt: not used with kind = {self.kind!r}; leave out")
+        return self
+
+    @model_validator(mode="after")
+    def _has_no_preset(self) -> Self:
+        if self.model.preset:
+            raise ValueError("model.preset: presets are of students; name the teacher's shape, or leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _validation_fits(self) -> Self:
+        if fault := self.validation.fault(self.optimiser.validate_every):
+            raise ValueError(fault)
+        if self.validation.targets == "teacher":
+            raise ValueError("validation.targets: a teacher that is trained here has no teacher; leave it out")
+        if self.validation.translates and self.architecture == "decoder-only":
+            raise ValueError(
+                "validation.metric: decoder-only models are validated by cross_entropy alone while they are trained"
+            )
         return self
 
     @model_validator(mode="after")
@@ -281,6 +303,7 @@ def _make(
             inputs,
             config.model,
             config.optimiser,
+            config.validation,
             config.words,
             folder,
             quantization,

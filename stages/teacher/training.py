@@ -18,17 +18,18 @@ from stages.loaded_model.conversion import convert_checkpoint
 from stages.teacher.sources import copy_tokenizer, take_model
 from stages.text.tokenizer import Tokenizer, load_tokenizer
 from stages.training.config import ModelConfig, OptimiserConfig
+from stages.training.curves import CURVES, TIMINGS
 from stages.training.languages_config import LanguagesConfig
-from stages.training.multilingual import Languages
+from stages.training.multilingual import Languages, bleu_tokenizer_of
 from stages.training.objective.config import plain_cross_entropy
 from stages.training.schedules import Value
+from stages.training.validation_config import ValidationConfig
 from stages.training.vocabulary import BEGIN, SEPARATOR, Vocabulary
 
 if TYPE_CHECKING:
-    from stages.training.api import TrainingData
+    from stages.training.api import Extras, TrainingData
     from stages.training.objective.phases import Phase
 
-CURVES = "training.jsonl"
 # Hidden: kept while the stage is unfinished, so that a killed training goes on, and gone when it is complete.
 _WORK, _MODEL = ".training", ".model"
 _COLUMNS = ("source", "reference")
@@ -40,6 +41,7 @@ def train_teacher(
     inputs: Mapping[str, Artifact],
     model: ModelConfig,
     optimiser: OptimiserConfig,
+    validation: ValidationConfig,
     words: int,
     folder: Path,
     quantization: str,
@@ -59,11 +61,10 @@ def train_teacher(
     """
     from stages.training.api import train_transformer
 
-    tokenizer_folder = inputs["tokenizer"].path()
-    tokenizer = load_tokenizer(tokenizer_folder)
-    corpus, prefix = inputs["corpus"], (BEGIN,) if decoder_only else ()
+    tokenizer = load_tokenizer(inputs["tokenizer"].path())
+    corpus, prefix, shares, told = inputs["corpus"], (BEGIN,) if decoder_only else (), {}, {}
     source, target = _vocabularies(tokenizer, corpus, words, decoder_only=decoder_only)
-    data, shares, told = _training_data(corpus, prefix, pairs, paired=languages is not None), {}, {}
+    data = _training_data(corpus, prefix, pairs, paired=languages is not None)
     if languages:
         learned = Languages.of(languages, corpus, pairs)
         source, target = learned.vocabulary(source), learned.vocabulary(target)
@@ -78,13 +79,21 @@ def train_teacher(
         model=model,
         decoder_only=decoder_only,
         optimiser=optimiser,
+        validation=validation,
+        extras=_extras(validation, tokenizer, corpus),
         work_dir=folder / _WORK,
         runtime=runtime,
     )
     convert_opennmt(folder / _WORK / CHECKPOINT_FILE, folder, quantization)
-    (folder / CURVES).write_bytes((folder / _WORK / CURVES).read_bytes())
-    copy_tokenizer(tokenizer_folder, folder)
+    _copy_beside(folder, inputs["tokenizer"].path())
     return metrics | told
+
+
+def _copy_beside(folder: Path, tokenizer: Path) -> None:
+    """What belongs to the model: its curves, and what makes its subwords."""
+    for name in (CURVES, TIMINGS):
+        (folder / name).write_bytes((folder / _WORK / name).read_bytes())
+    copy_tokenizer(tokenizer, folder)
 
 
 def convert_opennmt(checkpoint: Path, folder: Path, quantization: str) -> None:
@@ -98,6 +107,12 @@ def convert_opennmt(checkpoint: Path, folder: Path, quantization: str) -> None:
     content = read_checkpoint(checkpoint)
     kept = {key: content[key] for key in ("model", "generator", "vocab", "opt")}
     torch.save(kept, folder / CHECKPOINT_FILE)
+
+
+def _extras(validation: ValidationConfig, tokenizer: Tokenizer, corpus: Artifact) -> "Extras":
+    from stages.training.api import Extras
+
+    return Extras(codec=tokenizer, bleu_tokenizer=bleu_tokenizer_of(corpus) if validation.metric == "bleu" else "")
 
 
 def _one_phase(shares: Mapping[str, Value]) -> "list[Phase]":

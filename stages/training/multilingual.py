@@ -15,6 +15,7 @@ from data.model_folder import load_teacher_info
 from data.runtime import Runtime
 from data.teachers import FIRST, teacher_nodes
 from stages.languages.directions import COLUMNS, directions_of, grouped
+from stages.languages.writing import bleu_tokenizer
 from stages.text.tokenizer import Tokenizer
 from stages.training.batches.pairs import PairedStreams, Tagging, by_pair
 from stages.training.languages_config import LanguagesConfig, StopConfig
@@ -68,6 +69,13 @@ class Languages:
             "language_names": dict(self.tagging.names),
             "pairs": dict(sorted(rows.items())),
         }
+
+
+def bleu_tokenizer_of(corpus: Artifact) -> str:
+    """How sacrebleu takes the valid split's target language apart; 13a for several that are taken apart differently."""
+    tags = {tag for table in corpus.tables("valid-", COLUMNS[1:]) for tag in table[COLUMNS[1]].unique().to_pylist()}
+    found = {bleu_tokenizer(tag) for tag in tags}
+    return found.pop() if len(found) == 1 else "13a"
 
 
 def pair_switch(

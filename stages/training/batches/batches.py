@@ -6,7 +6,7 @@ row counts alone, so a resumed training skips the pools it has seen without toke
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -90,6 +90,8 @@ class Batch:
     tgtlen: npt.NDArray[np.int64]  # <s> not counted, </s> counted
     soft: dict[str, Array]
     following: Position  # of the batch after this one
+    # Rows of its epoch that were skipped since the batch before it: all of a pool with the pool's first batch.
+    skipped: int = 0
 
     @property
     def target_tokens(self) -> int:
@@ -143,6 +145,7 @@ class BatchSource:
 
     def _epoch(self, first: Position) -> Iterator[Batch]:
         self.counts.setdefault(first.epoch, Counts())
+        skipped = 0
         for index, tables in enumerate(self._pools(first.epoch)):
             if index < first.pool:
                 continue
@@ -150,8 +153,11 @@ class BatchSource:
             tables.clear()  # the pool holds all that is needed
             plan = self._plan(pool, np.random.default_rng([self.seed, first.epoch, index]))
             begin = first.batch if index == first.pool else 0
+            skipped += 0 if begin else pool.skipped
             for number in range(begin, len(plan)):
-                yield self._batch(pool, plan[number], Position(first.epoch, index, number + 1))
+                batch = self._batch(pool, plan[number], Position(first.epoch, index, number + 1))
+                yield replace(batch, skipped=skipped)
+                skipped = 0
 
     def _pools(self, epoch: int) -> Iterator[list[pa.Table]]:
         order = np.arange(len(self.stream.shards))
@@ -186,7 +192,7 @@ class BatchSource:
         self.counts[epoch].rows += int(usable.sum())
         self.counts[epoch].skipped += int((~usable).sum())
         soft = stream.soft_targets.read(table) if stream.soft_targets else {}
-        return _Pool(source, target, soft, np.flatnonzero(usable))
+        return _Pool(source, target, soft, np.flatnonzero(usable), int((~usable).sum()))
 
     def _plan(self, pool: "_Pool", random: np.random.Generator) -> list[npt.NDArray[np.intp]]:
         rows = random.permutation(pool.usable) if self.shuffled else pool.usable
@@ -217,6 +223,7 @@ class _Pool:
     target: Ragged
     soft: dict[str, Soft]
     usable: npt.NDArray[np.intp]
+    skipped: int
 
 
 def _cut(rows: npt.NDArray[np.intp], longest: npt.NDArray[np.int64], batch_tokens: int) -> list[npt.NDArray[np.intp]]:

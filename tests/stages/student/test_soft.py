@@ -179,7 +179,7 @@ def test_an_nbest_mixes_with_soft_targets(
 ) -> None:
     inputs = artifacts(tmp_path, tiny_teacher, nbest_dataset(vocabulary))
     learned = batches_learned(monkeypatch)
-    optimiser = {"optimiser": SMALL["optimiser"] | {"report_every": 1}}
+    optimiser = {"optimiser": SMALL["optimiser"] | {"report_every": 1, "steps": 30}}
     folder, metrics = run(tmp_path, inputs, data={"nbest": 1, "hypothesis": 1}, **optimiser)
     assert {name: each["rows"] for name, each in metrics["streams"].items()} == {"nbest": ROWS, "hypothesis": ROWS}
     assert set(learned) == {("nbest", False), ("hypothesis", True)}
