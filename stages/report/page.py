@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any
 
@@ -184,8 +184,12 @@ def _training(curves: Curves, metrics: Mapping[str, Any]) -> dict[str, Any]:
         Panel(
             "Perplexity on the validation set",
             "step",
-            _lines(curves, roles, "valid_perplexity", dots=True),
+            _validated(curves, roles, "valid_perplexity", metrics["training"]),
             logarithmic=True,
+        ),
+        *(
+            Panel(f"{name} on the validation set", "step", _validated(curves, roles, key, metrics["training"]))
+            for key, name in (("valid_chrf", "chrF"), ("valid_bleu", "BLEU"))
         ),
     ]
     facts = [_training_fact(role, metrics["training"].get(role, {})) for role in roles]
@@ -201,6 +205,14 @@ def _training(curves: Curves, metrics: Mapping[str, Any]) -> dict[str, Any]:
 def _lines(curves: Curves, roles: Sequence[str], key: str, *, dots: bool) -> list[Line]:
     return [
         Line(role, role, [(line["step"], line[key]) for line in curves[role] if key in line], dots) for role in roles
+    ]
+
+
+def _validated(curves: Curves, roles: Sequence[str], key: str, trained: Mapping[str, Any]) -> list[Line]:
+    """Lines of dots; those whose weights ship have a ring."""
+    return [
+        replace(line, marked=trained.get(line.role, {}).get("validation", {}).get("shipped_steps", ()))
+        for line in _lines(curves, roles, key, dots=True)
     ]
 
 
