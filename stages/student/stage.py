@@ -1,7 +1,6 @@
 """student: a small transformer trained on the distilled dataset, or, as the baseline, on the references alone."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -24,19 +23,44 @@ from stages.training.languages_config import StudentLanguagesConfig
 from stages.training.multilingual import Languages, pair_switch
 from stages.training.objective.config import ObjectiveConfig
 from stages.training.vocabulary import Vocabulary
+from stages.training.weights_config import ORIGIN, Weights, weights_field, with_weights
 
 if TYPE_CHECKING:
+    from stages.student.streams import Drawing
     from stages.training.api import Extras
     from stages.training.model import Transformer
     from stages.training.objective.phases import Phase
     from stages.training.online.terms import OnlineTerms
     from stages.training.stopping import PairSwitch
 
-VERSION = "5"
+VERSION = "6"
 LIBRARIES = ("torch", "OpenNMT-py", "sentencepiece")
 INPUTS = ("dataset", "corpus", "tokenizer", "teacher")
 # Where a row comes from teaches nothing.
-_NOT_READ = ("origin", "location")
+_NOT_READ = (ORIGIN, "location")
+
+
+class SubwordSamplingConfig(BaseModel):
+    """Subword regularisation (https://arxiv.org/abs/1804.10959): another way to cut a source each time it comes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    alpha: float = Field(
+        0.1,
+        description="unigram models: power of a way's probability, the smaller the more even; BPE models: probability "
+        "to leave out a merge",
+        gt=0,
+        le=1,
+    )
+    nbest_size: int = Field(
+        -1, description="unigram models: of how many of the best ways one is drawn; -1: of all", ge=-1, le=512
+    )
+
+    @model_validator(mode="after")
+    def _several_ways(self) -> Self:
+        if self.nbest_size in (0, 1):
+            raise ValueError("nbest_size: of 0 or 1 there is nothing to draw; expected -1, for all, or 2 and more")
+        return self
 
 
 class PhaseConfig(BaseModel):
@@ -68,6 +92,12 @@ class Config(BaseModel):
         description="further distilled datasets, whose batches join those of data = 'hypothesis'; rows of theirs that "
         "share a text with the corpus's valid or test rows are left out and counted",
     )
+    weights: Weights = weights_field()
+    subword_sampling: SubwordSamplingConfig | None = Field(
+        None,
+        description="sources of training rows are cut into subwords in many ways; targets, and with them soft targets, "
+        "stay. Needs a SentencePiece model",
+    )
     objective: ObjectiveConfig = Field(default_factory=ObjectiveConfig, description="what the loss is made of")
     phases: list[PhaseConfig] = Field(
         default_factory=list, description="later parts of the training, in the order of their beginning"
@@ -78,6 +108,11 @@ class Config(BaseModel):
     )
     model: ModelConfig = Field(default_factory=ModelConfig, description="shape of the student")
     optimiser: OptimiserConfig = Field(default_factory=OptimiserConfig, description="how it is trained")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _weights_of_sources(cls, content: Any) -> Any:
+        return with_weights(content)
 
     @model_validator(mode="after")
     def _phases_in_order(self) -> Self:
@@ -145,6 +180,16 @@ class Config(BaseModel):
         for (begin, data, objective), end in zip(course, ends, strict=True):
             yield begin + 1, end, data, objective
 
+    def tells_pairs_apart(self) -> bool:
+        """Whether a batch must be of one language pair: something is decided, or a teacher asked, pair by pair."""
+        asked = any(objective.needs_online_teacher() for _, _, objective in self.course())
+        return asked or (self.languages is not None and self.languages.stop_distilling is not None)
+
+    def drawn_by(self) -> tuple[str, ...]:
+        """What a row must have where it does not come once in each epoch, and always the same."""
+        shares = self.languages is not None and self.languages.sampling_temperature != 1
+        return ("id",) if self.weights or self.subword_sampling or shares else ()
+
     def distils(self) -> bool:
         """Whether some phase compares the student with the teacher, and does not learn from targets alone."""
         return any(
@@ -164,9 +209,11 @@ def reads_only(config: Config) -> dict[str, dict[str, tuple[str, ...]]]:
 
     What is held out is read where further datasets are to be kept from it.
     """
-    dataset = tuple(name for name in schema.DATASET.names if name not in _NOT_READ)
-    splits = ("train", "valid", "test") if config.datasets else ("train", "valid")
-    return {"dataset": {"train": dataset}, "corpus": dict.fromkeys(splits, ("source", "reference", *LANGUAGES))}
+    weighed = (ORIGIN,) if config.weights else ()
+    dataset = (*(name for name in schema.DATASET.names if name not in _NOT_READ), *weighed)
+    corpus = ("source", "reference", *LANGUAGES)
+    held_out = dict.fromkeys(("valid", "test") if config.datasets else ("valid",), corpus)
+    return {"dataset": {"train": dataset}, "corpus": {"train": (*corpus, *config.drawn_by(), *weighed), **held_out}}
 
 
 def external_files(config: Config) -> list[Path]:
@@ -203,12 +250,12 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
         config.nbest,
         datasets,
         own_tokens=own_tokens,
-        more=LANGUAGES if languages else (),
+        more=(*LANGUAGES, *config.drawn_by()) if languages else (),
+        drawing=_drawing(config),
     )
-    phases, paired, switch = _phases(config), None, None
+    paired, switch = None, None
     if languages and config.languages:
-        data, paired = languages.take_apart(data)
-        phases = [replace(phase, shares=paired.shares(phase.shares)) for phase in phases]
+        data, paired = languages.take_apart(data, apart=config.tells_pairs_apart())
         stops = config.languages.stop_distilling if config.distils() else None
         switch = pair_switch(stops, inputs, tokenizer, config.optimiser.max_tokens, paired.untaught, runtime)
     elif alone := untaught(data, config.course()):
@@ -220,7 +267,7 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
         target_vocabulary=target,
         model=config.model,
         optimiser=config.optimiser,
-        phases=phases,
+        phases=_phases(config),
         extras=_extras(inputs, config, languages.tagging.templates if languages else (), switch),
         work_dir=Path(output.work_path()),
         runtime=runtime,
@@ -239,6 +286,14 @@ def _vocabularies(
         sides = read_vocabulary(teacher, "source"), read_vocabulary(teacher, "target")
     source, target = (languages.vocabulary(side) if languages else side for side in sides)
     return Vocabulary.from_tokens(source), Vocabulary.from_tokens(target)
+
+
+def _drawing(config: Config) -> "Drawing":
+    from stages.student.streams import Drawing
+    from stages.training.batches.stream import Sampling
+
+    given = config.subword_sampling
+    return Drawing(config.weights, Sampling(given.alpha, given.nbest_size) if given else None)
 
 
 def _phases(config: Config) -> "list[Phase]":

@@ -128,6 +128,7 @@ def _sources(
             batch_tokens=optimiser.batch_tokens,
             max_tokens=optimiser.max_tokens,
             shuffle_rows=max(optimiser.shuffle_rows // len(streams), 1),
+            most_rows=optimiser.shuffle_rows,
             seed=optimiser.seed,
         )
         for stream in streams
@@ -168,7 +169,7 @@ class _Run:
         self._journal = Journal(
             folder / CURVES, optimiser.steps, optimiser.report_every, runtime.progress, runtime.validated
         )
-        self._earlier_counts: dict[str, Counts] = {}
+        self._resumed = Place()
         self._saved = -1
 
     def complete(
@@ -196,9 +197,9 @@ class _Run:
             return Place()
         self._check_precision(training.precision, state["precision"])
         training.load_state(state.pop("training"))  # so that it is not held while the training runs
-        self._earlier_counts = {name: Counts(*counts) for name, counts in state["counts"].items()}
         self._journal.begin(training.step, state["journal"])
-        return Place.of_state(state["place"])
+        self._resumed = Place.of_state(state["place"])
+        return self._resumed
 
     def _check_precision(self, asked: str, began: str) -> None:
         path, here = self._folder / _STATE, _fastest(self._runtime.device)
@@ -231,20 +232,14 @@ class _Run:
             "precision": training.precision,
             "auto": self._auto,
             "place": training.following.state(),
-            "counts": {name: [counts.rows, counts.skipped] for name, counts in self._counts().items()},
             "journal": self._journal.state(),
         }
         checkpoint.save(self._folder / _STATE, state)
 
-    def _counts(self) -> dict[str, Counts]:
-        """Of each stream, rows of the fullest epoch: a run that ends or begins within one has read a part of it."""
-        found = {name: source.fullest_epoch() for name, source in self._mixture.sources.items()}
-        return {
-            name: max(counts, self._earlier_counts.get(name, Counts()), key=_size) for name, counts in found.items()
-        }
-
     def _metrics(self, training: Training) -> dict[str, Any]:
-        counts = self._counts()
+        place: Place = training.following or self._resumed
+        # Of each stream, rows of the fullest epoch: a run that ends within one has read a part of it.
+        counts = {name: place.counts().get(name, Counts()) for name in self._mixture.sources}
         return {
             "steps": training.step,
             "tokens": self._journal.tokens,
@@ -260,8 +255,5 @@ class _Run:
             "streams": {name: {"rows": each.rows, "skipped_rows": each.skipped} for name, each in counts.items()},
             **self._journal.last,
             **self._journal.last_valid,
+            "batch_fill": round(place.fill(), 4),
         }
-
-
-def _size(counts: Counts) -> int:
-    return counts.rows + counts.skipped

@@ -87,7 +87,8 @@ def to_torch(batch: Batch, following: Place | None, device: str, separator: int 
         tensors = {name: value.pin_memory().to(device, non_blocking=True) for name, value in tensors.items()}
     tokens = batch.target_tokens
     positions: dict[Over, int] = {"encoder": int(batch.srclen.sum()), "decoder": tokens, "batch": 1}
-    return {**tensors, "stream": batch.stream, "tokens": tokens, "positions": positions, "following": following}
+    told = {"stream": batch.stream, "tokens": tokens, "fill": batch.fill, "positions": positions}
+    return {**tensors, **told, "following": following}
 
 
 class DistillationLoss(LossCompute):  # type: ignore[misc]
@@ -135,6 +136,8 @@ class DistillationLoss(LossCompute):  # type: ignore[misc]
         if soft is None:
             del of_tokens["divergence"]
         found = {name: Sum(value.detach(), batch["tokens"]) for name, value in of_tokens.items()} | seen
+        # How full batches are: of each batch, not of its positions.
+        found["batch_fill"] = Sum(torch.tensor(batch["fill"]), 1)
         self._sums = added(self._sums, found)
         self._of_streams = added(self._of_streams, {batch["stream"]: found["cross_entropy"]})
         rows = len(batch["srclen"])
