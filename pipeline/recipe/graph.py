@@ -45,11 +45,13 @@ class StageEntry:
 
 # What a student has in place of the teacher's tokenizer, where the recipe has such a section.
 OWN_TOKENIZER = ("student_tokenizer",)
+# How often a training draws the rows of each source.
+WEIGHTS = {"weights": "corpus.sources"}
 # In the order in which a sentence pair meets them.
 STAGES: tuple[StageEntry, ...] = (
     StageEntry("corpus", "stages.corpus.stage", required=True),
     StageEntry("tokenizer", "stages.tokenizer.stage"),
-    StageEntry("teacher", "stages.teacher.stage", required=True),
+    StageEntry("teacher", "stages.teacher.stage", required=True, takes=WEIGHTS),
     StageEntry("calibrate", "stages.calibrate.stage", "decode"),
     StageEntry("decode", "stages.decode.stage"),
     StageEntry("select", "stages.select.stage", takes={"columns": "measure.columns"}),
@@ -59,7 +61,7 @@ STAGES: tuple[StageEntry, ...] = (
     StageEntry("filter", "stages.filter.stage"),
     StageEntry("dataset", "stages.dataset.stage"),
     StageEntry("student_tokenizer", "stages.tokenizer.stage", only_with="student_tokenizer"),
-    StageEntry("student", "stages.student.stage", also=OWN_TOKENIZER),
+    StageEntry("student", "stages.student.stage", takes=WEIGHTS, also=OWN_TOKENIZER),
     StageEntry(
         "baseline",
         "stages.student.stage",
@@ -67,6 +69,7 @@ STAGES: tuple[StageEntry, ...] = (
         only_with="baseline",
         drops=("objective", "phases", "start", "earlier", "datasets"),
         fixed={"data": "reference"},
+        takes=WEIGHTS,
         also=OWN_TOKENIZER,
     ),
     StageEntry("export", "stages.export.stage", also=OWN_TOKENIZER),

@@ -14,7 +14,7 @@ from stages.report.examples import Example
 from stages.report.headline import headline
 from stages.report.likeness import likeness_section, likeness_signatures
 from stages.report.pairs import pairs_section, sets_section
-from stages.report.trainings import targets
+from stages.report.trainings import targets, training_fact
 
 Curves = Mapping[str, Sequence[Mapping[str, float]]]
 _MAIN = ("teacher", "student", "baseline")
@@ -192,7 +192,7 @@ def _training(curves: Curves, metrics: Mapping[str, Any]) -> dict[str, Any]:
             for key, name in (("valid_chrf", "chrF"), ("valid_bleu", "BLEU"))
         ),
     ]
-    facts = [_training_fact(role, metrics["training"].get(role, {})) for role in roles]
+    facts = [training_fact(role, metrics["training"].get(role, {})) for role in roles]
     panels = [panel for panel in panels if any(line.points for line in panel.lines)]
     return {
         "training_chart": line_chart("training", panels, "Training curves. " + " ".join(facts)) if panels else None,
@@ -219,28 +219,6 @@ def _validated(curves: Curves, roles: Sequence[str], key: str, trained: Mapping[
 def _training_note(roles: Sequence[str], stages: Mapping[str, Mapping[str, Any]]) -> str:
     own = ", ".join(f"of the {role} on {targets(role, stages)}" for role in roles)
     return f"Cross-entropy is measured on what is trained on: {own}. Perplexity is on the references."
-
-
-def _training_fact(role: str, trained: Mapping[str, Any]) -> str:
-    if "steps" not in trained:
-        return ""
-    rows = f" on {figures.count(trained['rows'])} rows" if trained.get("rows") else ""
-    return (
-        f"The {role} was trained for {figures.plural(trained['steps'], 'step')}{rows} "
-        f"in {figures.duration(trained['timing']['seconds'])} ({trained.get('precision', 'float32')})."
-        f"{_shipped(role, trained)}"
-    )
-
-
-def _shipped(role: str, trained: Mapping[str, Any]) -> str:
-    """Which weights they are, where they are not the last."""
-    validation = trained.get("validation", {})
-    if not (steps := validation.get("shipped_steps")):
-        return ""
-    found = f"its best validation ({validation['metric'].replace('_', '-')} {validation['best']:.4g}) was after step "
-    which = ", ".join(f"{step:,}" for step in steps)
-    weights = f"of step {which}" if len(steps) == 1 else f"the mean of those of steps {which}"
-    return f" Its weights are {weights}; {found}{validation['best_step']:,}."
 
 
 def _filter(metrics: Mapping[str, Any]) -> dict[str, Any]:

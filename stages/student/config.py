@@ -15,6 +15,30 @@ from stages.training.data_config import Data, kinds_of, step_without_data, step_
 from stages.training.languages_config import StudentLanguagesConfig
 from stages.training.objective.config import ObjectiveConfig
 from stages.training.validation_config import ValidationConfig
+from stages.training.weights_config import Weights, weights_field, with_weights
+
+
+class SubwordSamplingConfig(BaseModel):
+    """Subword regularisation (https://arxiv.org/abs/1804.10959): another way to cut a source each time it comes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    alpha: float = Field(
+        0.1,
+        description="unigram models: power of a way's probability, the smaller the more even; BPE models: probability "
+        "to leave out a merge",
+        gt=0,
+        le=1,
+    )
+    nbest_size: int = Field(
+        -1, description="unigram models: of how many of the best ways one is drawn; -1: of all", ge=-1, le=512
+    )
+
+    @model_validator(mode="after")
+    def _several_ways(self) -> Self:
+        if self.nbest_size in (0, 1):
+            raise ValueError("nbest_size: of 0 or 1 there is nothing to draw; expected -1, for all, or 2 and more")
+        return self
 
 
 class PhaseConfig(BaseModel):
@@ -46,6 +70,12 @@ class Config(BaseModel):
         description="further distilled datasets, whose batches join those of data = 'hypothesis'; rows of theirs that "
         "share a text with the corpus's valid or test rows are left out and counted",
     )
+    weights: Weights = weights_field()
+    subword_sampling: SubwordSamplingConfig | None = Field(
+        None,
+        description="sources of training rows are cut into subwords in many ways; targets, and with them soft targets, "
+        "stay. Needs a SentencePiece model",
+    )
     objective: ObjectiveConfig = Field(default_factory=ObjectiveConfig, description="what the loss is made of")
     phases: list[PhaseConfig] = Field(
         default_factory=list, description="later parts of the training, in the order of their beginning"
@@ -67,6 +97,11 @@ class Config(BaseModel):
     @classmethod
     def _as_the_preset_says(cls, section: Any) -> Any:
         return filled_in(section) if isinstance(section, Mapping) else section
+
+    @model_validator(mode="before")
+    @classmethod
+    def _weights_of_sources(cls, content: Any) -> Any:
+        return with_weights(content)
 
     @model_validator(mode="after")
     def _begins_in_one_way(self) -> Self:
@@ -153,6 +188,16 @@ class Config(BaseModel):
         ends = [*(begin for begin, _, _ in course[1:]), self._last_step()]
         for (begin, data, objective), end in zip(course, ends, strict=True):
             yield begin + 1, end, data, objective
+
+    def tells_pairs_apart(self) -> bool:
+        """Whether a batch must be of one language pair: something is decided, or a teacher asked, pair by pair."""
+        asked = any(objective.needs_online_teacher() for _, _, objective in self.course())
+        return asked or (self.languages is not None and self.languages.stop_distilling is not None)
+
+    def drawn_by(self) -> tuple[str, ...]:
+        """What a row must have where it does not come once in each epoch, and always the same."""
+        shares = self.languages is not None and self.languages.sampling_temperature != 1
+        return ("id",) if self.weights or self.subword_sampling or shares else ()
 
     def distils(self) -> bool:
         """Whether some phase compares the student with the teacher, and does not learn from targets alone."""

@@ -16,6 +16,7 @@ from stages.training.data_config import shares_of
 from stages.training.multilingual import bleu_tokenizer_of
 
 if TYPE_CHECKING:
+    from stages.student.streams import Drawing
     from stages.training.api import Extras
     from stages.training.batches.batches import Stream
     from stages.training.earlier import Earlier
@@ -23,6 +24,15 @@ if TYPE_CHECKING:
     from stages.training.objective.phases import Phase
     from stages.training.online.terms import OnlineTerms
     from stages.training.stopping import PairSwitch
+
+
+def drawing_of(config: Config) -> "Drawing":
+    """How rows are drawn."""
+    from stages.student.streams import Drawing
+    from stages.training.batches.stream import Sampling
+
+    given = config.subword_sampling
+    return Drawing(config.weights, Sampling(given.alpha, given.nbest_size) if given else None)
 
 
 def phases_of(config: Config) -> "list[Phase]":

@@ -7,32 +7,27 @@ from data.artifact import Artifact
 from stages.student.further_rows import FurtherDataset
 
 if TYPE_CHECKING:
-    from stages.training.batches.batches import Stream
-    from stages.training.batches.pairs import PairedStreams
+    from stages.training.batches.stream import Stream
 
 
 def rows_of(
-    streams: "Sequence[Stream]",
-    inputs: Mapping[str, Artifact],
-    datasets: Sequence[FurtherDataset],
-    paired: "PairedStreams | None",
+    streams: "Sequence[Stream]", inputs: Mapping[str, Artifact], datasets: Sequence[FurtherDataset]
 ) -> dict[str, int]:
-    """By the stream's name; of streams that were taken apart by language pairs, those of the pair."""
-    from stages.training.batches.pairs import stream_name
-
-    if paired is not None:
-        return {
-            stream_name(name, direction): count
-            for name, found in paired.rows.items()
-            for direction, count in found.items()
-        }
+    """By the stream's name: those with a target, as often as an epoch draws them."""
     further = {one.name: one.counts()["kept"] for one in datasets}
-    return {
-        stream.name: further[stream.name] if stream.name in further else _rows(inputs, stream.name)
-        for stream in streams
-    }
+    return {stream.name: _rows(stream, inputs, further) for stream in streams}
 
 
-def _rows(inputs: Mapping[str, Artifact], kind: str) -> int:
-    artifact, prefix = (inputs["corpus"], "train-") if kind == "reference" else (inputs["dataset"], "")
-    return sum(shard.rows for shard in artifact.manifest().shards if shard.name.startswith(prefix))
+def _rows(stream: "Stream", inputs: Mapping[str, Artifact], further: Mapping[str, int]) -> int:
+    known = stream.weighed if stream.weighed is not None else stream.rows
+    if known is not None:
+        return round(sum(known.values()))
+    if stream.name in further:
+        return further[stream.name]
+    references = stream.name == "reference"
+    manifest = inputs["corpus" if references else "dataset"].manifest()
+    sources = manifest.metrics.get("sources", {}) if references else {}
+    if sources and all("monolingual" in one for one in sources.values()):
+        return sum(one["kept"]["train"] - one["monolingual"]["train"] for one in sources.values())
+    prefix = "train-" if references else ""
+    return sum(shard.rows for shard in manifest.shards if shard.name.startswith(prefix))

@@ -11,7 +11,7 @@ from data.model_folder import read_vocabulary
 from data.runtime import Runtime
 from stages.languages.directions import COLUMNS as LANGUAGES
 from stages.student.config import Config
-from stages.student.extras import extras_of, phases_of, teachers_valid
+from stages.student.extras import drawing_of, extras_of, phases_of, teachers_valid
 from stages.student.further_config import file_faults, pairs_of
 from stages.student.further_rows import further_datasets
 from stages.student.row_counts import rows_of
@@ -19,6 +19,7 @@ from stages.text.tokenizer import Tokenizer, load_tokenizer
 from stages.training.data_config import kinds_of
 from stages.training.multilingual import Languages, pair_switch
 from stages.training.vocabulary import Vocabulary
+from stages.training.weights_config import ORIGIN
 
 __all__ = ["Config", "external_files", "external_identities", "faults", "inputs", "reads_only", "run"]
 
@@ -26,7 +27,7 @@ VERSION = "6"
 LIBRARIES = ("torch", "OpenNMT-py", "sentencepiece")
 INPUTS = ("dataset", "corpus", "tokenizer", "teacher")
 # Where a row comes from teaches nothing.
-_NOT_READ = ("origin", "location")
+_NOT_READ = (ORIGIN, "location")
 
 
 def inputs(config: Config) -> tuple[str, ...]:
@@ -40,9 +41,11 @@ def reads_only(config: Config) -> dict[str, dict[str, tuple[str, ...]]]:
 
     What is held out is read where further datasets are to be kept from it.
     """
-    dataset = tuple(name for name in schema.DATASET.names if name not in _NOT_READ)
-    splits = ("train", "valid", "test") if config.datasets else ("train", "valid")
-    return {"dataset": {"train": dataset}, "corpus": dict.fromkeys(splits, ("source", "reference", *LANGUAGES))}
+    weighed = (ORIGIN,) if config.weights else ()
+    dataset = (*(name for name in schema.DATASET.names if name not in _NOT_READ), *weighed)
+    corpus = ("source", "reference", *LANGUAGES)
+    held_out = dict.fromkeys(("valid", "test") if config.datasets else ("valid",), corpus)
+    return {"dataset": {"train": dataset}, "corpus": {"train": (*corpus, *config.drawn_by(), *weighed), **held_out}}
 
 
 def external_files(config: Config) -> list[Path]:
@@ -77,29 +80,27 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
     languages = Languages.of(config.languages, inputs["corpus"], also=further) if config.languages else None
     source, target = _vocabularies(tokenizer, teacher, languages, own_tokens=own_tokens)
     datasets = further_datasets(config.datasets, inputs["corpus"])
-    more = LANGUAGES if languages else ()
-    data = training_data(
-        inputs, config.course(), tokens, target, config.nbest, datasets, own_tokens=own_tokens, more=more
-    )
+    more = (*LANGUAGES, *config.drawn_by()) if languages else ()
+    given = (inputs, config.course(), tokens, target, config.nbest, datasets)
+    data = training_data(*given, own_tokens=own_tokens, more=more, drawing=drawing_of(config))
     if config.validation.targets == "teacher":
         data = replace(data, valid=teachers_valid(inputs, config, output, runtime))
-    phases, paired, switch = phases_of(config), None, None
+    paired, switch = None, None
     if languages and config.languages:
-        data, paired = languages.take_apart(data)
-        phases = [replace(phase, shares=paired.shares(phase.shares)) for phase in phases]
+        data, paired = languages.take_apart(data, apart=config.tells_pairs_apart())
         stops = config.languages.stop_distilling if config.distils() else None
         switch = pair_switch(stops, inputs, tokenizer, config.optimiser.max_tokens, paired.untaught, runtime)
     elif alone := untaught(data, config.course()):
         switch = pair_switch(None, inputs, tokenizer, config.optimiser.max_tokens, alone, runtime)
     metrics = train_transformer(
-        data=replace(data, rows=rows_of(data.streams, inputs, datasets, paired)),
+        data=replace(data, rows=rows_of(data.streams, inputs, datasets)),
         tokenizer=tokenizer,
         source_vocabulary=source,
         target_vocabulary=target,
         model=config.model,
         optimiser=config.optimiser,
         validation=config.validation,
-        phases=phases,
+        phases=phases_of(config),
         extras=extras_of(inputs, config, languages.tagging.templates if languages else (), switch, tokenizer),
         work_dir=Path(output.work_path()),
         runtime=runtime,

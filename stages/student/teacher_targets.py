@@ -1,5 +1,6 @@
 """Validation on what the teacher makes of the valid split's sources, where there are no references or they differ."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -37,7 +38,9 @@ def valid_on_teacher(
         folder.mkdir(parents=True, exist_ok=True)
         with atomic(path) as temporary:
             pq.write_table(table, temporary)
-    return [Stream("valid", [partial(pq.read_table, path)], "reference")]
+    table = pq.read_table(path)
+    there = Counter(directions_of(table.filter(table["reference"].is_valid())))
+    return [Stream("valid", [partial(pq.read_table, path)], "reference", rows=dict(sorted(there.items())))]
 
 
 def _sources(corpus: Artifact, rows: int) -> pa.Table:

@@ -143,6 +143,7 @@ def _sources(
             batch_tokens=optimiser.batch_tokens,
             max_tokens=optimiser.max_tokens,
             shuffle_rows=max(optimiser.shuffle_rows // len(streams), 1),
+            most_rows=optimiser.shuffle_rows,
             seed=optimiser.seed,
         )
         for stream in streams

@@ -82,7 +82,11 @@ class OptimiserConfig(BaseModel):
         lt=1,
     )
     label_smoothing: float = Field(0.1, description="mass spread evenly over the vocabulary", ge=0, lt=1)
-    max_grad_norm: float = Field(0.0, description="gradients are scaled down to this norm; 0 leaves them", ge=0)
+    max_grad_norm: float = Field(
+        5.0,
+        description="gradients are scaled down to this norm, and left as they are below it; 0 never touches them",
+        ge=0,
+    )
     average_decay: float = Field(
         0.0,
         description="weight of the newest weights in their moving average, e.g. 0.0005; 0 does not average",

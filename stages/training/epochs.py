@@ -2,45 +2,53 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import replace
 
 from stages.training.batches.batches import BatchSource, Position
+from stages.training.batches.mixture import Place
 from stages.training.config import OptimiserConfig
-from stages.training.used import UsedRows
 
 
 def batches_of_an_epoch(sources: Iterable[BatchSource], rows: Mapping[str, int]) -> float:
     """About how many batches all streams have: their first pools are cut, and taken to be like the rest.
 
-    `rows` of each stream, as they lie in its shards. Where they are in one pool it is exact.
+    `rows` of each stream, as they lie in its shards.
     """
     return sum(_batches(source, rows[source.stream.name]) for source in sources)
 
 
 def _batches(source: BatchSource, rows: int) -> float:
-    batches = 0
+    batches = cut = 0
+    at = Position()
     # With counts of its own: these rows are not trained on.
-    for batch in replace(source, counts={}).batches(Position(), epochs=1):
-        if batch.following.pool:
-            break
-        batches += 1
-    return batches * max(rows / source.shuffle_rows, 1.0)
+    with closing(replace(source, counts={}).batches(at, epochs=1)) as made:
+        for batch in made:
+            batches, cut, at = batches + 1, cut + len(batch.srclen), batch.following
+            if not at.batch:
+                break
+    if at.epoch or not cut:
+        return batches
+    # Of a pool's rows some are cut into batches now, some wait, and some are too long.
+    usable = rows * at.counts.rows / sum(at.counts)
+    return batches * max(usable / cut, 1.0)
 
 
-def epochs_had(used: UsedRows, rows: Mapping[str, int]) -> float | None:
-    """Passes that a training has made; None where the rows of a stream are not known.
+def epochs_had(trained: int, place: Place, rows: Mapping[str, int]) -> float | None:
+    """Passes that a training has made that has `trained` so many rows; None where those of a stream are not known.
 
     Of a stream that it has been through once it is known how many are usable, of others it is taken from those read.
     """
-    had, all_of_them = used.rows(), 0.0
-    for name, (counts, whole) in used.epochs().items():
-        if whole:
-            all_of_them += counts.rows
+    usable = 0.0
+    for name, at in place.positions.items():
+        counts = at.fullest()
+        if at.epoch:
+            usable += counts.rows
         elif name in rows:
-            all_of_them += rows[name] * counts.rows / max(counts.rows + counts.skipped, 1)
+            usable += rows[name] * counts.rows / max(sum(counts), 1)
         else:
             return None
-    return sum(had.values()) / all_of_them if all_of_them else None
+    return trained / usable if usable else None
 
 
 def in_steps(optimiser: OptimiserConfig, sources: Iterable[BatchSource], rows: Mapping[str, int]) -> OptimiserConfig:

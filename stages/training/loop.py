@@ -24,7 +24,6 @@ from stages.training.step_loss import DistillationLoss, OnlineTerms
 from stages.training.stopping import PairSwitch
 from stages.training.sums import Sums
 from stages.training.tensors import TorchBatch
-from stages.training.used import UsedRows
 
 
 class Watcher(Protocol):
@@ -95,10 +94,10 @@ class _Trainer(Trainer):  # type: ignore[misc]
     seed = 0
     noise: Noise
     gradients: Gradients
-    used: UsedRows
+    # That were trained on.
+    rows = 0
     # After so many steps weights are rounded in the forward pass.
     exact_steps: int
-    batch_tokens: int
     following: Any = None
     # The last batch that was trained on.
     latest: TorchBatch | None = None
@@ -130,8 +129,7 @@ class _Trainer(Trainer):  # type: ignore[misc]
                 losses.append(loss.detach())
                 total_stats.update(statistics)
                 report_stats.update(statistics)
-                self.used.add(*batch["used"])
-                self.train_loss.note("fill", torch.tensor(batch["size"] / self.batch_tokens))
+                self.rows += batch["rows"]
         self.latest = batches[-1]
         self.train_loss.note("gradient_norm", self.gradients.clip(self.optim.training_step, torch.stack(losses).sum()))
         self.optim.step()
@@ -199,8 +197,7 @@ class Training:
             earlystopper=_EarlyStopping(watcher),
         )
         self._trainer.seed, self._trainer.noise = config.seed, Noise(config.seed)
-        self._trainer.batch_tokens = config.batch_tokens
-        self._trainer.used, self._trainer.exact_steps = UsedRows(), config.steps - config.rounded_steps
+        self._trainer.exact_steps = config.steps - config.rounded_steps
         learned = [parameter for group in self._optimiser._optimizer.param_groups for parameter in group["params"]]
         self._trainer.gradients = Gradients(learned, config.max_grad_norm, self._optimiser.learning_rate)
         if device == "cpu":
@@ -218,9 +215,9 @@ class Training:
         return self._trainer.following
 
     @property
-    def used(self) -> UsedRows:
-        """The rows that were trained on."""
-        return self._trainer.used
+    def rows(self) -> int:
+        """Rows that were trained on, those of later epochs again."""
+        return self._trainer.rows
 
     @property
     def average(self) -> list[Tensor] | None:
@@ -281,7 +278,7 @@ class Training:
             "average": self.average,
             "online": None if self._online is None else self._online.state_dict(),
             "switch": None if self._switch is None else self._switch.state(),
-            "used": self.used.state(),
+            "rows": self.rows,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -289,7 +286,7 @@ class Training:
         torch.nn.Module.load_state_dict(self.model.module, state["model"])
         self._optimiser.load_state_dict(state["optimiser"])
         self._trainer.moving_average = self._on_device(state["average"])
-        self.used.load_state(state["used"])
+        self._trainer.rows = state["rows"]
         if self._online is not None:
             self._online.load_state_dict(state["online"])
         if self._switch is not None:

@@ -11,6 +11,7 @@ from data.errors import ModelError
 from data.local import write_atomically
 from data.runtime import Runtime
 from stages.training import checkpoint
+from stages.training.batches.batches import Counts
 from stages.training.batches.mixture import Mixture, Place
 from stages.training.batches.prefetch import Prefetcher
 from stages.training.config import OptimiserConfig, Precision
@@ -185,7 +186,10 @@ class Run:
         }
 
     def _metrics(self, training: Training) -> dict[str, Any]:
-        counts, epochs = training.used.counts(), epochs_had(training.used, self._rows)
+        place: Place = training.following or self._place
+        # Of each stream, rows of the fullest epoch: a run that ends within one has read a part of it.
+        counts = {name: place.counts().get(name, Counts()) for name in self._mixture.sources}
+        epochs = epochs_had(training.rows, place, self._rows)
         if epochs is not None:
             _LOG.info("%d steps were %.4g epochs", training.step, epochs)
         return {
@@ -203,6 +207,7 @@ class Run:
             **self._validator.metrics(),
             **self._journal.last,
             **self._journal.last_valid,
+            "batch_fill": round(place.fill(), 4),
             "timing": self._journal.times(),
         }
 

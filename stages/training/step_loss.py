@@ -85,6 +85,8 @@ class DistillationLoss(LossCompute):  # type: ignore[misc]
         if soft is None:
             del of_tokens["divergence"]
         found = {name: Sum(value.detach(), batch["tokens"]) for name, value in of_tokens.items()} | seen
+        # How full batches are: of each batch, not of its positions.
+        found["batch_fill"] = Sum(torch.tensor(batch["fill"]), 1)
         self._sums = added(self._sums, found)
         self._of_streams = added(self._of_streams, {batch["stream"]: found["cross_entropy"]})
         rows = len(batch["srclen"])

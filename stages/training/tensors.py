@@ -35,14 +35,5 @@ def to_torch(batch: Batch, following: Place | None, device: str, separator: int 
         tensors = {name: value.pin_memory().to(device, non_blocking=True) for name, value in tensors.items()}
     tokens = batch.target_tokens
     positions: dict[Over, int] = {"encoder": int(batch.srclen.sum()), "decoder": tokens, "batch": 1}
-    used = (batch.stream, batch.following.epoch, len(batch.srclen), batch.skipped)
-    size = max(batch.src.shape[1], batch.tgt.shape[1] - 1) * len(batch.srclen)
-    told = {
-        "stream": batch.stream,
-        "tokens": tokens,
-        "positions": positions,
-        "size": size,
-        "used": used,
-        "following": following,
-    }
-    return {**tensors, **told}
+    told = {"stream": batch.stream, "rows": len(batch.srclen), "tokens": tokens, "fill": batch.fill}
+    return {**tensors, **told, "positions": positions, "following": following}

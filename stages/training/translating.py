@@ -85,6 +85,8 @@ def _rows(sample: Sample, codec: Codec) -> Iterator[tuple[list[str], str]]:
     for stream, table in sample.tables():
         sources = codec.encode_source(table["source"].to_pylist())
         targets = table[stream.target_column].to_pylist()
-        for source, target in zip(sources, targets, strict=True):
+        tags = stream.pairs.prefixes if stream.pairs else ((),)
+        pairs = stream.pairs.places(table).tolist() if stream.pairs else [0] * table.num_rows
+        for source, target, pair in zip(sources, targets, pairs, strict=True):
             if source:
-                yield [*stream.source_prefix, *source], target
+                yield [*stream.source_prefix, *tags[pair], *source], target

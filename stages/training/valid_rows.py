@@ -21,48 +21,65 @@ class Sample:
 
     def tables(self) -> Iterator[tuple[Stream, pa.Table]]:
         """Each stream with its rows."""
-        return ((stream, stream.read(0, 0)) for stream in self.streams)
+        return ((stream, stream.shards[0]()) for stream in self.streams)
 
 
 def sampled(streams: Sequence[Stream], most: int) -> Sample:
-    """At most `most` rows that have a target: of each stream those of the smallest hash, in the order they come in.
+    """At most `most` rows that have a target: of each language pair those of the smallest hash.
 
-    Each stream has as many as any other, as far as it has so many. All shards are read once.
+    Each stream, and each pair of it, has as many as any other, as far as it has so many. All shards are read once.
     """
-    found = [_Smallest(stream, most) for stream in streams]
-    counts = _shared([len(one.hashes) for one in found], most)
+    parts = [(stream, part) for stream in streams for part in _parts(stream, most)]
+    counts = _shared([len(part.hashes) for _, part in parts], most)
+    tables: dict[str, list[pa.Table]] = {stream.name: [] for stream in streams}
+    for (stream, part), count in zip(parts, counts, strict=True):
+        if count:
+            tables[stream.name].append(part.first(count))
     held = [
-        replace(one.stream, shards=[one.reader(count)], draw=None) for one, count in zip(found, counts, strict=True)
+        replace(stream, shards=[_Held(pa.concat_tables(tables[stream.name]))], draw=None)
+        for stream in streams
+        if tables[stream.name]
     ]
-    return Sample([stream for stream in held if stream.read(0, 0).num_rows], sum(one.of for one in found))
+    return Sample(held, sum(part.of for _, part in parts))
+
+
+def _parts(stream: Stream, most: int) -> "list[_Smallest]":
+    """Of a stream's language pairs, or of the stream, where it does not know of any."""
+    found = [_Smallest() for _ in range(len(stream.pairs.directions) if stream.pairs else 1)]
+    for shard in stream.shards:
+        table = shard()
+        table = table.filter(table[stream.target_column].is_valid())
+        places = stream.pairs.places(table) if stream.pairs else np.zeros(table.num_rows, np.int64)
+        for place in np.unique(places).tolist():
+            part = table.take(np.flatnonzero(places == place))
+            found[place].add(part, _hashes(part, stream.target_column), most)
+    return found
 
 
 class _Smallest:
-    """Of one stream the rows of the smallest hashes, and how many there are."""
+    """Rows of the smallest hashes, and of how many they are."""
 
-    def __init__(self, stream: Stream, most: int) -> None:
-        self.stream, self.of = stream, 0
+    def __init__(self) -> None:
+        self.of = 0
         self.hashes: npt.NDArray[np.uint64] = np.empty(0, np.uint64)
         self._tables: list[pa.Table] = []
-        for shard in range(len(stream.shards)):
-            table = stream.read(shard, 0)
-            table = table.filter(table[stream.target_column].is_valid())
-            self.of += table.num_rows
-            self._tables.append(table)
-            self.hashes = np.concatenate([self.hashes, _hashes(table, stream.target_column)])
-            self._cut(most)
 
-    def reader(self, count: int) -> "_Held":
-        """What gives `count` of them."""
-        self._cut(count)
-        return _Held(pa.concat_tables(self._tables) if self._tables else pa.table({}))
+    def add(self, table: pa.Table, hashes: npt.NDArray[np.uint64], most: int) -> None:
+        """Takes rows with their hashes; `most` stay."""
+        self.of += table.num_rows
+        self._tables.append(table)
+        self.hashes = np.concatenate([self.hashes, hashes])
+        self.first(most)
 
-    def _cut(self, most: int) -> None:
-        if len(self.hashes) <= most:
-            return
-        # A stable order: of equal hashes the earlier row stays.
-        rows = np.sort(np.argsort(self.hashes, kind="stable")[:most])
-        self._tables, self.hashes = [pa.concat_tables(self._tables).take(rows)], self.hashes[rows]
+    def first(self, count: int) -> pa.Table:
+        """Leaves so many, in the order they came in, and gives them."""
+        table = pa.concat_tables(self._tables)
+        if len(self.hashes) > count:
+            # A stable order: of equal hashes the earlier row stays.
+            rows = np.sort(np.argsort(self.hashes, kind="stable")[:count])
+            table, self.hashes = table.take(rows), self.hashes[rows]
+        self._tables = [table]
+        return table
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ def test_the_gradient_of_a_step_is_that_of_the_mean_over_the_positions_of_all_it
 
     found, told = one_step(asked, [batch_of(1), batch_of(0, 2, 3)])
     assert float((made(found) - wanted).norm() / wanted.norm()) < 1e-5
-    (name,) = told.sums.keys() - {"loss", "cross_entropy", "correct", "gradient_norm", "fill"}
+    (name,) = told.sums.keys() - {"loss", "cross_entropy", "correct", "batch_fill", "gradient_norm"}
     assert told.sums[name].mean() == pytest.approx(float(term.detach()), rel=1e-5)
     assert told.sums["loss"].mean() == pytest.approx(float((losses.mean() + term).detach()), rel=1e-5)
 
