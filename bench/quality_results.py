@@ -5,7 +5,7 @@ A row a training, one of the teacher, and two of the test set, its sources and i
 With the test set beside them, anybody can score them again by other means.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -140,12 +140,18 @@ def keep_result(
         seed=seed,
         recipe=method.recipe,
         changes=method.changes,
-        training={name: manifest.metrics[name] for name in (*_FIGURES, *_VALID) if name in manifest.metrics},
+        training=_told(manifest.metrics),
         hardware=hardware("cpu"),
         libraries=manifest.libraries,
         date=datetime.now(UTC).date().isoformat(),
     )
     _keep(f"{method.name}.{seed}", facts, lines, searched, archive)
+
+
+def _told(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """What is kept of a training's metrics."""
+    every = {**metrics, **metrics.get("timing", {})}
+    return {name: every[name] for name in (*_FIGURES, *_VALID) if name in every}
 
 
 def read_results(archive: Path = ARCHIVE) -> list[Result]:

@@ -19,6 +19,7 @@ from data.runtime import Runtime
 from stages.student import stage as student
 from stages.text.tokenizer import load_tokenizer
 from stages.training.config import OptimiserConfig
+from stages.training.curves import timed_lines
 
 # The peer's script.
 STOCK = Path(__file__).with_name("stock_onmt_train.py")
@@ -56,10 +57,11 @@ class Trainings:
         """The student stage, from its training.jsonl."""
         output = new_artifact(self.folder, name)
         student.run(self.inputs, config, output, Runtime(self.threads))
-        lines = [json.loads(line) for line in (output.work_path() / "training.jsonl").read_text().splitlines()]
+        lines = timed_lines(output.work_path())
         first, last = (next(line for line in order if "loss" in line) for order in (lines, reversed(lines)))
         shutil.rmtree(output.work_path())
-        return Speed(*(last[key] - first[key] for key in ("tokens", "step", "seconds")))
+        tokens, steps, seconds = (last[key] - first[key] for key in ("tokens", "step", "seconds"))
+        return Speed(tokens, round(steps), seconds)
 
     def stock(self, options: Path) -> Speed:
         """`onmt_train` with a file of options, from its log."""

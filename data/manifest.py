@@ -13,6 +13,8 @@ from pydantic_core import PydanticSerializationError
 from data.errors import DataError
 from data.fingerprint import DIGEST_BYTES, mapping_digest
 
+# Of a training: how long all took. It is another in every run, and in no digest of content.
+TIMINGS = "timings.jsonl"
 _SHARD_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -73,7 +75,8 @@ class Manifest(BaseModel):
     def content_digest(self) -> str:
         """Digest over names and digests of shards and files: equal content has equal digests, whenever it was made."""
         shards = {f"shard:{shard.name}": shard.digest for shard in self.shards}
-        return mapping_digest(shards | {f"file:{file.name}": file.digest for file in self.files})
+        files = {f"file:{file.name}": file.digest for file in self.files if file.name != TIMINGS}
+        return mapping_digest(shards | files)
 
     def columns_digest(self, columns: Mapping[str, Sequence[str]]) -> str:
         """The same over these columns of each split's shards: for who reads no more; raises DataError."""

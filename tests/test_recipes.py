@@ -14,8 +14,10 @@ from pipeline.recipe.overrides import apply_overrides
 from pipeline.recipe.recipe import read_recipe
 from stages.select import stage as select
 from stages.student import stage as student
+from stages.student.earlier_config import EarlierConfig
 from stages.student.further_config import DatasetConfig
 from stages.training.config import ModelConfig, OptimiserConfig
+from stages.training.validation_config import ValidationConfig
 from tests.fixtures.artifacts import closed, new_artifact
 from tests.stages.student.test_student import dataset_table
 
@@ -40,7 +42,7 @@ BY_DEFAULT = {
     ("StudentLanguagesConfig", "tags", "none"),
 }
 # What a student is and how it steps are no ways of distilling.
-NO_WAYS = (ModelConfig, OptimiserConfig)
+NO_WAYS = (ModelConfig, OptimiserConfig, ValidationConfig, EarlierConfig)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=[path.stem for path in RECIPES])

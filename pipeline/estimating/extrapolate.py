@@ -80,7 +80,9 @@ def whole_work(trials: Trials) -> Works:
 def training_work(times: TrainingTimes, config: Any, sample_valid: int, valid: int, seed: int) -> Works:
     """Of a training: all its steps, its validations, and what is done once. `config` is that of the recipe."""
     step = bootstrap(times.steps, [1.0] * len(times.steps), seed)
-    validating = times.validation * validations(config) * valid / max(sample_valid, 1)
+    validation = getattr(config, "validation", None)
+    most = validation.rows if validation is not None else max(valid, sample_valid)
+    validating = times.validation * validations(config) * min(valid, most) / max(min(sample_valid, most), 1)
     seconds = step.times(config.optimiser.steps)
     others = validating + times.once
     return works(at_least(Interval(low=seconds.low + others, value=seconds.value + others, high=seconds.high + others)))

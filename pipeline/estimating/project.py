@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pydantic import BaseModel
+
 from pipeline.estimating.extrapolate import (
     Contents,
     Trials,
@@ -18,7 +20,7 @@ from pipeline.estimating.extrapolate import (
 from pipeline.estimating.record import Interval, StageEstimate
 from pipeline.estimating.sample import Sample
 from pipeline.estimating.schedule import Machine, Slot, Work, simulate
-from pipeline.estimating.training import ShortTraining
+from pipeline.estimating.training import ShortTraining, in_steps
 from pipeline.estimating.trial import Trial
 from pipeline.planning.plan import Step
 from pipeline.recipe.graph import Graph, Node
@@ -107,7 +109,7 @@ class Projection:
         node, findings = self._findings.steps[name].node, self._findings
         if short := findings.trained.get(name):
             valid = (findings.samples[-1].rows["valid"], findings.whole.rows["valid"])
-            return training_work(short.times, node.config, *valid, findings.seed)
+            return training_work(short.times, self._in_steps(name, short), *valid, findings.seed)
         trials = findings.tried[name]
         if node.kind == "shard":
             return shard_work(trials, findings.whole, findings.most[name], findings.seed)
@@ -116,8 +118,12 @@ class Projection:
     def _contents(self, name: str) -> Contents:
         findings = self._findings
         if short := findings.trained.get(name):
-            return training_contents(short.manifest, findings.steps[name].node.config)
+            return training_contents(short.manifest, self._in_steps(name, short))
         return contents(findings.tried[name], findings.samples[-1].shards, findings.whole, findings.seed)
+
+    def _in_steps(self, name: str, short: ShortTraining) -> BaseModel:
+        sample, whole = self._findings.samples[-1].rows["train"], self._findings.whole.rows["train"]
+        return in_steps(self._findings.steps[name].node.config, short.manifest, whole / max(sample, 1))
 
 
 def _low(works: Works) -> Work:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 
-from pipeline.recipe.graph import Node
+from pipeline.recipe.graph import Graph, Node, is_training
 
 _NOTHING = 1e-9
 
@@ -81,10 +81,15 @@ class _Play:
         ]
         threads = max(1, self._machine.cores // max(1, len(self._active) + len(ready)))
         for name in ready:
-            self._slots[name] = Slot(threads, now)
+            self._slots[name] = Slot(self._training_threads(name) or threads, now)
         self._active += ready
         for name in ready:
             self._slots[name].left = self._amount(name)
+
+    def _training_threads(self, name: str) -> int:
+        """Of a training; 0 for what is none."""
+        node, graph = self._nodes[name], Graph(tuple(self._nodes.values()))
+        return max(1, self._machine.cores // graph.trainings_abreast(name)) if is_training(node) else 0
 
     def _amount(self, name: str) -> float:
         work, rate = self._work[name], self._rate(name)

@@ -1,7 +1,6 @@
 """What a training of a few dozen steps says about one of many thousands."""
 
 import itertools
-import json
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +10,15 @@ from pydantic import BaseModel
 from data.store import Manifest
 from pipeline.estimating.trial import Trial
 from pipeline.recipe.graph import Node
+from stages.training.curves import VALID_SECONDS, timed_lines
 
-CURVES = "training.jsonl"
 # The first steps are slow: memory is fetched, kernels are chosen, the first batches are made.
 WARM_UP_STEPS = 20
 TIMED_STEPS = 80
 BLOCK_STEPS = 5
+# What a few steps cannot have.
+_OF_A_WHOLE_COURSE = frozenset({"epochs", "rounded_steps"})
+_OF_SEVERAL_VALIDATIONS = frozenset({"ships", "average", "patience"})
 # Keys of phases and schedules whose numbers are steps.
 _IN_STEPS = {"begin", "until"}
 
@@ -53,8 +55,29 @@ def short_training(config: BaseModel) -> BaseModel:
     shrunk: dict[str, Any] = _in_time(options, config.optimiser.steps)  # type: ignore[attr-defined]
     steps = WARM_UP_STEPS + TIMED_STEPS
     few = {"steps": steps, "report_every": BLOCK_STEPS, "validate_every": 0, "checkpoint_every": steps}
-    shrunk["optimiser"] = {**shrunk.get("optimiser", {}), **few}
+    shrunk["optimiser"] = {**_without(shrunk, "optimiser", _OF_A_WHOLE_COURSE), **few}
+    if "validation" in shrunk:
+        shrunk["validation"] = _without(shrunk, "validation", _OF_SEVERAL_VALIDATIONS)
     return type(config).model_validate(shrunk)
+
+
+def _without(options: dict[str, Any], section: str, names: frozenset[str]) -> dict[str, Any]:
+    found = {name: value for name, value in options.get(section, {}).items() if name not in names}
+    # Such a rate falls to nothing at an end that is not there; what a step costs does not hang on it.
+    return found | ({"schedule": "inverse_sqrt"} if found.get("schedule") in ("linear", "cosine") else {})
+
+
+def in_steps(config: BaseModel, short: Manifest, grown: float) -> BaseModel:
+    """The config of the recipe with its steps, where they are told in epochs.
+
+    `short` is of a training on a sample, which has `grown` times fewer rows.
+    """
+    optimiser: Any = config.optimiser  # type: ignore[attr-defined]
+    if getattr(optimiser, "epochs", None) is None:
+        return config
+    of_an_epoch = short.metrics["steps"] / short.metrics["epochs"] * grown
+    steps = max(math.ceil(optimiser.epochs * of_an_epoch), 1)
+    return config.model_copy(update={"optimiser": optimiser.model_copy(update={"steps": steps})})
 
 
 def _in_time(options: Any, steps: int) -> Any:
@@ -85,16 +108,15 @@ def read_times(trial: Trial) -> TrainingTimes:
     """From what a short training left."""
     if trial.step.artifact is None:
         raise ValueError(f"{trial.step.node.name} was not run")
-    text = (trial.step.artifact.path() / CURVES).read_text(encoding="utf-8")
-    lines = [json.loads(line) for line in text.splitlines()]
+    lines = timed_lines(trial.step.artifact.path())
     trained = [line for line in lines if "loss" in line]
-    validated = [line for line in lines if "valid_cross_entropy" in line]
+    validated = [line for line in lines if VALID_SECONDS in line]
     timed = [line for line in trained if line["step"] >= WARM_UP_STEPS]
     blocks = tuple(
         (after["seconds"] - before["seconds"]) / (after["step"] - before["step"])
         for before, after in itertools.pairwise(timed)
     )
-    validation = validated[-1]["seconds"] - trained[-1]["seconds"] if validated else 0.0
+    validation = validated[-1][VALID_SECONDS] if validated else 0.0
     steps = sum(blocks) / len(blocks) * trained[-1]["step"]
     return TrainingTimes(blocks, validation, max(trial.seconds - validation - steps, 0.0))
 

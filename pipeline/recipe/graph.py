@@ -45,11 +45,13 @@ class StageEntry:
 
 # What a student has in place of the teacher's tokenizer, where the recipe has such a section.
 OWN_TOKENIZER = ("student_tokenizer",)
+# How often a training draws the rows of each source.
+WEIGHTS = {"weights": "corpus.sources"}
 # In the order in which a sentence pair meets them.
 STAGES: tuple[StageEntry, ...] = (
     StageEntry("corpus", "stages.corpus.stage", required=True),
     StageEntry("tokenizer", "stages.tokenizer.stage"),
-    StageEntry("teacher", "stages.teacher.stage", required=True),
+    StageEntry("teacher", "stages.teacher.stage", required=True, takes=WEIGHTS),
     StageEntry("calibrate", "stages.calibrate.stage", "decode"),
     StageEntry("decode", "stages.decode.stage"),
     StageEntry("select", "stages.select.stage", takes={"columns": "measure.columns"}),
@@ -60,14 +62,15 @@ STAGES: tuple[StageEntry, ...] = (
     StageEntry("filter", "stages.filter.stage"),
     StageEntry("dataset", "stages.dataset.stage"),
     StageEntry("student_tokenizer", "stages.tokenizer.stage", only_with="student_tokenizer"),
-    StageEntry("student", "stages.student.stage", also=OWN_TOKENIZER),
+    StageEntry("student", "stages.student.stage", takes=WEIGHTS, also=OWN_TOKENIZER),
     StageEntry(
         "baseline",
         "stages.student.stage",
         "student",
         only_with="baseline",
-        drops=("objective", "phases", "start", "datasets"),
+        drops=("objective", "phases", "start", "earlier", "datasets"),
         fixed={"data": "reference"},
+        takes=WEIGHTS,
         also=OWN_TOKENIZER,
     ),
     StageEntry("export", "stages.export.stage", also=OWN_TOKENIZER),
@@ -124,6 +127,19 @@ class Graph:
             if node.name in needed:
                 needed.update(node.inputs.values())
         return Graph(tuple(node for node in self.nodes if node.name in needed))
+
+    def trainings_abreast(self, name: str) -> int:
+        """How many trainings may run at the same time as this one, itself counted: none of them waits for another."""
+        before = {node.name for node in self.up_to(name).nodes}
+        return (
+            sum(
+                is_training(node)
+                and node.name not in before
+                and name not in {each.name for each in self.up_to(node.name).nodes}
+                for node in self.nodes
+            )
+            + 1
+        )
 
 
 def build_graph(configs: Mapping[str, BaseModel], stages: Sequence[StageEntry] = STAGES) -> Graph:

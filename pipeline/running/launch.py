@@ -92,6 +92,7 @@ def _run(
             retries=recipe.run.retries,
             retry_pause=recipe.run.retry_pause,
             shards_in_flight=recipe.run.shards_in_flight,
+            recipe=recipe.graph,
         )
         runner.run(graph, steps)
 

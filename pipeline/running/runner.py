@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from data.errors import PotstillError
 from pipeline.planning.plan import Planner, Step
-from pipeline.recipe.graph import Graph
+from pipeline.recipe.graph import Graph, is_training
 from pipeline.running.cluster import Cluster, Place
 from pipeline.running.lane import Lane, Validation
 from pipeline.running.tasks import Failure, ShardRun, Submit, WholeRun
@@ -43,7 +43,9 @@ class RunError(PotstillError):
 class Runner:
     """Runs graphs. `retries`, `retry_pause` and `shards_in_flight` are those of the recipe's `[run]`.
 
-    `abreast` is how many graphs are to share the cores: a whole stage takes no more than its part of them.
+    `abreast` is how many graphs are to share the cores: a whole stage takes no more than its part of them. `recipe` is
+    the whole graph where a part of it is run: the threads of a training, which change its weights in the last digits,
+    hang on that alone, and not on what else there is to do just then.
     """
 
     def __init__(
@@ -56,13 +58,14 @@ class Runner:
         retry_pause: float = 1.0,
         shards_in_flight: int,
         abreast: int = 1,
+        recipe: Graph | None = None,
     ) -> None:
         self._cluster = cluster
         self._planner = planner
         self._display = display
         self._retries, self._retry_pause = retries, retry_pause
         self._shards_in_flight = shards_in_flight
-        self._abreast = abreast
+        self._abreast, self._recipe = abreast, recipe
         self._events: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._lanes: list[Lane] = []
         # By the artefact's name: what two lanes need is made once.
@@ -204,8 +207,13 @@ class Runner:
                     ready.setdefault(name, (step, lane))
         threads = max(1, self._cluster.cores // max(self._abreast, len(self._active) + len(ready), 1))
         for name, (step, lane) in ready.items():
-            self._start(name, step, threads, lane.label)
+            own = self._training_threads(step, lane) if is_training(step.node) else threads
+            self._start(name, step, own, lane.label)
         self._fill()
+
+    def _training_threads(self, step: Step, lane: Lane) -> int:
+        beside = (self._recipe or lane.graph).trainings_abreast(step.node.name)
+        return max(1, self._cluster.cores // max(self._abreast, beside))
 
     def _start(self, name: str, step: Step, threads: int, label: str) -> None:
         display = self._displays[name] = LabelledDisplay(self._display, label) if label else self._display

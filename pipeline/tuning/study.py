@@ -42,7 +42,9 @@ class Training:
         for node in reversed(graph.nodes):
             if is_training(node):
                 optimiser: Any = node.config.optimiser  # type: ignore[attr-defined]
-                return cls(node.name, optimiser.steps, optimiser.validate_every or None)
+                # None where the recipe tells it in epochs.
+                steps = getattr(optimiser, "known_steps", optimiser.steps)
+                return cls(node.name, steps, optimiser.validate_every or None)
         return cls()
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from data.errors import ConfigError, DataError
 from data.store import Manifest
-from pipeline.estimating.training import CURVES
 from pipeline.recipe.tune_config import VALIDATION, TuneConfig, direction_of
 from pipeline.running.lane import Lane, Validation
 from pipeline.running.runner import RunError, Runner
@@ -18,6 +17,7 @@ from pipeline.terminal.progress import Display
 from pipeline.tuning.candidates import Source
 from pipeline.tuning.space import override_texts
 from pipeline.tuning.study import Study, Training
+from stages.training.curves import CURVES
 
 if TYPE_CHECKING:
     from optuna.trial import Trial

@@ -74,6 +74,8 @@ class Config(BaseModel):
             raise ValueError(f"two sources are named {', '.join(twice)}; give each a name of its own")
         if limited := [source.name for source in (*self.test_sets, *self.valid_sets) if source.limit is not None]:
             raise ValueError(f"limit: {', '.join(limited)} is held out, and stays whole; it is for sources alone")
+        if weighed := [source.name for source in (*self.test_sets, *self.valid_sets) if source.weight != 1]:
+            raise ValueError(f"weight: {', '.join(weighed)} is held out, and not trained on; it is for sources alone")
         if self.min_characters > self.max_characters:
             raise ValueError(f"min_characters {self.min_characters} is above max_characters {self.max_characters}")
         return self

@@ -34,6 +34,8 @@ class Line:
     label: str
     points: Sequence[tuple[float, float]]
     dots: bool = False
+    # Where on the x axis what ships was taken.
+    marked: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,9 @@ def _draw_panel(axes: "Axes", panel: Panel) -> None:
         if line.dots:
             drawn.set_marker("o")
             drawn.set_markersize(3.5)
+        chosen = [(x, y) for x, y in line.points if x in line.marked]
+        if chosen:
+            axes.plot(*zip(*chosen, strict=True), "o", markersize=9, markerfacecolor="none", color=_COLOURS[line.role])
     axes.set_title(panel.title, loc="left", fontsize=10, color=_COLOURS["ink"])
     axes.set_xlabel(panel.x_label)
     if panel.logarithmic:

@@ -8,6 +8,7 @@ from data.errors import DataError
 from data.soft_targets import SoftTargetFormat
 from data.store import Artifact
 from data.teachers import given_nodes, soft_targets_node
+from stages.training.curves import CURVES
 
 EVALUATION_KEYS = ("systems", "ratios", "comparisons", "test", "machine", "settings")
 # Only where the evaluation was asked for it.
@@ -23,7 +24,6 @@ OPTIONAL_KEYS = (
     "forced",
     "comet",
 )
-CURVES = "training.jsonl"
 
 
 def gather_metrics(inputs: Mapping[str, Artifact]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any
 
@@ -17,7 +17,7 @@ from stages.report.likeness import likeness_section, likeness_signatures
 from stages.report.noise import corpus_noise, noise_section
 from stages.report.pairs import pairs_section, sets_section
 from stages.report.soft_targets import soft_targets_section
-from stages.report.trainings import targets
+from stages.report.trainings import targets, training_fact
 
 Curves = Mapping[str, Sequence[Mapping[str, float]]]
 _MAIN = ("teacher", "student", "baseline")
@@ -204,11 +204,15 @@ def _training(curves: Curves, metrics: Mapping[str, Any]) -> dict[str, Any]:
         Panel(
             "Perplexity on the validation set",
             "step",
-            _lines(curves, roles, "valid_perplexity", dots=True),
+            _validated(curves, roles, "valid_perplexity", metrics["training"]),
             logarithmic=True,
         ),
+        *(
+            Panel(f"{name} on the validation set", "step", _validated(curves, roles, key, metrics["training"]))
+            for key, name in (("valid_chrf", "chrF"), ("valid_bleu", "BLEU"))
+        ),
     ]
-    facts = [_training_fact(role, metrics["training"].get(role, {})) for role in roles]
+    facts = [training_fact(role, metrics["training"].get(role, {})) for role in roles]
     panels = [panel for panel in panels if any(line.points for line in panel.lines)]
     return {
         "training_chart": line_chart("training", panels, "Training curves. " + " ".join(facts)) if panels else None,
@@ -224,19 +228,17 @@ def _lines(curves: Curves, roles: Sequence[str], key: str, *, dots: bool) -> lis
     ]
 
 
+def _validated(curves: Curves, roles: Sequence[str], key: str, trained: Mapping[str, Any]) -> list[Line]:
+    """Lines of dots; those whose weights ship have a ring."""
+    return [
+        replace(line, marked=trained.get(line.role, {}).get("validation", {}).get("shipped_steps", ()))
+        for line in _lines(curves, roles, key, dots=True)
+    ]
+
+
 def _training_note(roles: Sequence[str], stages: Mapping[str, Mapping[str, Any]]) -> str:
     own = ", ".join(f"of the {role} on {targets(role, stages)}" for role in roles)
     return f"Cross-entropy is measured on what is trained on: {own}. Perplexity is on the references."
-
-
-def _training_fact(role: str, trained: Mapping[str, Any]) -> str:
-    if "steps" not in trained:
-        return ""
-    rows = f" on {figures.count(trained['rows'])} rows" if trained.get("rows") else ""
-    return (
-        f"The {role} was trained for {figures.plural(trained['steps'], 'step')}{rows} "
-        f"in {figures.duration(trained['seconds'])} ({trained.get('precision', 'float32')})."
-    )
 
 
 def _filter(metrics: Mapping[str, Any]) -> dict[str, Any]:

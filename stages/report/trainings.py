@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from stages.presentation import figures
 from stages.training.data_config import Data, kinds_of
 
 _TARGETS = {"hypothesis": "the dataset’s targets", "nbest": "the teacher’s n-best lists", "reference": "the references"}
@@ -41,3 +42,26 @@ def _differing(name: str, one: Any, other: Any) -> Iterator[str]:
             yield from _differing(f"{name}.{key}", one[key], other.get(key))
     else:
         yield name
+
+
+def training_fact(role: str, trained: Mapping[str, Any]) -> str:
+    """How long, on what, and which weights ship."""
+    if "steps" not in trained:
+        return ""
+    rows = f" on {figures.count(trained['rows'])} rows" if trained.get("rows") else ""
+    return (
+        f"The {role} was trained for {figures.plural(trained['steps'], 'step')}{rows} "
+        f"in {figures.duration(trained['timing']['seconds'])} ({trained.get('precision', 'float32')})."
+        f"{_shipped(role, trained)}"
+    )
+
+
+def _shipped(role: str, trained: Mapping[str, Any]) -> str:
+    """Which weights they are, where they are not the last."""
+    validation = trained.get("validation", {})
+    if not (steps := validation.get("shipped_steps")):
+        return ""
+    found = f"its best validation ({validation['metric'].replace('_', '-')} {validation['best']:.4g}) was after step "
+    which = ", ".join(f"{step:,}" for step in steps)
+    weights = f"of step {which}" if len(steps) == 1 else f"the mean of those of steps {which}"
+    return f" Its weights are {weights}; {found}{validation['best_step']:,}."

@@ -54,7 +54,7 @@ def _stream(
     target = "target_tokens" if same and not as_text else "target"
     columns = with_noise_columns(("source", target, *(COLUMNS if reader else ()), *more), one.artifact)
     shards = [partial(one.read_shard, name, columns) for name in one.artifact.shard_names()]
-    return Stream(one.name, shards, target, reader)
+    return Stream(one.name, shards, target, reader, rows=one.rows())
 
 
 def _vocabulary(artifact: Artifact) -> str:

@@ -60,12 +60,12 @@ class NBestConfig(BaseModel):
         return self
 
 
-def drawn(table: pa.Table, epoch: int, config: NBestConfig, part: Part = "tokens") -> pa.Table:
+def drawn(table: pa.Table, turns: npt.NDArray[np.int64] | int, config: NBestConfig, part: Part = "tokens") -> pa.Table:
     """Of each row one hypothesis, in `target_tokens`, for its hypotheses and their utilities; other columns stay.
 
     `part` text: what stands in `target_tokens` is the hypothesis's text, for a tokenizer that is not the teacher's.
-    What is drawn depends on the row's id and the epoch alone. Raises DataError when a row has another number of
-    utilities than of hypotheses, or no hypothesis.
+    What is drawn depends on the row's id and its turn [rows] alone, which is the epoch where it comes once in each.
+    Raises DataError when a row has another number of utilities than of hypotheses, or no hypothesis.
     """
     hypotheses = table.column("hypotheses").combine_chunks()
     lengths = pc.list_value_length(hypotheses).to_numpy(zero_copy_only=False).astype(np.int64)
@@ -77,15 +77,15 @@ def drawn(table: pa.Table, epoch: int, config: NBestConfig, part: Part = "tokens
     starts = np.cumsum(lengths) - lengths
     taken = order[np.arange(len(row)) - starts[row] < config.count]
     counts = np.minimum(lengths, config.count)
-    chosen = taken[_drawn(_softmax(worth[taken] / config.temperature, counts), counts, _uniform(table, epoch))]
+    chosen = taken[_drawn(_softmax(worth[taken] / config.temperature, counts), counts, _uniform(table, turns))]
     others = [name for name in table.column_names if name not in ("hypotheses", "utility", TARGET)]
     return table.select(others).append_column(TARGET, pc.struct_field(each, part).take(pa.array(chosen)))
 
 
-def _uniform(table: pa.Table, epoch: int) -> npt.NDArray[np.float64]:
+def _uniform(table: pa.Table, turns: npt.NDArray[np.int64] | int) -> npt.NDArray[np.float64]:
     """A number in [0, 1) for each row."""
     ids = np.array([zlib.crc32(row_id.encode()) for row_id in table.column("id").to_pylist()], dtype=np.float64)
-    return (ids / 2**32 + epoch * _GOLDEN) % 1
+    return (ids / 2**32 + turns * _GOLDEN) % 1
 
 
 def _drawn(

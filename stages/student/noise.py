@@ -12,8 +12,8 @@ from data.artifact import Artifact
 from data.soft_targets import SoftTargetFormat
 from stages.noise.reading import REWRITTEN, as_student_reads, is_for_student, with_noise_columns
 from stages.text.tokenizer import Tokenizer
-from stages.training.batches.batches import Soft, SoftTargetReader, Stream
 from stages.training.batches.ragged import Ragged
+from stages.training.batches.stream import Soft, SoftTargetReader, Stream
 from stages.training.vocabulary import END_ID, Vocabulary
 
 
@@ -45,8 +45,8 @@ class NoisyReading:
             soft_targets=HardWhereRewritten(soft, self.vocabulary) if soft else None,
         )
 
-    def _drawn(self, table: pa.Table, epoch: int, stream: Stream) -> pa.Table:
-        drawn = stream.draw(table, epoch) if stream.draw else table
+    def _drawn(self, table: pa.Table, turns: npt.NDArray[np.int64], stream: Stream) -> pa.Table:
+        drawn = stream.draw(table, turns) if stream.draw else table
         return as_student_reads(drawn, stream.target_column, self.tokenizer, self._known)
 
     @cached_property

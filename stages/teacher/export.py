@@ -9,9 +9,9 @@ from data.artifact import Artifact
 from data.errors import DataError
 from data.local import TEMPORARY_SUFFIX, storage_faults, sync
 from data.model_folder import CHECKPOINT_FILE, check_is_model
-from stages.teacher.training import CURVES
+from stages.training.curves import CURVES, TIMINGS
 
-_OF_TRAINING = (CHECKPOINT_FILE, CURVES)
+_OF_TRAINING = (CHECKPOINT_FILE, CURVES, TIMINGS)
 
 
 def export_teacher(teacher: Artifact, folder: Path) -> list[str]:

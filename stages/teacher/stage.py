@@ -46,7 +46,9 @@ from stages.teacher.tags import (
 from stages.text.own_models import marks_of
 from stages.training.config import ModelConfig, OptimiserConfig
 from stages.training.languages_config import LanguagesConfig
+from stages.training.validation_config import ValidationConfig
 from stages.training.vocabulary import BEGIN, SEPARATOR
+from stages.training.weights_config import ORIGIN, Weights, weights_field, with_weights
 
 VERSION = "5"
 LIBRARIES = ("ctranslate2", "torch", "OpenNMT-py", "sentencepiece")
@@ -61,7 +63,7 @@ _BEST: dict[str, tuple[Quantization, ...]] = {
     "cuda": ("float16", "int8_float16", "int8", "float32"),
 }
 _OWN_KEYS = {
-    "train": {"model", "optimiser", "words", "architecture", "languages"},
+    "train": {"model", "optimiser", "validation", "words", "architecture", "languages", "weights"},
     "transformers": {"revision"},
     "ctranslate2": {"restore_checkpoint"},
     "marian": {"vocabularies"},
@@ -149,9 +151,13 @@ class Config(BaseModel):
     )
     model: TeacherShape = Field(default_factory=TeacherShape, description="train: shape of the teacher")
     optimiser: OptimiserConfig = Field(default_factory=OptimiserConfig, description="train: how it is trained")
+    validation: ValidationConfig = Field(
+        default_factory=ValidationConfig, description="train: what it is validated on, and what follows from it"
+    )
     languages: LanguagesConfig | None = Field(
         None, description="train: how several language pairs are learned; to be set where the corpus has several"
     )
+    weights: Weights = weights_field()
     words: int = Field(
         32_000, description="train: most frequent words that a tokenizer of kind none has", ge=1, le=1_000_000
     )
@@ -160,6 +166,12 @@ class Config(BaseModel):
     def has_checkpoint(self) -> bool:
         """Whether PyTorch can have it too: it comes with OpenNMT-py's `checkpoint.pt`, or that is put back."""
         return self.kind in _WITH_CHECKPOINT or self.restore_checkpoint
+
+    @model_validator(mode="before")
+    @classmethod
+    def _weights_of_sources(cls, content: Any) -> Any:
+        """What is not trained here has no use for them."""
+        return with_weights(content, used=not isinstance(content, dict) or content.get("kind", "train") == "train")
 
     @model_validator(mode="after")
     def _keys_fit_the_kind(self) -> Self:
@@ -176,6 +188,18 @@ class Config(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _training_fits(self) -> Self:
+        if self.model.preset:
+            raise ValueError("model.preset: presets are of students; name the teacher's shape, or leave it out")
+        if fault := self.validation.fault(self.optimiser.validate_every):
+            raise ValueError(fault)
+        if self.validation.targets == "teacher":
+            raise ValueError("validation.targets: a teacher that is trained here has no teacher; leave it out")
+        if self.validation.translates and self.architecture == "decoder-only":
+            raise ValueError("validation.metric: a decoder-only model is validated by cross_entropy alone")
+        return self
+
+    @model_validator(mode="after")
     def _layers_fit_the_architecture(self) -> Self:
         if self.architecture == "decoder-only" and "encoder_layers" in self.model.model_fields_set:
             raise ValueError("model: a decoder-only teacher has no encoder_layers; leave them out")
@@ -189,7 +213,10 @@ def inputs(config: Config) -> tuple[str, ...]:
 
 def reads_only(config: Config) -> dict[str, dict[str, tuple[str, ...]]]:
     """Splits and columns of the corpus that a training reads."""
-    return {"corpus": dict.fromkeys(("train", "valid"), ("source", "reference", *LANGUAGES))}
+    valid = ("source", "reference", *LANGUAGES)
+    shares = config.weights or (config.languages and config.languages.sampling_temperature != 1)
+    drawn = (*(("id",) if shares else ()), *((ORIGIN,) if config.weights else ()))
+    return {"corpus": {"train": (*valid, *drawn), "valid": valid}}
 
 
 def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtime: Runtime) -> dict[str, Any]:
@@ -282,6 +309,7 @@ def _make(
             inputs,
             config.model,
             config.optimiser,
+            config.validation,
             config.words,
             folder,
             quantization,
@@ -289,6 +317,7 @@ def _make(
             decoder_only=config.architecture == "decoder-only",
             pairs=config.pairs,
             languages=config.languages,
+            weights=config.weights,
         )
     path = Path(str(config.path))
     if config.kind == "opennmt":

@@ -2,33 +2,35 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from data.artifact import Artifact
 from data.errors import DataError
+from data.language_tags import Direction
 from data.model_folder import CHECKPOINT_FILE
 from data.runtime import Runtime
 from stages.languages.directions import COLUMNS as LANGUAGES
-from stages.languages.directions import directions_of
 from stages.loaded_model.conversion import convert_checkpoint
 from stages.teacher.sources import copy_tokenizer, take_model
 from stages.text.tokenizer import Tokenizer, load_tokenizer
 from stages.training.config import ModelConfig, OptimiserConfig
+from stages.training.curves import CURVES, TIMINGS
 from stages.training.languages_config import LanguagesConfig
-from stages.training.multilingual import Languages
-from stages.training.objective.config import plain_cross_entropy
-from stages.training.schedules import Value
+from stages.training.multilingual import Languages, bleu_tokenizer_of
+from stages.training.row_counts import TRAIN, RowsOf, by_direction, by_origin, corpus_rows, weighed
+from stages.training.validation_config import ValidationConfig
 from stages.training.vocabulary import BEGIN, SEPARATOR, Vocabulary
+from stages.training.weights_config import ORIGIN
 
 if TYPE_CHECKING:
-    from stages.training.api import TrainingData
-    from stages.training.objective.phases import Phase
+    from stages.training.api import Extras, TrainingData
 
-CURVES = "training.jsonl"
 # Hidden: kept while the stage is unfinished, so that a killed training goes on, and gone when it is complete.
 _WORK, _MODEL = ".training", ".model"
 _COLUMNS = ("source", "reference")
@@ -40,6 +42,7 @@ def train_teacher(
     inputs: Mapping[str, Artifact],
     model: ModelConfig,
     optimiser: OptimiserConfig,
+    validation: ValidationConfig,
     words: int,
     folder: Path,
     quantization: str,
@@ -48,43 +51,49 @@ def train_teacher(
     decoder_only: bool,
     pairs: Sequence[str],
     languages: LanguagesConfig | None = None,
+    weights: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """Trains on the train split's rows that have a reference, of these language pairs if any; leaves the model,
-    checkpoint, curves and tokenizer.
-
-    `languages`: how several pairs are learned; by default all rows are of one, without tags.
+    checkpoint, curves and tokenizer. `languages`: how several pairs are learned; by default all are of one, without
+    tags. `weights`: how often rows of a source are drawn, where that is not once an epoch.
 
     A language model (`decoder_only`) reads `<s> source <sep> target` and learns the target and its end alone. A killed
     training goes on at its last checkpoint. Returns metrics. Raises DataError when there is nothing to train on.
     """
     from stages.training.api import train_transformer
 
-    tokenizer_folder = inputs["tokenizer"].path()
-    tokenizer = load_tokenizer(tokenizer_folder)
-    corpus, prefix = inputs["corpus"], (BEGIN,) if decoder_only else ()
+    tokenizer = load_tokenizer(inputs["tokenizer"].path())
+    corpus, prefix, told = inputs["corpus"], (BEGIN,) if decoder_only else (), {}
     source, target = _vocabularies(tokenizer, corpus, words, decoder_only=decoder_only)
-    data, shares, told = _training_data(corpus, prefix, pairs, paired=languages is not None), {}, {}
+    data = _training_data(corpus, prefix, pairs, weights or {}, languages)
     if languages:
         learned = Languages.of(languages, corpus, pairs)
         source, target = learned.vocabulary(source), learned.vocabulary(target)
         data, paired = learned.take_apart(data)
-        shares, told = paired.shares({_NAME: 1.0}), {"languages": learned.described(paired)}
+        told = {"languages": learned.described(paired)}
     metrics = train_transformer(
         data=data,
-        phases=_one_phase(shares),
         tokenizer=tokenizer,
         source_vocabulary=Vocabulary.from_tokens(source),
         target_vocabulary=Vocabulary.from_tokens(target),
         model=model,
         decoder_only=decoder_only,
         optimiser=optimiser,
+        validation=validation,
+        extras=_extras(validation, tokenizer, corpus),
         work_dir=folder / _WORK,
         runtime=runtime,
     )
     convert_opennmt(folder / _WORK / CHECKPOINT_FILE, folder, quantization)
-    (folder / CURVES).write_bytes((folder / _WORK / CURVES).read_bytes())
-    copy_tokenizer(tokenizer_folder, folder)
+    _copy_beside(folder, inputs["tokenizer"].path())
     return metrics | told
+
+
+def _copy_beside(folder: Path, tokenizer: Path) -> None:
+    """What belongs to the model: its curves, and what makes its subwords."""
+    for name in (CURVES, TIMINGS):
+        (folder / name).write_bytes((folder / _WORK / name).read_bytes())
+    copy_tokenizer(tokenizer, folder)
 
 
 def convert_opennmt(checkpoint: Path, folder: Path, quantization: str) -> None:
@@ -100,41 +109,62 @@ def convert_opennmt(checkpoint: Path, folder: Path, quantization: str) -> None:
     torch.save(kept, folder / CHECKPOINT_FILE)
 
 
-def _one_phase(shares: Mapping[str, Value]) -> "list[Phase]":
-    """Cross-entropy on streams in these shares; no phase where there are none, which is the same on all alike."""
-    from stages.training.objective.phases import Phase
+def _extras(validation: ValidationConfig, tokenizer: Tokenizer, corpus: Artifact) -> "Extras":
+    from stages.training.api import Extras
 
-    return [Phase(0, plain_cross_entropy(), shares)] if shares else []
+    return Extras(codec=tokenizer, bleu_tokenizer=bleu_tokenizer_of(corpus) if validation.metric == "bleu" else "")
 
 
 def _training_data(
-    corpus: Artifact, source_prefix: tuple[str, ...], pairs: Sequence[str], *, paired: bool
+    corpus: Artifact,
+    source_prefix: tuple[str, ...],
+    pairs: Sequence[str],
+    weights: Mapping[str, float],
+    languages: LanguagesConfig | None,
 ) -> "TrainingData":
-    """`paired`: the streams tell the languages of their rows."""
+    """Streams that tell the languages of their rows, where several are learned."""
     from stages.training.api import TrainingData
     from stages.training.batches.batches import Stream
 
-    train, valid = corpus.shard_names("train-"), corpus.shard_names("valid-")
+    train, valid = corpus.shard_names(TRAIN), corpus.shard_names("valid-")
     if not train:
         raise DataError(f"{corpus.url} has no shards named train-*: there is nothing to train on")
-    shards = {
-        _NAME: [partial(_rows, corpus, name, pairs, paired) for name in train],
-        "valid": [partial(_rows, corpus, name, pairs, paired) for name in valid],
-    }
+    paired = languages is not None
+    columns = (*_COLUMNS, *(LANGUAGES if paired else ()))
+    drawn = ("id",) if weights or (languages and languages.sampling_temperature != 1) else ()
+    parts: list[tuple[str, Literal["train", "valid"], list[str], tuple[str, ...]]] = [
+        (_NAME, "train", train, (*columns, *drawn, *((ORIGIN,) if weights else ()))),
+        ("valid", "valid", valid, columns),
+    ]
     streams = {
-        name: [Stream(name, each, "reference", None, source_prefix)] if each else [] for name, each in shards.items()
+        name: Stream(
+            name,
+            [partial(_rows, corpus, shard, pairs, read) for shard in shards],
+            "reference",
+            source_prefix=source_prefix,
+            rows=_counted(corpus_rows(corpus, split), pairs) if paired else None,
+        )
+        for name, split, shards, read in parts
     }
-    return TrainingData(streams[_NAME], streams["valid"])
+    if weights:
+        found = [one for one in corpus_rows(corpus, origins=True) if not pairs or str(one.direction) in pairs]
+        often = weighed(found, weights, references=True)
+        streams[_NAME] = replace(streams[_NAME], worth=by_origin(found, weights), weighed=often)
+    return TrainingData([streams[_NAME]], [streams["valid"]] if valid else [])
 
 
-def _rows(corpus: Artifact, shard: str, pairs: Sequence[str], paired: bool) -> pa.Table:
-    """Those of these language pairs, or all where none is named; with their languages where that is wanted."""
-    columns = (*_COLUMNS, *LANGUAGES) if paired else _COLUMNS
+def _counted(found: Sequence[RowsOf], pairs: Sequence[str]) -> dict[Direction, int]:
+    rows = by_direction(found, references=True)
+    return {direction: count for direction, count in rows.items() if not pairs or str(direction) in pairs}
+
+
+def _rows(corpus: Artifact, shard: str, pairs: Sequence[str], columns: Sequence[str]) -> pa.Table:
+    """Those of these language pairs, or all where none is named."""
     if not pairs:
         return corpus.read_shard(shard, columns)
-    table = corpus.read_shard(shard, (*_COLUMNS, *LANGUAGES))
-    wanted = [str(direction) in pairs for direction in directions_of(table)]
-    return table.filter(pa.array(wanted, pa.bool_())).select(columns)
+    table = corpus.read_shard(shard, list(dict.fromkeys((*columns, *LANGUAGES))))
+    names = pc.binary_join_element_wise(*(table[name] for name in LANGUAGES), "-")
+    return table.filter(pc.is_in(names, pa.array(list(pairs), pa.string()))).select(list(columns))
 
 
 def _vocabularies(

@@ -1,5 +1,6 @@
 """Subwords of a SentencePiece model."""
 
+import threading
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +9,10 @@ from data.errors import ModelError
 
 if TYPE_CHECKING:
     from sentencepiece import SentencePieceProcessor
+
+
+# Of the library's random numbers there is one seed for the whole process.
+_SEED = threading.Lock()
 
 
 class SentencePieceModel:
@@ -20,6 +25,26 @@ class SentencePieceModel:
         """Pieces of each text."""
         # One thread: a worker process has one core to itself.
         return [list(row) for row in self._model.encode(list(texts), out_type=str, num_threads=1)] if texts else []
+
+    def encode_numbers(self, texts: Sequence[str]) -> list[list[int]]:
+        """The same as the model's own numbers: a third of the time."""
+        return list(self._model.encode(list(texts), out_type=int, num_threads=1)) if texts else []
+
+    def sample(self, text: str, seed: int, alpha: float, nbest_size: int) -> list[str]:
+        """Pieces of a text, cut in one of many ways, which the seed decides (https://arxiv.org/abs/1804.10959)."""
+        from sentencepiece import set_random_generator_seed
+
+        with _SEED:
+            set_random_generator_seed(seed)
+            return list(
+                self._model.encode(text, out_type=str, enable_sampling=True, alpha=alpha, nbest_size=nbest_size)
+            )
+
+    def names(self) -> list[str | None]:
+        """The piece of each number; None for what is no piece of a text."""
+        special = (self._model.IsControl, self._model.IsUnknown, self._model.IsUnused)
+        numbers = range(self._model.GetPieceSize())
+        return [None if any(test(each) for test in special) else self._model.IdToPiece(each) for each in numbers]
 
     def encode_prompt(self, before: str, text: str, after: str, marks: Collection[str]) -> list[str] | None:
         """None: it knows no special tokens by what they spell."""

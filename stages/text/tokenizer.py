@@ -1,7 +1,8 @@
 """Texts <-> subwords, by the models in a folder that the stage tokenizer, or an export, left."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,7 +11,7 @@ from data.errors import ModelError
 from data.fingerprint import bytes_digest, file_digest
 from stages.text.codes_model import CodesModel
 from stages.text.library_model import LibraryModel
-from stages.text.marks import escape, joined, split_at, unescape, without_marks
+from stages.text.marks import escape, is_mark, joined, split_at, unescape, without_marks
 from stages.text.sentencepiece_model import SentencePieceModel, open_model
 
 __all__ = ["Tokenizer", "load_tokenizer", "open_model"]
@@ -72,6 +73,16 @@ class Words:
         return [escape(piece)]
 
 
+@dataclass(frozen=True)
+class Numbers:
+    """A model that numbers its subwords."""
+
+    # The subword of each number; None where a text that has it is to be encoded as subwords.
+    tokens: tuple[str | None, ...]
+    # Numbers of each text's subwords.
+    encode: Callable[[Sequence[str]], list[list[int]]]
+
+
 class Tokenizer:
     """Subwords of a folder's models. Pickles as its path; a model is read when it is first needed.
 
@@ -97,6 +108,26 @@ class Tokenizer:
     def encode_target(self, texts: Sequence[str]) -> list[list[str]]:
         """Likewise, of texts in the target language."""
         return self._encode(self._target, texts)
+
+    def source_numbers(self) -> "Numbers | None":
+        """What numbers the subwords of sources; None where the model has no numbers."""
+        return self._numbers(self._source)
+
+    def target_numbers(self) -> "Numbers | None":
+        """Likewise, of texts in the target language."""
+        return self._numbers(self._target)
+
+    def sample_source(self, text: str, seed: int, alpha: float, nbest_size: int) -> list[str]:
+        """Subwords of a source, cut in one of many ways, which the seed decides.
+
+        Raises ModelError where the model is none of SentencePiece's.
+        """
+        if not isinstance(self._source, SentencePieceModel):
+            raise ModelError(
+                f"{self._folder}: only a SentencePiece model cuts a text in many ways; leave student.subword_sampling "
+                "out, or give the student such a model in [student_tokenizer]"
+            )
+        return without_marks(self._source.sample(text, seed, alpha, nbest_size), self._marks, self._source.spell)
 
     def encode_prompts(self, before: str, texts: Sequence[str], after: str) -> list[list[str]]:
         """Subwords of each source text with a template around it, whose special tokens become one subword each."""
@@ -128,6 +159,13 @@ class Tokenizer:
             return whole
         parts = joined([*split_at(before, self._marks), (text, False), *split_at(after, self._marks)])
         return [token for part, mark in parts for token in ([part] if mark else self.encode_source([part])[0])]
+
+    def _numbers(self, model: SubwordModel) -> "Numbers | None":
+        if not isinstance(model, SentencePieceModel):
+            return None
+        marks = [name is not None and (name in self._marks or is_mark(name)) for name in model.names()]
+        names = [None if mark else name for name, mark in zip(model.names(), marks, strict=True)]
+        return Numbers(tuple(names), model.encode_numbers)
 
     def _encode(self, model: SubwordModel, texts: Sequence[str]) -> list[list[str]]:
         if isinstance(model, Words):

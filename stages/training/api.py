@@ -1,39 +1,32 @@
 """The way in: train a transformer on shards, resuming where a killed run stood."""
 
 import json
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from data.errors import ModelError
-from data.local import write_atomically
+from data.errors import DataError
 from data.runtime import Runtime
-from stages.training import checkpoint
 from stages.training.allocator import freed_memory_kept
-from stages.training.batches.batches import BatchSource, Counts, Encoder, Position, Stream
-from stages.training.batches.mixture import Mixture, Place, validation
-from stages.training.batches.prefetch import Prefetcher
-from stages.training.config import ModelConfig, OptimiserConfig, Precision
-from stages.training.journal import Journal
-from stages.training.loop import OnlineTerms, TorchBatch, Training, to_torch
+from stages.training.batches.batches import BatchSource, Encoder, Stream
+from stages.training.batches.mixture import Mixture
+from stages.training.batches.mixture import validation as in_order
+from stages.training.config import ModelConfig, OptimiserConfig
+from stages.training.earlier import Earlier
+from stages.training.epochs import in_steps
 from stages.training.model import Transformer, build_transformer
 from stages.training.objective.phases import Course, Phase, one_phase
-from stages.training.optimiser import use_bfloat16
+from stages.training.run import METRICS, Begun, Run
+from stages.training.step_loss import OnlineTerms
 from stages.training.stopping import PairSwitch
-from stages.training.sums import Sums
+from stages.training.translating import Codec, Translations
+from stages.training.valid_rows import Sample, ValidBatches, sampled
+from stages.training.validation_config import ValidationConfig
+from stages.training.validator import Validator
 from stages.training.vocabulary import Vocabulary
-
-_LOG = logging.getLogger(__name__)
-CHECKPOINT = "checkpoint.pt"
-CURVES = "training.jsonl"
-# Scratch: names that begin with a dot are left out of the artefact and go when it is complete.
-_METRICS = ".metrics.json"
-_STATE = ".state.pt"
-_AHEAD = 8
 
 
 @dataclass(frozen=True)
@@ -42,6 +35,8 @@ class TrainingData:
 
     streams: Sequence[Stream]
     valid: Sequence[Stream] = ()
+    # Of each stream, those in its shards, as far as that is known.
+    rows: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,6 +49,11 @@ class Extras:
     online: Callable[[Transformer, str, bool], OnlineTerms] | None = None
     # Judges at each validation which of the streams' pairs are distilled.
     switch: PairSwitch | None = None
+    # What an earlier training left, to begin with.
+    earlier: Earlier | None = None
+    # What makes texts of translations, and how BLEU takes them apart: where a validation translates.
+    codec: Codec | None = None
+    bleu_tokenizer: str = "13a"
 
 
 def train_transformer(
@@ -65,27 +65,30 @@ def train_transformer(
     model: ModelConfig,
     decoder_only: bool = False,
     optimiser: OptimiserConfig,
+    validation: ValidationConfig | None = None,
     phases: Sequence[Phase] = (),
     extras: Extras | None = None,
     work_dir: Path,
     runtime: Runtime,
 ) -> dict[str, Any]:
-    """Trains, and leaves `checkpoint.pt` (OpenNMT-py's format, averaged weights if any) and `training.jsonl`.
+    """Trains, and leaves `checkpoint.pt` (OpenNMT-py's format, averaged weights if any), `training.jsonl`, and the
+    times of that in `timings.jsonl`.
 
     Killed and called again with the same arguments it goes on at its last checkpoint, over the same batches and
-    random numbers as an unbroken run, in the precision that it began in. Without phases it is cross-entropy on all
+    random numbers as an unbroken run, in the precision and on the threads that it began with: what it leaves is the
+    same to the byte, but for the times and for `timing` in the metrics. Without phases it is cross-entropy on all
     streams alike. `decoder_only`: a language model, which learns to go on with the target where the source ends.
-    Returns metrics. Raises DataError when there is nothing to train on, ModelError for a state that is damaged or of
-    another precision than is asked for.
+    Returns metrics. Raises DataError when there is nothing to train on, or to validate on where something hangs on it,
+    ModelError for a state that is damaged or of another precision than is asked for, and for a training that diverges.
     """
-    finished = work_dir / _METRICS
+    finished = work_dir / METRICS
     if finished.exists():
         metrics: dict[str, Any] = json.loads(finished.read_text(encoding="utf-8"))
         return metrics
-    threads = torch.get_num_threads()
-    torch.set_num_threads(runtime.threads)
-    names, extras = [stream.name for stream in data.streams], extras or Extras()
-    course = Course(phases, optimiser.label_smoothing) if phases else one_phase(names, optimiser.label_smoothing)
+    extras = extras or Extras()
+    earlier, threads = extras.earlier, torch.get_num_threads()
+    begun = Begun.in_folder(work_dir, runtime, earlier.precision if earlier else None)
+    torch.set_num_threads(begun.threads)
     try:
         with torch.random.fork_rng(), freed_memory_kept():
             torch.manual_seed(optimiser.seed)
@@ -94,26 +97,38 @@ def train_transformer(
             )
             if extras.initialise is not None:
                 extras.initialise(network)
-            state = _left(work_dir)
-            auto = state["auto"] if state else _fastest(runtime.device)
-            online = extras.online(network, runtime.device, auto == "bfloat16") if extras.online else None
-            sources = _sources(data.streams, tokenizer, network, optimiser)
-            mixture = Mixture(sources, course.shares, optimiser.seed, optimiser.accumulate)
-            valid = validation(_sources(data.valid, tokenizer, network, optimiser))
-            run = _Run(network, mixture, optimiser, auto, work_dir, runtime, extras.switch)
-            return run.complete(course, online, valid, state)
+            if earlier is not None:
+                earlier.into(network)
+            online = extras.online(network, runtime.device, begun.auto == "bfloat16") if extras.online else None
+            course = _course(data.streams, phases, optimiser.label_smoothing)
+            given = (validation or ValidationConfig(), extras, begun, work_dir, runtime)
+            return _run(network, data, tokenizer, course, optimiser, *given).complete(course, online, extras.switch)
     finally:
         torch.set_num_threads(threads)
 
 
-def _left(folder: Path) -> dict[str, Any]:
-    """The state that a killed training goes on from; empty where there is none yet."""
-    return checkpoint.load(folder / _STATE) if (folder / _STATE).exists() else {}
+def _course(streams: Sequence[Stream], phases: Sequence[Phase], label_smoothing: float) -> Course:
+    names = [stream.name for stream in streams]
+    return Course(phases, label_smoothing) if phases else one_phase(names, label_smoothing)
 
 
-def _fastest(device: str) -> Precision:
-    """What `auto` means on this machine."""
-    return "bfloat16" if use_bfloat16("auto", device) else "float32"
+def _run(
+    network: Transformer,
+    data: TrainingData,
+    tokenizer: Encoder,
+    course: Course,
+    optimiser: OptimiserConfig,
+    validation: ValidationConfig,
+    extras: Extras,
+    begun: Begun,
+    folder: Path,
+    runtime: Runtime,
+) -> Run:
+    sources = _sources(data.streams, tokenizer, network, optimiser)
+    optimiser = in_steps(optimiser, sources.values(), data.rows)
+    mixture = Mixture(sources, course.shares, optimiser.seed, optimiser.accumulate)
+    validator = _validator(data.valid, tokenizer, network, optimiser, validation, extras, folder, begun, runtime.device)
+    return Run(network, mixture, optimiser, begun, folder, runtime, validator, extras.earlier, data.rows)
 
 
 def _sources(
@@ -128,140 +143,39 @@ def _sources(
             batch_tokens=optimiser.batch_tokens,
             max_tokens=optimiser.max_tokens,
             shuffle_rows=max(optimiser.shuffle_rows // len(streams), 1),
+            most_rows=optimiser.shuffle_rows,
             seed=optimiser.seed,
         )
         for stream in streams
     }
 
 
-class _ValidBatches:
-    """The validation sets one after the other, read anew at each validation."""
-
-    def __init__(self, sources: Mapping[str, BatchSource], device: str, separator: int | None) -> None:
-        self._sources, self._device, self._separator = sources, device, separator
-
-    def __iter__(self) -> Iterator[tuple[TorchBatch, int]]:
-        for source in self._sources.values():
-            for batch in source.batches(Position(), epochs=1):
-                yield to_torch(batch, None, self._device, self._separator), 0
-
-
-class _Run:
-    """One training in its folder."""
-
-    def __init__(
-        self,
-        network: Transformer,
-        mixture: Mixture,
-        optimiser: OptimiserConfig,
-        auto: Precision,
-        folder: Path,
-        runtime: Runtime,
-        switch: PairSwitch | None,
-    ) -> None:
-        self._switch, self._auto = switch, auto
-        self._network, self._mixture = network, mixture
-        taken = auto if optimiser.precision == "auto" else optimiser.precision
-        self._optimiser = optimiser.model_copy(update={"precision": taken})
-        self._folder, self._runtime = folder, runtime
-        folder.mkdir(parents=True, exist_ok=True)
-        self._journal = Journal(
-            folder / CURVES, optimiser.steps, optimiser.report_every, runtime.progress, runtime.validated
+def _validator(
+    streams: Sequence[Stream],
+    tokenizer: Encoder,
+    network: Transformer,
+    optimiser: OptimiserConfig,
+    config: ValidationConfig,
+    extras: Extras,
+    folder: Path,
+    begun: Begun,
+    device: str,
+) -> Validator:
+    sample = sampled(streams, config.rows)
+    sources = in_order(_sources(sample.streams, tokenizer, network, optimiser))
+    batches = ValidBatches(sources, device, network.separator) if streams else None
+    if config.looks_back() and not (batches and batches.rows()):
+        raise DataError(
+            "validation: there is nothing to validate on, so no checkpoint is better than another: no row of the valid "
+            "split has a source and a target of at most optimiser.max_tokens tokens; set corpus.valid_fraction, or "
+            "leave validation.ships, validation.average and validation.patience out"
         )
-        self._earlier_counts: dict[str, Counts] = {}
-        self._saved = -1
-
-    def complete(
-        self, course: Course, online: OnlineTerms | None, valid: Mapping[str, BatchSource], state: dict[str, Any]
-    ) -> dict[str, Any]:
-        device, separator = self._runtime.device, self._network.separator
-        training = Training(self._network, self._optimiser, course, device, self, online, self._switch)
-        place = self._resume(training, state)
-        valid_batches = _ValidBatches(valid, device, separator) if valid else None
-        if training.step < self._optimiser.steps:
-            items = (to_torch(batch, after, device, separator) for batch, after in self._mixture.batches(place))
-            with Prefetcher(items, _AHEAD) as batches:
-                training.train(batches, valid_batches)
-        if valid_batches is not None and self._journal.validated_at != training.step:
-            training.validate(valid_batches)
-        checkpoint.save_model(self._folder / CHECKPOINT, self._network, training.average)
-        metrics = self._metrics(training)
-        write_atomically(self._folder / _METRICS, json.dumps(metrics, indent=1).encode())
-        (self._folder / _STATE).unlink(missing_ok=True)
-        return metrics
-
-    def _resume(self, training: Training, state: dict[str, Any]) -> Place:
-        if not state:
-            self._journal.begin()
-            return Place()
-        self._check_precision(training.precision, state["precision"])
-        training.load_state(state.pop("training"))  # so that it is not held while the training runs
-        self._earlier_counts = {name: Counts(*counts) for name, counts in state["counts"].items()}
-        self._journal.begin(training.step, state["journal"])
-        return Place.of_state(state["place"])
-
-    def _check_precision(self, asked: str, began: str) -> None:
-        path, here = self._folder / _STATE, _fastest(self._runtime.device)
-        if asked != began:
-            raise ModelError(
-                f"{path} is of a training in {began} and cannot go on in {asked}: set student.optimiser.precision to "
-                f'"{began}" (teacher.optimiser.precision for a teacher), or remove {self._folder} to begin anew'
-            )
-        if self._auto != here:
-            _LOG.warning(
-                "%s: the training goes on in %s, as it began; on this machine it would have begun in %s. Set "
-                "optimiser.precision where machines differ",
-                path,
-                self._auto,
-                here,
-            )
-
-    def trained(self, step: int, learning_rate: float, sums: Sums) -> None:
-        self._journal.trained(step, learning_rate, sums)
-
-    def validated(self, step: int, sums: Sums) -> None:
-        self._journal.validated(step, sums, self._switch.told() if self._switch else {})
-
-    def checkpoint(self, training: Training) -> None:
-        if training.step == self._saved:  # the Trainer saves its last step twice when a checkpoint was due there
-            return
-        self._saved = training.step
-        state = {
-            "training": training.state(),
-            "precision": training.precision,
-            "auto": self._auto,
-            "place": training.following.state(),
-            "counts": {name: [counts.rows, counts.skipped] for name, counts in self._counts().items()},
-            "journal": self._journal.state(),
-        }
-        checkpoint.save(self._folder / _STATE, state)
-
-    def _counts(self) -> dict[str, Counts]:
-        """Of each stream, rows of the fullest epoch: a run that ends or begins within one has read a part of it."""
-        found = {name: source.fullest_epoch() for name, source in self._mixture.sources.items()}
-        return {
-            name: max(counts, self._earlier_counts.get(name, Counts()), key=_size) for name, counts in found.items()
-        }
-
-    def _metrics(self, training: Training) -> dict[str, Any]:
-        counts = self._counts()
-        return {
-            "steps": training.step,
-            "tokens": self._journal.tokens,
-            "seconds": round(self._journal.seconds, 1),
-            "cpu_seconds": round(self._journal.cpu_seconds, 1),
-            "parameters": self._network.parameters(),
-            "source_vocabulary": len(self._network.source_vocabulary),
-            "target_vocabulary": len(self._network.target_vocabulary),
-            "precision": training.precision,
-            "threads": self._runtime.threads,
-            "rows": sum(each.rows for each in counts.values()),
-            "skipped_rows": sum(each.skipped for each in counts.values()),
-            "streams": {name: {"rows": each.rows, "skipped_rows": each.skipped} for name, each in counts.items()},
-            **self._journal.last,
-            **self._journal.last_valid,
-        }
+    translations = _translations(sample, config, extras, optimiser.max_tokens)
+    return Validator(config, batches, sample.of, translations, extras.switch, folder, begun.threads)
 
 
-def _size(counts: Counts) -> int:
-    return counts.rows + counts.skipped
+def _translations(sample: Sample, config: ValidationConfig, extras: Extras, longest: int) -> Translations | None:
+    if not config.translates or extras.codec is None:
+        return None
+    most, tokenizer = config.translate_rows, extras.bleu_tokenizer
+    return Translations(sample, extras.codec, config.metric, tokenizer, most=most, longest=longest)

@@ -1,54 +1,29 @@
 """The training loop: OpenNMT-py's `Trainer` and `Optimizer`, fed with our batches, loss, reports and checkpoints."""
 
 import argparse
+import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, get_args
+from contextlib import nullcontext
+from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from data.errors import PotstillError
-from stages.training.batches.batches import Batch, joined
-from stages.training.batches.mixture import Place
 from stages.training.config import OptimiserConfig
 from stages.training.dropout import Noise, replace_dropout
+from stages.training.gradients import Gradients, check_numbers, diverged
 from stages.training.model import Transformer
-from stages.training.objective.config import ObjectiveConfig
-from stages.training.objective.loss import loss_sums
-from stages.training.objective.online_config import Over
+from stages.training.objective.loss import Objective, loss_sums
 from stages.training.objective.phases import Course, one_phase
-from stages.training.objective.teacher_distribution import of_batch
-from stages.training.opennmt import LossCompute, Statistics, Trainer
+from stages.training.opennmt import Trainer
 from stages.training.optimiser import build_optimiser, use_bfloat16
-from stages.training.stopping import PairSwitch, undistilled
-from stages.training.sums import Sum, Sums, added
-from stages.training.vocabulary import PADDING_ID
-
-TorchBatch = dict[str, Any]
-
-
-class OnlineTerms(Protocol):
-    """Terms of the loss that need more than the output layer; a torch.nn.Module of what is learned for them alone."""
-
-    def begin(self, objective: ObjectiveConfig, step: int) -> None:
-        """Called before the forward passes of each step, so that what they must leave for `terms` is kept."""
-
-    def terms(self, batch: "TorchBatch", objective: ObjectiveConfig, step: int) -> dict[str, Tensor]:
-        """Of each term its mean over its own positions times its weight, with gradient; called after the forward pass.
-
-        What weighs nothing in this step is left out and costs nothing.
-        """
-
-    def parameters(self) -> Iterator[torch.nn.Parameter]:
-        """What is learned beside the model, and thrown away with it."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Of the same, to go on from."""
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:
-        """Goes back to it."""
+from stages.training.rounding import rounding
+from stages.training.step_loss import DistillationLoss, OnlineTerms
+from stages.training.stopping import PairSwitch
+from stages.training.sums import Sums
+from stages.training.tensors import TorchBatch
 
 
 class Watcher(Protocol):
@@ -60,113 +35,11 @@ class Watcher(Protocol):
     def validated(self, step: int, sums: Sums) -> None:
         """After every validation; no sums where there was nothing to validate on."""
 
+    def has_ended(self) -> bool:
+        """Whether, by what was found on the validation set, the training is to go no further."""
+
     def checkpoint(self, training: "Training") -> None:
         """When a checkpoint is due, and at the end."""
-
-
-def to_torch(batch: Batch, following: Place | None, device: str, separator: int | None = None) -> TorchBatch:
-    """A batch as the Trainer wants it, with what our loss reads beside it; [B, S, 1], [B, 1 + T, 1], [B].
-
-    With a `separator` the source goes on with it and the target, for a language model.
-    """
-    flat = batch.tgt[:, 1:].ravel()
-    learned = np.flatnonzero(np.arange(batch.tgt.shape[1] - 1) < batch.tgtlen[:, None])
-    source, places = (batch.src, learned) if separator is None else joined(batch, separator)
-    tensors = {
-        "src": torch.from_numpy(source).long().unsqueeze(2),
-        "tgt": torch.from_numpy(batch.tgt).long().unsqueeze(2),
-        "srclen": torch.from_numpy(batch.srclen),
-        "tgtlen": torch.from_numpy(batch.tgtlen),
-        "places": torch.from_numpy(places),
-        "targets": torch.from_numpy(flat[learned]).long(),
-    }
-    tensors |= {name: torch.from_numpy(values) for name, values in batch.soft.items()}
-    if "kd_ids" in tensors:
-        tensors["kd_ids"] = tensors["kd_ids"].long()
-    if device != "cpu":
-        tensors = {name: value.pin_memory().to(device, non_blocking=True) for name, value in tensors.items()}
-    tokens = batch.target_tokens
-    positions: dict[Over, int] = {"encoder": int(batch.srclen.sum()), "decoder": tokens, "batch": 1}
-    return {**tensors, "stream": batch.stream, "tokens": tokens, "positions": positions, "following": following}
-
-
-class DistillationLoss(LossCompute):  # type: ignore[misc]
-    """Our objectives in the place where the Trainer expects its own; keeps running sums until `take`."""
-
-    def __init__(
-        self,
-        generator: Any,
-        course: Course,
-        dtype: torch.dtype,
-        online: OnlineTerms | None = None,
-        switch: PairSwitch | None = None,
-    ) -> None:
-        super().__init__(torch.nn.CrossEntropyLoss(ignore_index=PADDING_ID, reduction="sum"), generator)
-        self._course, self._dtype = course, dtype
-        # In a tuple, so that it is no submodule: its parameters are not the loss's, nor the model's.
-        self._online = (online,)
-        self._switch = switch
-        self._sums: dict[str, Sum] = {}
-        # Of each stream its cross-entropy.
-        self._of_streams: dict[str, Sum] = {}
-        self.begin(1, ())
-
-    def begin(self, step: int, batches: Sequence[TorchBatch]) -> None:
-        """What holds from now on, and the batches that make the step."""
-        self._step, self._objective = step, self._course.objective(step)
-        self._positions = {over: sum(batch["positions"][over] for batch in batches) for over in get_args(Over)}
-        (online,) = self._online
-        if online is not None:
-            online.begin(self._course.phase(step).objective, step)
-
-    def forward(
-        self, batch: TorchBatch, output: Tensor, attns: object, trunc_start: int = 0, trunc_size: int | None = None
-    ) -> tuple[Tensor, Any]:
-        """Loss summed over the batch, and OpenNMT-py's statistics. `output` [B, T, D]; never truncated."""
-        hidden = output.reshape(-1, output.shape[-1]).index_select(0, batch["places"])
-        distilled = self._switch is None or self._switch.distils(batch["stream"])
-        objective = self._objective if distilled else undistilled(self._objective)
-        soft = of_batch(batch, objective.temperature) if distilled and objective.soft_target_weight else None
-        layer = (hidden, self.generator.weight, self.generator.bias)
-        sums = loss_sums(*layer, batch["targets"], soft, objective, self._dtype)
-        terms, seen = self._terms(batch) if distilled else ([], {})
-        loss = sums.loss + sum(terms)
-        of_tokens = {**sums._asdict(), "loss": loss}
-        if soft is None:
-            del of_tokens["divergence"]
-        found = {name: Sum(value.detach(), batch["tokens"]) for name, value in of_tokens.items()} | seen
-        self._sums = added(self._sums, found)
-        self._of_streams = added(self._of_streams, {batch["stream"]: found["cross_entropy"]})
-        rows = len(batch["srclen"])
-        return loss, Statistics(sums.cross_entropy, 1, rows, batch["tokens"], sums.correct)
-
-    def take(self) -> Sums:
-        """Sums since the last call."""
-        sums, self._sums, self._of_streams = self._sums, {}, {}
-        return sums
-
-    def cross_entropies(self) -> dict[str, float]:
-        """Of each stream, the mean since the last `take`."""
-        return {name: found.mean() for name, found in self._of_streams.items()}
-
-    def _terms(self, batch: TorchBatch) -> tuple[list[Tensor], dict[str, Sum]]:
-        """What online terms add to the loss, and their sums over their own positions.
-
-        The Trainer divides the step's losses by its target tokens: so much of them stands for a batch as it has of the
-        positions that the term is a mean over, all batches of the step counted.
-        """
-        (online,) = self._online
-        if online is None:
-            return [], {}
-        objective = self._course.phase(self._step).objective
-        over = {named.name: named.over for named in objective.online_terms()}
-        terms: list[Tensor] = []
-        seen: dict[str, Sum] = {}
-        for name, mean in online.terms(batch, objective, self._step).items():
-            own, of_step = batch["positions"][over[name]], self._positions[over[name]]
-            terms.append(mean * (own * self._positions["decoder"] / of_step))
-            seen[name] = Sum(mean.detach() * own, own)
-        return terms, seen
 
 
 class _Reporter:
@@ -196,7 +69,23 @@ class _Saver:
         self._training, self._watcher = training, watcher
 
     def save(self, step: int, moving_average: object = None) -> None:
+        self._training.check()
         self._watcher.checkpoint(self._training)
+
+
+class _EarlyStopping:
+    """What the Trainer asks after each validation."""
+
+    current_tolerance = None
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+
+    def __call__(self, valid_stats: object, step: int) -> None:
+        """What was found is known."""
+
+    def has_stopped(self) -> bool:
+        return self._watcher.has_ended()
 
 
 class _Trainer(Trainer):  # type: ignore[misc]
@@ -204,7 +93,14 @@ class _Trainer(Trainer):  # type: ignore[misc]
 
     seed = 0
     noise: Noise
+    gradients: Gradients
+    # That were trained on.
+    rows = 0
+    # After so many steps weights are rounded in the forward pass.
+    exact_steps: int
     following: Any = None
+    # The last batch that was trained on.
+    latest: TorchBatch | None = None
     moving_average: list[Tensor] | None
 
     def _accum_batches(self, iterator: Iterable[tuple[TorchBatch, int]]) -> Iterator[tuple[list[TorchBatch], int]]:
@@ -226,20 +122,30 @@ class _Trainer(Trainer):  # type: ignore[misc]
     ) -> None:
         """One step; raises PotstillError when memory is short, where the Trainer's own goes on without the batch."""
         self.optim.zero_grad(set_to_none=True)
-        for batch in batches:
-            try:
-                output, attentions = self.model(batch["src"], batch["tgt"], batch["srclen"])
-                loss, statistics = self.train_loss(batch, output, attentions)
-                self.optim.backward(loss / normalization)
-            except torch.OutOfMemoryError as error:
-                raise PotstillError(
-                    f"step {self.optim.training_step}: the device's memory does not suffice for a batch of "
-                    f"{tuple(batch['tgt'].shape[:2])} target positions: lower optimiser.batch_tokens, and raise "
-                    f"optimiser.accumulate by as much ({error})"
-                ) from error
-            total_stats.update(statistics)
-            report_stats.update(statistics)
+        losses = []
+        with rounding(self.model.parameters()) if self.optim.training_step > self.exact_steps else nullcontext():
+            for batch in batches:
+                loss, statistics = self._backward(batch, normalization)
+                losses.append(loss.detach())
+                total_stats.update(statistics)
+                report_stats.update(statistics)
+                self.rows += batch["rows"]
+        self.latest = batches[-1]
+        self.train_loss.note("gradient_norm", self.gradients.clip(self.optim.training_step, torch.stack(losses).sum()))
         self.optim.step()
+
+    def _backward(self, batch: TorchBatch, normalization: int) -> tuple[Tensor, Any]:
+        try:
+            output, attentions = self.model(batch["src"], batch["tgt"], batch["srclen"])
+            loss, statistics = self.train_loss(batch, output, attentions)
+            self.optim.backward(loss / normalization)
+        except torch.OutOfMemoryError as error:
+            raise PotstillError(
+                f"step {self.optim.training_step}: the device's memory does not suffice for a batch of "
+                f"{tuple(batch['tgt'].shape[:2])} target positions: lower optimiser.batch_tokens, and raise "
+                f"optimiser.accumulate by as much ({error})"
+            ) from error
+        return loss, statistics
 
     def _update_average(self, step: int) -> None:
         parameters = [parameter.detach() for parameter in self.model.parameters()]
@@ -263,9 +169,11 @@ class Training:
         online: OnlineTerms | None = None,
         switch: PairSwitch | None = None,
     ) -> None:
+        """`watcher` also says, after a validation, whether the training has ended."""
         self.model, self._online, self._switch = model, online, switch
         self._config = config
         dtype = torch.bfloat16 if use_bfloat16(config.precision, device) else torch.float32
+        self._dtype = dtype
         self.precision = str(dtype).removeprefix("torch.")
         if dtype == torch.bfloat16:
             model.module.forward = torch.autocast(device, dtype=dtype)(model.module.forward)
@@ -286,8 +194,12 @@ class Training:
             report_manager=_Reporter(self._train_loss, watcher, self._validated),
             model_saver=_Saver(self, watcher),
             average_decay=config.average_decay,
+            earlystopper=_EarlyStopping(watcher),
         )
         self._trainer.seed, self._trainer.noise = config.seed, Noise(config.seed)
+        self._trainer.exact_steps = config.steps - config.rounded_steps
+        learned = [parameter for group in self._optimiser._optimizer.param_groups for parameter in group["params"]]
+        self._trainer.gradients = Gradients(learned, config.max_grad_norm, self._optimiser.learning_rate)
         if device == "cpu":
             replace_dropout(model.module, self._trainer.noise)
         self._watcher = watcher
@@ -301,6 +213,11 @@ class Training:
     def following(self) -> Any:
         """Position of the batch after the last one used; None before the first."""
         return self._trainer.following
+
+    @property
+    def rows(self) -> int:
+        """Rows that were trained on, those of later epochs again."""
+        return self._trainer.rows
 
     @property
     def average(self) -> list[Tensor] | None:
@@ -321,6 +238,23 @@ class Training:
                 valid_steps=config.validate_every or config.steps + 1,
             )
 
+    def check(self) -> None:
+        """Raises ModelError where the weights are not such that one can go on with them; nothing is changed.
+
+        Finite ones may be so large that no loss comes out: the last batch is looked at once more.
+        """
+        self._trainer.gradients.check()
+        check_numbers(self.step, [*self.model.module.parameters(), *(self.average or [])])
+        batch = self._trainer.latest
+        if batch is None:
+            return
+        with torch.no_grad():
+            output, _ = self.model.module(batch["src"], batch["tgt"], batch["srclen"])
+            layer = self.model.module.generator
+            hidden = output.reshape(-1, output.shape[-1]).index_select(0, batch["places"])
+            found = loss_sums(hidden, layer.weight, layer.bias, batch["targets"], None, Objective(), self._dtype)
+        _check_loss(self.step, float(found.loss))
+
     def validate(self, valid: Iterable[tuple[TorchBatch, int]]) -> None:
         """Validates the (averaged) weights as they are."""
         with warnings.catch_warnings():
@@ -329,9 +263,12 @@ class Training:
         self._validated(self.step)
 
     def _validated(self, step: int) -> None:
+        of_streams, sums = self._valid_loss.cross_entropies(), self._valid_loss.take()
+        if sums:
+            _check_loss(step, sums["loss"].mean())
         if self._switch is not None:
-            self._switch.validated(self._valid_loss.cross_entropies())
-        self._watcher.validated(step, self._valid_loss.take())
+            self._switch.validated(of_streams)
+        self._watcher.validated(step, sums)
 
     def state(self) -> dict[str, Any]:
         """Weights, optimiser and averages: all that the next step depends on beside the batches."""
@@ -341,6 +278,7 @@ class Training:
             "average": self.average,
             "online": None if self._online is None else self._online.state_dict(),
             "switch": None if self._switch is None else self._switch.state(),
+            "rows": self.rows,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -348,6 +286,7 @@ class Training:
         torch.nn.Module.load_state_dict(self.model.module, state["model"])
         self._optimiser.load_state_dict(state["optimiser"])
         self._trainer.moving_average = self._on_device(state["average"])
+        self._trainer.rows = state["rows"]
         if self._online is not None:
             self._online.load_state_dict(state["online"])
         if self._switch is not None:
@@ -359,3 +298,8 @@ class Training:
             return None
         parameters = self.model.module.parameters()
         return [value.to(parameter.device) for value, parameter in zip(average, parameters, strict=True)]
+
+
+def _check_loss(step: int, loss: float) -> None:
+    if not math.isfinite(loss):
+        raise diverged(step, f"with the weights after it the loss is {loss}")

@@ -1,4 +1,4 @@
-"""Several language pairs in one student: its tags, a stream a pair, and how good the teacher is at each."""
+"""Several language pairs in one student: its tags, how its rows are told apart, and how good the teacher is at each."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +15,11 @@ from data.model_folder import load_teacher_info
 from data.runtime import Runtime
 from data.teachers import FIRST, teacher_nodes
 from stages.languages.directions import COLUMNS, directions_of, grouped
+from stages.languages.writing import bleu_tokenizer
 from stages.text.tokenizer import Tokenizer
 from stages.training.batches.pairs import PairedStreams, Tagging, by_pair
 from stages.training.languages_config import LanguagesConfig, StopConfig
+from stages.training.row_counts import by_direction, corpus_rows
 
 if TYPE_CHECKING:
     from stages.training.api import TrainingData
@@ -38,8 +40,7 @@ class Languages:
         cls, config: LanguagesConfig, corpus: Artifact, pairs: Sequence[str] = (), also: Iterable[Direction] = ()
     ) -> "Languages":
         """Of the pairs in the train split and of some `also`, or of those of them that are named."""
-        found = {direction for table in corpus.tables("train-", COLUMNS) for direction in set(directions_of(table))}
-        found |= set(also)
+        found = {*by_direction(corpus_rows(corpus)), *also}
         kept = [direction for direction in found if not pairs or str(direction) in pairs]
         return cls(config, Tagging.of(config, kept))
 
@@ -47,14 +48,17 @@ class Languages:
         """The tokens of a model, with all tags after them; both sides get them, so that equal sides stay equal."""
         return [*tokens, *self.tagging.tokens()]
 
-    def take_apart(self, data: "TrainingData") -> "tuple[TrainingData, PairedStreams]":
-        """A stream a pair, in training and in validation; raises DataError when there is nothing to train on."""
+    def take_apart(self, data: "TrainingData", *, apart: bool = False) -> "tuple[TrainingData, PairedStreams]":
+        """Streams that know their rows' pairs; raises DataError when there is nothing to train on.
+
+        `apart`: batches are of one pair each, as those of the valid split are anyway.
+        """
         from stages.training.api import TrainingData
 
-        paired = by_pair(data.streams, self.tagging, self.config.sampling_temperature)
+        paired = by_pair(data.streams, self.tagging, self.config.sampling_temperature, apart=apart)
         if empty := [name for name, rows in paired.rows.items() if not rows]:
             raise DataError(f"no row of {', '.join(empty)} has a target: there is nothing to train on")
-        valid = by_pair(data.valid, self.tagging).streams
+        valid = by_pair(data.valid, self.tagging, apart=True).streams
         return TrainingData(paired.streams, valid), paired
 
     def described(self, paired: PairedStreams) -> dict[str, Any]:
@@ -68,6 +72,13 @@ class Languages:
             "language_names": dict(self.tagging.names),
             "pairs": dict(sorted(rows.items())),
         }
+
+
+def bleu_tokenizer_of(corpus: Artifact) -> str:
+    """How sacrebleu takes the valid split's target language apart; 13a for several that are taken apart differently."""
+    tags = {tag for table in corpus.tables("valid-", COLUMNS[1:]) for tag in table[COLUMNS[1]].unique().to_pylist()}
+    found = {bleu_tokenizer(tag) for tag in tags}
+    return found.pop() if len(found) == 1 else "13a"
 
 
 def pair_switch(

@@ -52,7 +52,7 @@ with warnings.catch_warnings(), left_out(tuple(LEFT_OUT)):
     from onmt.trainer import Trainer
     from onmt.utils import Statistics
     from onmt.utils.loss import LossCompute
-    from onmt.utils.optimizers import Optimizer, make_learning_rate_decay_fn
+    from onmt.utils.optimizers import Optimizer
     from onmt.utils.parse import ArgumentParser
 
 __all__ = [
@@ -63,7 +63,6 @@ __all__ = [
     "Trainer",
     "build_base_model",
     "build_model",
-    "make_learning_rate_decay_fn",
     "model_opts",
     "vocabularies",
 ]

@@ -1,6 +1,5 @@
-"""OpenNMT-py's optimiser with its learning-rate schedules, and the precision that matrix products run in."""
+"""OpenNMT-py's optimiser around torch's Adam, and the precision that matrix products run in."""
 
-import argparse
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,29 +7,29 @@ import torch
 
 from stages.training.config import OptimiserConfig
 from stages.training.model import Transformer
-from stages.training.opennmt import Optimizer, make_learning_rate_decay_fn
+from stages.training.opennmt import Optimizer
+from stages.training.rates import factor_of
 
 
 def build_optimiser(model: Transformer, config: OptimiserConfig, others: Sequence[torch.nn.Parameter] = ()) -> Any:
     """OpenNMT-py's optimiser around torch's fused Adam (its own builder takes the slower loop over tensors).
 
-    `others` are learned beside the model's parameters.
+    `others` are learned beside the model's parameters. With a weight decay it is AdamW
+    (https://arxiv.org/abs/1711.05101), which leaves biases and normalisations alone.
     """
-    adam = torch.optim.Adam(
-        [*model.module.parameters(), *others],
-        lr=config.learning_rate,
-        betas=(config.adam_beta1, config.adam_beta2),
-        eps=1e-8,
-        fused=True,
-    )
-    options = argparse.Namespace(
-        decay_method={"noam": "noam", "rsqrt": "rsqrt", "constant": "none"}[config.schedule],
-        warmup_steps=config.warmup_steps,
-        hidden_size=model.options.hidden_size,
-        start_decay_steps=None,
-    )
-    schedule = make_learning_rate_decay_fn(options)
-    return Optimizer(adam, config.learning_rate, schedule, max_grad_norm=config.max_grad_norm)
+    parameters = [*model.module.parameters(), *others]
+    options: dict[str, Any] = {"betas": (config.adam_beta1, config.adam_beta2), "eps": 1e-8, "fused": True}
+    if config.weight_decay:
+        matrices = [parameter for parameter in parameters if parameter.dim() > 1]
+        vectors = [parameter for parameter in parameters if parameter.dim() <= 1]
+        decayed = {"params": matrices, "weight_decay": config.weight_decay}
+        adam: torch.optim.Optimizer = torch.optim.AdamW(
+            [decayed, {"params": vectors, "weight_decay": 0.0}], lr=config.learning_rate, **options
+        )
+    else:
+        adam = torch.optim.Adam(parameters, lr=config.learning_rate, **options)
+    # Gradients are clipped before: the loop looks at their norm anyway.
+    return Optimizer(adam, config.learning_rate, factor_of(config, model.options.hidden_size), max_grad_norm=0)
 
 
 def use_bfloat16(precision: str, device: str) -> bool:

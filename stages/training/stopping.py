@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from stages.training.batches.pairs import pair_of
+from stages.training.batches.stream import pair_of
 from stages.training.objective.loss import Objective
 
 

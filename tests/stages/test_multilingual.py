@@ -192,7 +192,7 @@ def trained(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
 def test_a_student_learns_every_pair_under_its_tags(trained: dict[str, Any]) -> None:
     metrics = trained["metrics"]
     assert metrics["languages"]["pairs"] == {"de-en": 10, "en-de": 20, "en-sv": 10}
-    assert set(metrics["streams"]) <= {"reference/de-en", "reference/en-de", "reference/en-sv"}
+    assert set(metrics["streams"]) == {"reference"}
     assert {f"valid_cross_entropy_{pair}" for pair in ("de-en", "en-de", "en-sv")} <= set(metrics)
     tags = {f"<from:{name}>" for name in ("de", "en", "sv")} | {f"<2{name}>" for name in ("de", "en", "sv")}
     assert set(read_vocabulary(trained["export"], "source")) - set(VOCABULARY) == tags

@@ -81,6 +81,16 @@ class SourceOptions(BaseModel):
         ge=1,
         description="training rows that are taken at most, those whose hash is smallest; what is held out stays whole",
     )
+    # What a corpus is does not hang on it: whoever trains takes it from here.
+    weight: float = Field(
+        1.0,
+        gt=0,
+        le=1000,
+        exclude=True,
+        allow_inf_nan=False,
+        description="how often a row of it is drawn in an epoch of a training, in the mean: 2 twice, 0.25 in every "
+        "fourth; a change makes trainings anew and nothing before them",
+    )
 
 
 class CatalogSource(SourceOptions):

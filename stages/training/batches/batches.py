@@ -1,79 +1,35 @@
 """Rows of Parquet shards as padded batches: streamed, shuffled, sorted by length, the same for the same seed.
 
-An epoch reads the shards in an order of its own. Rows are gathered into pools of bounded size; a pool is
-shuffled, sorted by length, cut into batches, and its batches are shuffled. Which rows make a pool depends on
-row counts alone, so a resumed training skips the pools it has seen without tokenising them.
+An epoch reads the shards in an order of its own, each once. Rows are gathered into pools of bounded size; a pool is
+shuffled, sorted by length and cut into batches, which are shuffled. What fills no batch waits for the next pool, of
+this epoch or of the next one, so that all batches are full; rows of a stream that is smaller than a batch are one.
+
+While a pool is trained on, the next one is read and encoded. A position says where its pool begins, with what waited
+for it: a resumed training reads nothing that came before.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from threading import Event
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from stages.training.batches.ragged import Ragged
-from stages.training.vocabulary import BEGIN_ID, END_ID, PADDING_ID, Vocabulary
+from stages.training.batches.encoding import Encoder
+from stages.training.batches.gathering import gathered
+from stages.training.batches.pool import Pool, PoolEncoder, group_names, padded, planned, soft_of
+from stages.training.batches.position import Counts, Position, fuller
+from stages.training.batches.prefetch import one_ahead
+from stages.training.batches.stream import Array, Shard, Stream
+from stages.training.vocabulary import PADDING_ID, Vocabulary
 
-Shard = Callable[[], pa.Table]  # reads one shard; called once an epoch
-Array = npt.NDArray[np.generic]
-# One value, one row of values, or any number of values a target position.
-Soft = Array | Ragged
+__all__ = ["Batch", "BatchSource", "Counts", "Encoder", "Position", "Shard", "Stream", "joined"]
 
-
-class Encoder(Protocol):
-    """What is needed of `stages.tokenizer.stage.Tokenizer`."""
-
-    def encode_source(self, texts: Sequence[str]) -> list[list[str]]:
-        """Subwords of each source."""
-
-    def encode_target(self, texts: Sequence[str]) -> list[list[str]]:
-        """Subwords of each target."""
-
-
-class SoftTargetReader(Protocol):
-    """Reads what a batch carries beside its tokens."""
-
-    def read(self, table: pa.Table) -> dict[str, Soft]:
-        """Arrays [sum of T, ...]: one entry a target position, </s> included, row after row; ragged where they differ.
-
-        In a batch what is ragged is an array that is filled up with 0.
-        """
-
-    def is_for(self, schema: pa.Schema, pair: str) -> bool:
-        """Whether rows of a language pair have any, in tables of this schema."""
-
-
-@dataclass(frozen=True, order=True)
-class Position:
-    """Where a training stands in its data: the batch to be read next."""
-
-    epoch: int = 0
-    pool: int = 0
-    batch: int = 0
-
-
-@dataclass(frozen=True)
-class Stream:
-    """Rows to train on. A shard is a function that reads a table with `source` and the target column.
-
-    The target column holds text, which is tokenised here, or lists of tokens; rows where it is null are passed over.
-    """
-
-    name: str
-    shards: Sequence[Shard]
-    target_column: str
-    soft_targets: SoftTargetReader | None = None
-    # Tokens before every source, such as a language tag.
-    source_prefix: tuple[str, ...] = ()
-    # What an epoch makes of a shard, where it is not the table itself: as many rows, such as with another target.
-    draw: Callable[[pa.Table, int], pa.Table] | None = None
-
-    def read(self, shard: int, epoch: int) -> pa.Table:
-        """A shard as an epoch has it."""
-        table = self.shards[shard]()
-        return self.draw(table, epoch) if self.draw else table
+# So many batches a pool has at least, where it may be large enough: of fewer, neighbours differ in length.
+_LEAST_BATCHES = 8
 
 
 @dataclass(frozen=True)
@@ -90,6 +46,7 @@ class Batch:
     tgtlen: npt.NDArray[np.int64]  # <s> not counted, </s> counted
     soft: dict[str, Array]
     following: Position  # of the batch after this one
+    fill: float = 1.0  # rows times the longest side, of what a batch may hold
 
     @property
     def target_tokens(self) -> int:
@@ -97,19 +54,12 @@ class Batch:
         return int(self.tgtlen.sum())
 
 
-@dataclass
-class Counts:
-    """Rows that were used, and rows that were skipped."""
-
-    rows: int = 0
-    skipped: int = 0
-
-
 @dataclass(frozen=True)
 class BatchSource:
     """All that decides the batches of one stream; see `batches`.
 
     Rows with more than `max_tokens` tokens on a side, tags included, or with an empty side, are counted as skipped.
+    A pool has `shuffle_rows`, and as many more as some batches need, up to `most_rows`.
     """
 
     stream: Stream
@@ -121,116 +71,86 @@ class BatchSource:
     shuffle_rows: int
     seed: int
     shuffled: bool = True
+    most_rows: int = 0
     counts: dict[int, Counts] = field(default_factory=dict)  # by epoch, as far as it was read
 
-    def batches(self, position: Position, epochs: int | None = None) -> Iterator[Batch]:
-        """Batches from `position` on; endless, or until epoch `epochs` begins. Ends when no row is usable."""
-        epoch = position.epoch
-        while epochs is None or epoch < epochs:
-            first = position if epoch == position.epoch else Position(epoch)
-            some = False
-            for batch in self._epoch(first):
-                some = True
-                yield batch
-            if not some and first == Position(epoch):
-                return
-            epoch += 1
+    def batches(self, position: Position, epochs: int | None = None) -> Generator[Batch, None, None]:
+        """Batches from `position` on; endless, or all rows until epoch `epochs` begins. Ends when no row is usable."""
+        stopped = Event()
+        pools = self._pools(position, epochs, stopped)
+        first = position.batch
+        with closing(pools if epochs is not None else one_ahead(pools, stopped)) as made:
+            for pool in made:
+                yield from self._of_pool(pool, first)
+                first = 0
 
     def fullest_epoch(self) -> Counts:
         """Rows of the epoch of which the most was read."""
         # A list, made at once: another thread may be reading ahead into the next epoch.
-        return max(list(self.counts.values()), key=lambda counts: counts.rows + counts.skipped, default=Counts())
+        return max(list(self.counts.values()), key=sum, default=Counts())
 
-    def _epoch(self, first: Position) -> Iterator[Batch]:
-        self.counts.setdefault(first.epoch, Counts())
-        for index, tables in enumerate(self._pools(first.epoch)):
-            if index < first.pool:
-                continue
-            pool = self._encode(pa.concat_tables(tables), first.epoch)
-            tables.clear()  # the pool holds all that is needed
-            plan = self._plan(pool, np.random.default_rng([self.seed, first.epoch, index]))
-            begin = first.batch if index == first.pool else 0
-            for number in range(begin, len(plan)):
-                yield self._batch(pool, plan[number], Position(first.epoch, index, number + 1))
+    def _of_pool(self, pool: Pool, first: int) -> Iterator[Batch]:
+        for number in range(first, len(pool.plan)):
+            one, last = pool.plan[number], number + 1 == len(pool.plan)
+            within = replace(pool.begin, batch=number + 1, counts=pool.counts)
+            sides = padded(one)
+            longest = int(max(sides.srclen.max(), sides.tgtlen.max()))
+            fill = len(one.rows) * longest / self.batch_tokens
+            following = pool.after if last else within
+            yield Batch(one.group, *sides, soft=soft_of(one), following=following, fill=fill)
 
-    def _pools(self, epoch: int) -> Iterator[list[pa.Table]]:
+    def _pools(self, at: Position, epochs: int | None, stopped: Event) -> Generator[Pool, None, None]:
+        while epochs is None or at.epoch < epochs:
+            order = self._order(at.epoch)
+            for held in gathered(self.stream, order, at, self.shuffle_rows, self.most_rows, self._least_tokens()):
+                pool = self._pool(held.begin_of(at), held.tables, (held.next_shard, held.next_row))
+                yield pool
+                at = pool.after
+                if stopped.is_set():
+                    return
+            at = replace(at, shard=len(order), row=0, batch=at.batch if at.shard == len(order) else 0)
+            if at.waiting is not None and (not at.begun or at.epoch + 1 == epochs):
+                pool = self._pool(at, [], None)
+                yield pool
+                at = pool.after
+            elif not at.begun:
+                return
+            else:
+                at = at.next_epoch()
+
+    def _pool(self, begin: Position, tables: Sequence[pa.Table], following: tuple[int, int] | None) -> Pool:
+        """Of these tables and what waits; without a place that follows it ends the epoch, and nothing is left."""
+        waits = 0 if begin.waiting is None else begin.waiting.num_rows
+        held = [] if begin.waiting is None else [begin.waiting]
+        column = self.stream.target_column
+        table = pa.concat_tables([*held, *(each.filter(each[column].is_valid()) for each in tables)])
+        lanes = self._pool_encoder.lanes(table)
+        random = np.random.default_rng([self.seed, begin.epoch, begin.shard, begin.row]) if self.shuffled else None
+        plan, left = planned(self.stream, lanes, self.batch_tokens, random, flush=following is None)
+        used = sum(int((lane.rows[lane.usable] >= waits).sum()) for lane in lanes)
+        counts = begin.before.plus(Counts(used, table.num_rows - waits - used))
+        self.counts[begin.epoch] = fuller(counts, self.counts.get(begin.epoch, Counts()))
+        waiting = table.take(pa.array(left)) if len(left) else None
+        begun = begin.begun or bool(plan)
+        ended = replace(begin, batch=0, waiting=waiting, before=counts, counts=counts, begun=begun)
+        if following is None:
+            return Pool(begin, plan, ended.next_epoch(), counts)
+        shard, row = following
+        return Pool(begin, plan, replace(ended, shard=shard, row=row), counts)
+
+    def _order(self, epoch: int) -> list[int]:
+        """The shards in the order in which an epoch reads them."""
         order = np.arange(len(self.stream.shards))
-        if self.shuffled:
-            order = np.random.default_rng([self.seed, epoch]).permutation(order)
-        held: list[pa.Table] = []
-        rows = 0
-        for shard in order.tolist():
-            table = self.stream.read(shard, epoch)
-            while table.num_rows:
-                part = table.slice(0, self.shuffle_rows - rows)
-                table = table.slice(part.num_rows)
-                held.append(part)
-                rows += part.num_rows
-                if rows == self.shuffle_rows:
-                    yield held
-                    held, rows = [], 0
-        if held:
-            yield held
+        return (np.random.default_rng([self.seed, epoch]).permutation(order) if self.shuffled else order).tolist()
 
-    def _encode(self, table: pa.Table, epoch: int) -> "_Pool":
-        stream = self.stream
-        table = table.filter(table[stream.target_column].is_valid())
-        texts = self.encoder.encode_source(table["source"].to_pylist())
-        prefix = self.source_vocabulary.meant(stream.source_prefix)
-        source = Ragged.of(texts, self.source_vocabulary).within(before=prefix)
-        column = table[stream.target_column]
-        tokens = column if pa.types.is_list(column.type) else self.encoder.encode_target(column.to_pylist())
-        target = Ragged.of(tokens, self.target_vocabulary).within(after=[END_ID])
-        usable = (source.lengths > len(stream.source_prefix)) & (target.lengths > 1)
-        usable &= (source.lengths < self.max_tokens) & (target.lengths <= self.max_tokens)
-        self.counts[epoch].rows += int(usable.sum())
-        self.counts[epoch].skipped += int((~usable).sum())
-        soft = stream.soft_targets.read(table) if stream.soft_targets else {}
-        return _Pool(source, target, soft, np.flatnonzero(usable))
+    def _least_tokens(self) -> int:
+        return _LEAST_BATCHES * self.batch_tokens * len(group_names(self.stream))
 
-    def _plan(self, pool: "_Pool", random: np.random.Generator) -> list[npt.NDArray[np.intp]]:
-        rows = random.permutation(pool.usable) if self.shuffled else pool.usable
-        source, target = pool.source.lengths[rows], pool.target.lengths[rows]
-        order = np.lexsort((source, target))
-        batches = _cut(rows[order], np.maximum(source, target)[order], self.batch_tokens)
-        if self.shuffled:
-            random.shuffle(batches)
-        return batches
-
-    def _batch(self, pool: "_Pool", rows: npt.NDArray[np.intp], following: Position) -> Batch:
-        target = pool.target.padded(rows, PADDING_ID)
-        begin = np.full((len(rows), 1), BEGIN_ID, dtype=target.dtype)
-        return Batch(
-            stream=self.stream.name,
-            src=pool.source.padded(rows, PADDING_ID),
-            tgt=np.concatenate([begin, target], axis=1),
-            srclen=pool.source.lengths[rows],
-            tgtlen=pool.target.lengths[rows],
-            soft={name: pool.target.gathered(values, rows) for name, values in pool.soft.items()},
-            following=following,
+    @cached_property
+    def _pool_encoder(self) -> PoolEncoder:
+        return PoolEncoder.of(
+            self.stream, self.encoder, self.source_vocabulary, self.target_vocabulary, self.max_tokens, self.seed
         )
-
-
-@dataclass(frozen=True)
-class _Pool:
-    source: Ragged
-    target: Ragged
-    soft: dict[str, Soft]
-    usable: npt.NDArray[np.intp]
-
-
-def _cut(rows: npt.NDArray[np.intp], longest: npt.NDArray[np.int64], batch_tokens: int) -> list[npt.NDArray[np.intp]]:
-    """Consecutive rows as batches of at most `batch_tokens` = rows x longest side; never empty."""
-    batches = []
-    begin = widest = 0
-    for end, length in enumerate(longest.tolist()):
-        widest = max(widest, length)
-        if end > begin and (end - begin + 1) * widest > batch_tokens:
-            batches.append(rows[begin:end])
-            begin, widest = end, length
-    if len(rows) > begin:
-        batches.append(rows[begin:])
-    return batches
 
 
 def joined(batch: Batch, separator: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:

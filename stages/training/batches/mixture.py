@@ -1,13 +1,15 @@
 """Batches from several streams: by whose turn it is, not by chance, so that a resumed training goes on exactly."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from data.errors import DataError
-from stages.training.batches.batches import Batch, BatchSource, Position
+from stages.training.batches.batches import Batch, BatchSource
+from stages.training.batches.position import Counts, Position
 
 Shares = Callable[[int], Mapping[str, float]]
 
@@ -18,20 +20,35 @@ class Place:
 
     batch: int = 0
     positions: Mapping[str, Position] = field(default_factory=dict)
+    # Sum over the batches of how full each was.
+    filled: float = 0.0
 
-    def after(self, batch: Batch) -> "Place":
-        """The place once `batch` has been used."""
-        return Place(self.batch + 1, {**self.positions, batch.stream: batch.following})
+    def after(self, batch: Batch, source: str) -> "Place":
+        """The place once `batch` of this source has been used."""
+        positions = {**self.positions, source: batch.following}
+        return Place(self.batch + 1, positions, self.filled + batch.fill)
+
+    def fill(self) -> float:
+        """Mean share of its tokens that a batch had, padding included; 1 before the first."""
+        return self.filled / self.batch if self.batch else 1.0
+
+    def counts(self) -> dict[str, Counts]:
+        """Of each stream that gave a batch, rows of the epoch of which the most was read.
+
+        It hangs on the batches that were used alone, and not on how far ahead of them was read.
+        """
+        return {name: at.fullest() for name, at in self.positions.items()}
 
     def state(self) -> dict[str, Any]:
         """As it is kept in a checkpoint."""
-        positions = {name: [at.epoch, at.pool, at.batch] for name, at in self.positions.items()}
-        return {"batch": self.batch, "positions": positions}
+        positions = {name: at.state() for name, at in self.positions.items()}
+        return {"batch": self.batch, "positions": positions, "filled": self.filled}
 
     @classmethod
     def of_state(cls, state: Mapping[str, Any]) -> "Place":
         """What `state` gave."""
-        return cls(state["batch"], {name: Position(*at) for name, at in state["positions"].items()})
+        positions = {name: Position.of_state(at) for name, at in state["positions"].items()}
+        return cls(state["batch"], positions, state["filled"])
 
 
 @dataclass(frozen=True)
@@ -46,21 +63,23 @@ class Mixture:
     seed: int
     accumulate: int = 1
 
-    def batches(self, place: Place) -> Iterator[tuple[Batch, Place]]:
+    def batches(self, place: Place) -> Generator[tuple[Batch, Place], None, None]:
         """Batches from `place` on, each with the place after it; endless.
 
         Raises DataError when a stream whose turn it is holds no usable row.
         """
         running: dict[str, Iterator[Batch]] = {}
-        while True:
-            name = self._turn(place.batch)
-            if name not in running:
-                running[name] = self.sources[name].batches(place.positions.get(name, Position()))
-            batch = next(running[name], None)
-            if batch is None:
-                raise DataError(_nothing_usable(self.sources[name]))
-            place = place.after(batch)
-            yield batch, place
+        with ExitStack() as opened:
+            while True:
+                name = self._turn(place.batch)
+                if name not in running:
+                    batches = self.sources[name].batches(place.positions.get(name, Position()))
+                    running[name] = opened.enter_context(closing(batches))
+                batch = next(running[name], None)
+                if batch is None:
+                    raise DataError(_nothing_usable(self.sources[name]))
+                place = place.after(batch, name)
+                yield batch, place
 
     def _turn(self, number: int) -> str:
         shares = {name: share for name, share in self.shares(number // self.accumulate + 1).items() if share > 0}
@@ -72,9 +91,14 @@ class Mixture:
 
 
 def validation(sources: Mapping[str, BatchSource]) -> dict[str, BatchSource]:
-    """The same in their own order, without soft targets and counts: to be read from beginning to end."""
+    """The same in their own order, each row once, without soft targets and counts: to be read from beginning to end."""
     return {
-        name: replace(source, shuffled=False, stream=replace(source.stream, soft_targets=None), counts={})
+        name: replace(
+            source,
+            shuffled=False,
+            stream=replace(source.stream, soft_targets=None, worth=None, sampling=None),
+            counts={},
+        )
         for name, source in sources.items()
     }
 

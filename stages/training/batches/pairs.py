@@ -1,44 +1,33 @@
-"""Streams of several languages taken apart: one a language pair, with its tags, and the share each has of batches."""
+"""Streams of several languages: the tags of each pair, which of them share batches, and how often each is drawn."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import NamedTuple
+from itertools import product
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from data.language_tags import Direction, all_rendered, render, source_templates
-from stages.languages.directions import COLUMNS, directions_of
-from stages.training.batches.batches import Shard, Stream
+from stages.languages.directions import COLUMNS
+from stages.training.batches.copies import Worth
+from stages.training.batches.stream import SEPARATOR, Pairs, Stream
 from stages.training.languages_config import LanguagesConfig
-from stages.training.schedules import Value, scaled
 
-# Between a stream's name and its pair.
-_SEPARATOR = "/"
+# What batches of rows are called that have no soft targets, where others of the stream have.
+UNTAUGHT = "untaught"
 
 
 @dataclass(frozen=True)
 class PairedStreams:
-    """A stream for each pair of each mixed one; `rows` that each pair has, by the mixed stream's name.
+    """Streams that know their rows' pairs; `rows` that each pair has, by the stream's name.
 
-    `untaught` are those of the streams that lost the soft targets that others of the mixed one have: no teacher scored
-    them.
+    `untaught` are what batches are called that lack the soft targets that others of their stream have: no teacher
+    scored their pair.
     """
 
     streams: Sequence[Stream]
     rows: Mapping[str, Mapping[Direction, int]]
-    sampling_temperature: float
     untaught: Collection[str] = ()
-
-    def shares(self, shares: Mapping[str, Value]) -> dict[str, Value]:
-        """Shares of mixed streams as shares of their pairs' streams."""
-        return {
-            stream_name(name, direction): scaled(share, part)
-            for name, share in shares.items()
-            for direction, part in sampling_shares(self.rows[name], self.sampling_temperature).items()
-        }
 
     def directions(self) -> list[Direction]:
         """All pairs, in the order of their names."""
@@ -67,72 +56,100 @@ class Tagging:
         return all_rendered(self.templates, self.names)
 
 
-def stream_name(name: str, direction: Direction) -> str:
-    """What a pair's part of a stream is called."""
-    return f"{name}{_SEPARATOR}{direction}"
+def stream_name(name: str, part: object) -> str:
+    """What a part of a stream is called, such as a pair's."""
+    return f"{name}{SEPARATOR}{part}"
 
 
-def name_of(stream: str) -> str:
-    """The mixed stream that one so called is a part of."""
-    return stream.partition(_SEPARATOR)[0]
+def by_pair(
+    streams: Sequence[Stream], tagging: Tagging, sampling_temperature: float = 1.0, *, apart: bool = False
+) -> PairedStreams:
+    """The streams with each row's tags before its source, and each pair drawn as often as its share of rows says.
 
-
-def pair_of(stream: str) -> str:
-    """The pair of a stream so called; empty for one of mixed languages."""
-    return stream.partition(_SEPARATOR)[2]
-
-
-def by_pair(streams: Sequence[Stream], tagging: Tagging, sampling_temperature: float = 1.0) -> PairedStreams:
-    """A stream for each pair of each of the streams, with its tags before every source.
-
-    The streams read COLUMNS beside their own columns; they are read once, to count. A pair's stream reads only shards
-    that have rows of it. Raises ModelError for a language without a tag.
+    They read COLUMNS beside their own columns. Pairs share batches; with `apart` each has batches of its own, named
+    like it. What rows there are is known from the streams, or else counted. Raises ModelError for a language without
+    a tag.
     """
-    counted = {stream.name: [_counted(stream, shard) for shard in range(len(stream.shards))] for stream in streams}
-    rows = {name: dict(sum((shard.rows for shard in found), Counter[Direction]())) for name, found in counted.items()}
-    parts = [
-        _part(stream, counted[stream.name], direction, tagging.prefix(direction))
-        for stream in streams
-        for direction in sorted(rows[stream.name])
+    rows = {stream.name: dict(counted(stream) if stream.rows is None else stream.rows) for stream in streams}
+    found = [_paired(stream, rows[stream.name], tagging, sampling_temperature, apart=apart) for stream in streams]
+    untaught = [
+        name
+        for given, stream in zip(streams, found, strict=True)
+        if given.soft_targets and stream.pairs
+        for name, taught in zip(stream.pairs.groups, stream.pairs.taught, strict=True)
+        if not taught
     ]
-    taught = {stream.name for stream in streams if stream.soft_targets}
-    untaught = [part.name for part in parts if part.soft_targets is None and name_of(part.name) in taught]
-    return PairedStreams(parts, rows, sampling_temperature, untaught)
+    return PairedStreams(found, rows, list(dict.fromkeys(untaught)))
 
 
-def sampling_shares(rows: Mapping[Direction, int], temperature: float) -> dict[Direction, float]:
+def sampling_shares(rows: Mapping[Direction, float], temperature: float) -> dict[Direction, float]:
     """rows ** (1 / temperature) of each pair, scaled to sum to 1 (https://arxiv.org/abs/1907.05019, section 3)."""
     weights = {direction: rows[direction] ** (1 / temperature) for direction in sorted(rows)}
     whole = sum(weights.values())
     return {direction: weight / whole for direction, weight in weights.items()}
 
 
-class _Counted(NamedTuple):
-    """Of a shard: rows with a target by pair, and the pairs that have soft targets, if any has."""
-
-    rows: Counter[Direction]
-    taught: Collection[Direction]
-
-
-def _counted(stream: Stream, shard: int) -> _Counted:
-    table = stream.read(shard, 0)
-    rows = Counter(directions_of(table.filter(pc.is_valid(table[stream.target_column]))))
-    reader = stream.soft_targets
-    return _Counted(rows, [pair for pair in rows if reader and reader.is_for(table.schema, str(pair))])
+def counted(stream: Stream) -> Counter[Direction]:
+    """Rows with a target by pair: every shard is read."""
+    rows: Counter[Direction] = Counter()
+    for shard in stream.shards:
+        table = shard()
+        if stream.target_column in table.column_names:
+            table = table.filter(pc.is_valid(table[stream.target_column]))
+        for found in table.select(COLUMNS).group_by(list(COLUMNS)).aggregate([([], "count_all")]).to_pylist():
+            rows[Direction(*(found[name] for name in COLUMNS))] += found["count_all"]
+    return rows
 
 
-def _part(stream: Stream, counted: Sequence[_Counted], direction: Direction, prefix: tuple[str, ...]) -> Stream:
-    held = [(read, found) for read, found in zip(stream.shards, counted, strict=True) if found.rows[direction]]
+def _paired(
+    stream: Stream, rows: Mapping[Direction, int], tagging: Tagging, temperature: float, *, apart: bool
+) -> Stream:
+    directions = tuple(sorted(rows))
+    taught = _taught(stream, directions)
     return replace(
         stream,
-        name=stream_name(stream.name, direction),
-        shards=[partial(_rows_of, read, direction) for read, _ in held],
-        soft_targets=stream.soft_targets if all(direction in found.taught for _, found in held) else None,
-        source_prefix=(*stream.source_prefix, *prefix),
+        pairs=Pairs(
+            directions,
+            tuple(tagging.prefix(direction) for direction in directions),
+            tuple(_group(stream, each, learns, apart) for each, learns in zip(directions, taught, strict=True)),
+            taught,
+        ),
+        # Where no pair has any, there is nothing to read.
+        soft_targets=stream.soft_targets if any(taught) else None,
+        worth=_worth(stream, rows, temperature),
     )
 
 
-def _rows_of(read: Shard, direction: Direction) -> pa.Table:
-    table = read()
-    source, target = (pc.equal(table[name], tag) for name, tag in zip(COLUMNS, direction, strict=True))
-    return table.filter(pc.and_(source, target))
+def _group(stream: Stream, direction: Direction, taught: bool, apart: bool) -> str:
+    if apart:
+        return stream_name(stream.name, direction)
+    return stream.name if taught or stream.soft_targets is None else stream_name(stream.name, UNTAUGHT)
+
+
+def _taught(stream: Stream, directions: Sequence[Direction]) -> tuple[bool, ...]:
+    """Which pairs have soft targets: all shards of a dataset tell the same."""
+    reader = stream.soft_targets
+    if reader is None or not stream.shards:
+        return (reader is not None,) * len(directions)
+    schema = stream.shards[0]().schema
+    return tuple(reader.is_for(schema, str(direction)) for direction in directions)
+
+
+def _worth(stream: Stream, rows: Mapping[Direction, int], temperature: float) -> Worth | None:
+    """That of the stream, times what makes a pair's share of the rows what the temperature says; all rows stay as many.
+
+    A row's worth by other columns has been counted in `rows` times it, where there is any.
+    """
+    if temperature == 1 or len(rows) < 2:
+        return stream.worth
+    weighed = stream.weighed or rows
+    whole = sum(weighed.values())
+    factors = {
+        direction: share * whole / weighed[direction]
+        for direction, share in sampling_shares(weighed, temperature).items()
+    }
+    own = stream.worth or Worth((), {(): 1.0})
+    return Worth(
+        (*own.columns, *COLUMNS),
+        {(*value, *pair): worth * factors[pair] for (value, worth), pair in product(own.by_value.items(), factors)},
+    )

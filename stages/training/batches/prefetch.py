@@ -2,11 +2,13 @@
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 T = TypeVar("T")
+_END = object()
 
 
 class Prefetcher(Generic[T]):
@@ -49,6 +51,14 @@ class Prefetcher(Generic[T]):
             self._put((None, None))
         except BaseException as error:
             self._put((None, error))
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        """Ends what is made ahead, in the thread that asked for it."""
+        close = getattr(self._items, "close", None)
+        if close is not None:
+            close()
 
     def _put(self, entry: tuple[T | None, BaseException | None]) -> bool:
         while not self._stopped.is_set():
@@ -56,3 +66,22 @@ class Prefetcher(Generic[T]):
                 self._queue.put(entry, timeout=0.1)
                 return True
         return False
+
+
+def one_ahead(items: Iterator[T], stopped: threading.Event) -> Generator[T, None, None]:
+    """The same, each made in a thread of its own while the one before it is used; an error is raised in its place.
+
+    `stopped` is set when it is closed, so that `items` may end early.
+    """
+    with ThreadPoolExecutor(1, "pools") as executor:
+        try:
+            waiting = executor.submit(_next, items)
+            while (item := waiting.result()) is not _END:
+                waiting = executor.submit(_next, items)
+                yield cast(T, item)
+        finally:
+            stopped.set()
+
+
+def _next(items: Iterator[T]) -> T | object:
+    return next(items, _END)

@@ -27,13 +27,33 @@ class Ragged:
         flat = vocabulary.ids(lists.values.slice(offsets[0], offsets[-1] - offsets[0]))
         return cls(flat, offsets[:-1] - offsets[0], np.diff(offsets))
 
-    def within(self, before: Sequence[int] = (), after: Sequence[int] = ()) -> "Ragged":
-        """The same rows with these ids around each; a row must begin where the one before it ends."""
-        rows, more = np.arange(len(self.starts)), len(before) + len(after)
+    @classmethod
+    def packed(cls, flat: npt.NDArray[Any], lengths: npt.NDArray[np.int64]) -> "Ragged":
+        """N rows of these lengths that lie one after the other."""
+        return cls(flat, np.cumsum(lengths) - lengths, lengths)
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Ragged]") -> "Ragged":
+        """The rows of all parts, each of which must be packed."""
+        flat = np.concatenate([part.flat for part in parts])
+        return cls.packed(flat, np.concatenate([part.lengths for part in parts]))
+
+    def taken(self, rows: npt.NDArray[np.intp]) -> "Ragged":
+        """These rows, packed."""
+        lengths = self.lengths[rows]
+        ends = np.cumsum(lengths)
+        places = np.repeat(self.starts[rows] - (ends - lengths), lengths) + np.arange(ends[-1] if len(ends) else 0)
+        return Ragged.packed(self.flat[places], lengths)
+
+    def within(self, before: "Sequence[int] | npt.NDArray[np.int32]" = (), after: Sequence[int] = ()) -> "Ragged":
+        """The same rows with these ids around each, or before each its own [N, n]; they must be packed."""
+        ahead = np.asarray(before, dtype=np.int32)
+        width = ahead.shape[-1]
+        rows, more = np.arange(len(self.starts)), width + len(after)
         starts, lengths = self.starts + rows * more, self.lengths + more
         flat = np.empty(len(self.flat) + len(rows) * more, dtype=np.int32)
-        flat[np.arange(len(self.flat)) + np.repeat(rows * more + len(before), self.lengths)] = self.flat
-        flat[starts[:, None] + np.arange(len(before))] = before
+        flat[np.arange(len(self.flat)) + np.repeat(rows * more + width, self.lengths)] = self.flat
+        flat[starts[:, None] + np.arange(width)] = ahead
         flat[(starts + lengths)[:, None] - len(after) + np.arange(len(after))] = after
         return Ragged(flat, starts, lengths)
 

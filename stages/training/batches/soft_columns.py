@@ -11,10 +11,9 @@ from data.artifact import Artifact
 from data.errors import DataError, ModelError
 from data.model_folder import vocabulary_digest
 from data.soft_targets import SoftTargetFormat, flat, row_lengths, tempered_tail, topk
-from stages.languages.directions import COLUMNS as LANGUAGES
-from stages.languages.directions import directions_of
-from stages.training.batches.batches import Soft
 from stages.training.batches.ragged import Ragged
+from stages.training.batches.stream import Soft
+from stages.training.row_counts import pair_rows
 from stages.training.vocabulary import END, Vocabulary, student_ids
 
 _OF_TOPK = ("topk_ids", "topk_ids_high", "topk_log_probs", "tail_log_mass", "tempered_tail_log_mass")
@@ -73,8 +72,7 @@ class SoftTargetColumns:
         schema = dataset.read_shard(names[0], ["id"]).schema if names else None
         if schema is None or not SoftTargetFormat.of(schema).pairs:
             return self
-        found = {str(pair) for table in dataset.tables("", LANGUAGES) for pair in set(directions_of(table))}
-        return self if any(self.is_for(schema, pair) for pair in found) else None
+        return self if any(self.is_for(schema, str(pair)) for pair in pair_rows(dataset)) else None
 
     def _drawn(self, table: pa.Table) -> dict[str, Soft]:
         found = drawn_targets.drawn(table)

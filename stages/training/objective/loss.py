@@ -285,7 +285,7 @@ def _ghost(student: _Student, teacher: Teacher, objective: Objective) -> tuple[T
     the factor tau ** 2, and an entry of the rest gets its share of tau * (u_rest - q_rest).
     """
     kept_mass = student.probs.gather(1, teacher.ids)
-    rest = _without(student.probs, teacher.ids)
+    rest = _without(student.probs, teacher.ids, objective)
     buckets = torch.cat([student.log_probs(teacher.ids), rest.log()], dim=1)
     log_student = torch.log_softmax(buckets / objective.temperature, dim=1)
     pull = objective.soft_target_weight * objective.temperature * (log_student.exp() - teacher.probs)
@@ -300,7 +300,7 @@ def _tempered_ghost(student: _Student, teacher: Teacher, objective: Objective) -
     tau = objective.temperature
     tempered = student.tempered(tau)
     kept = tempered.log_probs(teacher.ids)
-    rest = _without(tempered.probs, teacher.ids)
+    rest = _without(tempered.probs, teacher.ids, objective)
     log_student = torch.cat([kept, rest.log()], dim=1)
     pull = objective.soft_target_weight * tau * (log_student.exp() - teacher.probs)
     gradient = student.probs.mul_(objective.cross_entropy_weight).add_(tempered.probs.mul_(pull[:, -1:] / rest))
@@ -309,9 +309,14 @@ def _tempered_ghost(student: _Student, teacher: Teacher, objective: Objective) -
     return teacher.negative_entropy - cross, gradient
 
 
-def _without(probs: Tensor, ids: Tensor) -> Tensor:
-    """The mass [n, 1] of all entries but these, above 0; the entries are set to 0 in `probs`."""
-    return probs.scatter_(1, ids, 0.0).sum(1, keepdim=True).clamp_min(torch.finfo(probs.dtype).tiny)
+def _without(probs: Tensor, ids: Tensor, objective: Objective) -> Tensor:
+    """The mass [n, 1] of all entries but these; the entries are set to 0 in `probs`.
+
+    It is so far above 0 that its pull, which is divided by it, stays a number at any weight.
+    """
+    limits = torch.finfo(probs.dtype)
+    least = max(limits.tiny, 4 * objective.soft_target_weight * objective.temperature / limits.max)
+    return probs.scatter_(1, ids, 0.0).sum(1, keepdim=True).clamp_min(least)
 
 
 def _entries(student: _Student, teacher: Teacher, objective: Objective) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from data.errors import ModelError
-from stages.training.batches.pairs import pair_of
+from stages.training.batches.stream import pair_of
 from stages.training.model import Transformer
 from stages.training.objective.config import ObjectiveConfig
 from stages.training.objective.layers import LayerPair, layer_pairs

@@ -128,9 +128,12 @@ def test_what_a_shard_has_without_rows_is_not_scaled_with_rows() -> None:
 
 def test_a_training_is_its_steps_its_validations_and_what_is_done_once(tmp_path: Path) -> None:
     # 4 s before the first step, which takes 6 s more; a step 0.1 s; a validation 2 s; 1 s at the end.
-    lines = [{"step": step, "seconds": 10 + step / 10, "loss": 1.0} for step in range(5, 101, 5)]
-    lines.append({"step": 100, "seconds": 22.0, "valid_cross_entropy": 1.0})
-    (tmp_path / "training.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    told = [{"step": step, "loss": 1.0} for step in range(5, 101, 5)]
+    times = [{"step": step, "seconds": 10 + step / 10, "tokens_per_second": 1.0} for step in range(5, 101, 5)]
+    told.append({"step": 100, "valid_cross_entropy": 1.0})
+    times.append({"step": 100, "seconds": 22.0, "valid_seconds": 2.0})
+    for name, lines in (("training.jsonl", told), ("timings.jsonl", times)):
+        (tmp_path / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
     step = SimpleNamespace(artifact=SimpleNamespace(path=lambda: tmp_path))
     config = SimpleNamespace(optimiser=SimpleNamespace(steps=6000, validate_every=1000))
     short = Trial(step, 23.0, manifest())  # type: ignore[arg-type]

@@ -1,4 +1,5 @@
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -47,3 +48,13 @@ def test_up_to_keeps_what_a_stage_needs_and_names_the_stages_when_it_is_not_ther
     assert names(graph.up_to("left")) == ["right", "left"]
     with pytest.raises(ConfigError, match=r"lefft: this recipe has no such stage; did you mean left\?"):
         graph.up_to("lefft")
+
+
+def test_trainings_that_may_go_side_by_side_are_counted_whatever_part_is_run() -> None:
+    from pipeline.recipe.recipe import read_recipe
+
+    graph = read_recipe(Path("recipes/demo-full.toml"), files=False).graph
+    # The teacher is trained before both.
+    found = {name: graph.trainings_abreast(name) for name in ("teacher", "student", "baseline")}
+    assert found == {"teacher": 1, "student": 2, "baseline": 2}
+    assert graph.up_to("student").trainings_abreast("student") == 1

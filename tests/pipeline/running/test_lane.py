@@ -1,12 +1,18 @@
 """Several graphs side by side in one runner."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from pipeline.planning.plan import Step
 from pipeline.planning.scope import open_planner
+from pipeline.recipe.graph import Graph
 from pipeline.recipe.recipe import Recipe
 from pipeline.running.cluster import Cluster
 from pipeline.running.lane import Lane
-from pipeline.running.runner import Runner
+from pipeline.running.runner import Runner, make_job
+from pipeline.running.worker import Job
 from pipeline.terminal.progress import PlainDisplay
 from tests.pipeline.conftest import ReadToy
 
@@ -113,3 +119,29 @@ def test_a_graph_begun_while_its_stage_is_being_stopped_goes_on_with_it(
     assert begun[0] == 0
     assert len(begun) == 2
     assert begun[1] >= 1
+
+
+def test_the_threads_of_a_training_hang_on_the_recipe_and_not_on_what_else_runs(
+    cluster: Cluster, read_toy: ReadToy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, int] = {}
+
+    def noted(step: Step, threads: int) -> Job:
+        given[step.node.name] = threads
+        return make_job(step, threads)
+
+    monkeypatch.setattr("pipeline.running.runner.make_job", noted)
+    wide = replace(cluster, cores=8)
+    # Beside two whole stages, and alone.
+    for x, text in ((0.1, f"{TEXT}[base]\n"), (0.15, TEXT)):
+        recipe = read_toy(f"student.x={x}", text=text)
+        planner = open_planner(recipe)
+        runner = Runner(wide, planner, PlainDisplay(lambda line: None), retries=0, shards_in_flight=2)
+        runner.run(recipe.graph, planner.plan(recipe.graph))
+        assert given.pop("student") == 8
+    twins = Graph((*recipe.graph.nodes, replace(recipe.graph["student"], name="twin")))
+    recipe = read_toy("student.x=0.2", text=TEXT)
+    planner = open_planner(recipe)
+    runner = Runner(wide, planner, PlainDisplay(lambda line: None), retries=0, shards_in_flight=2, recipe=twins)
+    runner.run(recipe.graph, planner.plan(recipe.graph))
+    assert given["student"] == 4

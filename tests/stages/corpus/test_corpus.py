@@ -108,6 +108,19 @@ def test_what_is_held_out_whole_has_no_limit(tmp_path: Path, key: str) -> None:
         make_corpus(tmp_path, tsv(tmp_path, "a", rows), **{key: [tsv(tmp_path, "held", rows, limit=3)]})
 
 
+@pytest.mark.parametrize("key", ["test_sets", "valid_sets"])
+def test_what_is_held_out_whole_has_no_weight(tmp_path: Path, key: str) -> None:
+    rows = [(text, f"Satz {text}") for text in NUMBERED]
+    with pytest.raises(ValidationError, match="weight: held is held out, and not trained on"):
+        make_corpus(tmp_path, tsv(tmp_path, "a", rows), **{key: [tsv(tmp_path, "held", rows, weight=3)]})
+
+
+def test_of_a_weight_the_corpus_knows_nothing(tmp_path: Path) -> None:
+    rows = [(text, f"Satz {text}") for text in NUMBERED]
+    plain, weighed = (make_corpus(tmp_path, tsv(tmp_path, "a", rows, **given)) for given in ({}, {"weight": 3}))
+    assert plain.rows == weighed.rows and plain.metrics == weighed.metrics
+
+
 def test_text_is_normalised_and_placeholders_kept(tmp_path: Path) -> None:
     source = "  Cafe\N{COMBINING ACUTE ACCENT}\N{NO-BREAK SPACE} {name}   is\u2028 %s  open "
     made = make_corpus(tmp_path, tsv(tmp_path, "a", [(source, " {name}  %s offen ")]))

@@ -276,6 +276,7 @@ def test_soft_targets_of_other_pairs_alone_are_not_learned(tmp_path: Path, tiny_
 def test_what_is_read_of_the_corpus_is_what_the_fingerprint_holds(
     tmp_path: Path, tiny_teacher: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     read: dict[str, set[str]] = {}
     read_shard = Artifact.read_shard
 

@@ -44,7 +44,11 @@ def of_english(folder: Path, teacher: Path, targets: Mapping[str, int]) -> dict[
     pairs = [
         out_of_english(corpus_table(1 + shard), target) for target, shards in targets.items() for shard in range(shards)
     ]
-    corpus = {f"train-{number:05}": table for number, table in enumerate(pairs)}
+    ids = [pa.array([f"{number:016x}{row:016x}" for row in range(30)]) for number in range(len(pairs))]
+    corpus = {
+        f"train-{number:05}": table.append_column("id", each)
+        for number, (table, each) in enumerate(zip(pairs, ids, strict=True))
+    }
     corpus["valid-00000"] = pa.concat_tables([out_of_english(corpus_table(5), target) for target in targets])
     return artifacts(folder, teacher, pa.concat_tables(tables), corpus=corpus)
 
@@ -128,11 +132,14 @@ def test_pairs_have_their_shares_at_the_sampling_temperature(
     languages = {"sampling_temperature": temperature}
     run(tmp_path, inputs, languages=languages, data={"hypothesis": 3, "reference": 1}, phases=later)
     german = {1.0: 0.8, 2.0: 2 / 3}[temperature]  # 120 : 30 rows, or their roots, 2 : 1
-    hypotheses = {"hypothesis/en-de": german, "hypothesis/en-sv": 1 - german}
-    first = {name: 3 * share for name, share in hypotheses.items()} | {
-        "reference/en-de": german, "reference/en-sv": 1 - german
-    }  # fmt: skip
-    assert [phase.shares for phase in told["phases"]] == [pytest.approx(first), pytest.approx(hypotheses)]
+    # Those of the kinds of data are as the recipe says them, those of pairs are in how often rows are drawn.
+    assert [phase.shares for phase in told["phases"]] == [{"hypothesis": 3, "reference": 1}, {"hypothesis": 1}]
+    for stream in told["data"].streams:
+        assert stream.rows == {("en", "de"): 120, ("en", "sv"): 30}
+        table = stream.shards[0]()
+        worth = np.ones(table.num_rows) if stream.worth is None else stream.worth.of(table)
+        wanted = {"de": german * 150 / 120, "sv": (1 - german) * 150 / 30}
+        assert worth == pytest.approx([wanted[target] for target in table["target_language"].to_pylist()])
 
 
 def test_the_teacher_in_memory_is_told_the_students_tags(tmp_path: Path) -> None:

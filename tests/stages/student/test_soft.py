@@ -16,6 +16,8 @@ from data.soft_targets import SoftTargetFormat, flat, pack, topk
 from stages.student.nbest import NBestConfig
 from stages.student.stage import Config
 from stages.student.streams import training_data, untaught
+from stages.training.batches.batches import Position, Stream
+from stages.training.batches.gathering import gathered
 from stages.training.vocabulary import Vocabulary
 from tests.stages.student.test_student import (
     ROWS,
@@ -155,7 +157,12 @@ def test_the_recipe_says_which_hypotheses_are_drawn(
     [stream] = told["data"].streams
     wanted = [hypotheses[int(other)]["tokens"] for hypotheses in table["hypotheses"].to_pylist()]
     for epoch in range(3):
-        assert stream.read(0, epoch)["target_tokens"].to_pylist() == wanted
+        assert targets(stream, epoch) == wanted
+
+
+def targets(stream: Stream, epoch: int) -> list[list[str]]:
+    (pool,) = gathered(stream, [0], Position(epoch), 10 * ROWS, 0, 0)
+    return [tokens for table in pool.tables for tokens in table["target_tokens"].to_pylist()]
 
 
 def test_every_epoch_draws_anew_from_an_nbest(tmp_path: Path, tiny_teacher: Path, vocabulary: list[str]) -> None:
@@ -164,7 +171,7 @@ def test_every_epoch_draws_anew_from_an_nbest(tmp_path: Path, tiny_teacher: Path
     options = NBestConfig(weights="utility", temperature=1e6)
     [stream] = training_data(inputs, course, vocabulary, Vocabulary.from_tokens(vocabulary), options).streams
     best = [hypotheses[0]["tokens"] for hypotheses in nbest_dataset(vocabulary)["hypotheses"].to_pylist()]
-    epochs = [stream.read(0, epoch)["target_tokens"].to_pylist() for epoch in range(2)]
+    epochs = [targets(stream, epoch) for epoch in range(2)]
     assert epochs[0] != epochs[1]
     for epoch in epochs:
         taken = [tokens == ["a1"] for tokens in epoch]
@@ -179,7 +186,7 @@ def test_an_nbest_mixes_with_soft_targets(
 ) -> None:
     inputs = artifacts(tmp_path, tiny_teacher, nbest_dataset(vocabulary))
     learned = batches_learned(monkeypatch)
-    optimiser = {"optimiser": SMALL["optimiser"] | {"report_every": 1}}
+    optimiser = {"optimiser": SMALL["optimiser"] | {"report_every": 1, "steps": 30}}
     folder, metrics = run(tmp_path, inputs, data={"nbest": 1, "hypothesis": 1}, **optimiser)
     assert {name: each["rows"] for name, each in metrics["streams"].items()} == {"nbest": ROWS, "hypothesis": ROWS}
     assert set(learned) == {("nbest", False), ("hypothesis", True)}

@@ -1,6 +1,8 @@
 """Lines of training.jsonl against sums by hand."""
 
 import json
+import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import pytest
 import torch
 
 from data.runtime import silent
+from stages.training.curves import timed_lines
 from stages.training.journal import Journal
 from stages.training.sums import Sum
 
@@ -58,28 +61,55 @@ def test_a_resumed_journal_drops_later_and_torn_lines(tmp_path: Path) -> None:
     path = tmp_path / "training.jsonl"
     path.write_text('{"step": 2, "loss": 1.0}\n{"step": 4, "loss": 1.0}\n{"step": 4, "valid')
     journal = Journal(path, 5, 2, silent)
-    journal.begin(3, {"tokens": 70, "seconds": 100.0, "cpu_seconds": 5.0, "sums": {}, "seconds_of_sums": 0.0})
+    clocks = {"seconds": 100.0, "cpu_seconds": 5.0, "validating": 0.0, "seconds_of_sums": 0.0}
+    journal.begin(3, {"tokens": 70, "sums": {}, "validated_at": -1}, clocks)
     assert [line["step"] for line in lines(path)] == [2]
     journal.trained(4, 0.1, sums_of(30))
     assert lines(path)[-1]["tokens"] == 100
-    assert lines(path)[-1]["seconds"] >= 100
+    assert timed_lines(tmp_path)[-1]["seconds"] >= 100
+
+
+def test_a_validation_that_the_state_does_not_know_is_done_again(tmp_path: Path) -> None:
+    path = tmp_path / "training.jsonl"
+    journal = Journal(path, 5, 2, silent)
+    journal.begin()
+    journal.trained(2, 0.1, sums_of(30))
+    state, clocks = journal.state(), journal.clocks()
+    journal.validated(2, sums_of(20))
+    for known, wanted in ((state, [True]), (journal.state(), [True, False])):
+        shutil.copytree(tmp_path, tmp_path / str(len(wanted)), ignore=shutil.ignore_patterns("[0-9]"))
+        resumed = Journal(tmp_path / str(len(wanted)) / "training.jsonl", 5, 2, silent)
+        resumed.begin(2, known, clocks)
+        for name in ("training.jsonl", "timings.jsonl"):
+            found = lines(tmp_path / str(len(wanted)) / name)
+            assert ["loss" in line or "tokens_per_second" in line for line in found] == wanted
+        assert resumed.validated_at == (2 if len(wanted) == 2 else -1)
+
+
+def test_a_figure_that_is_no_number_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "training.jsonl"
+    journal = Journal(path, 1, 1, silent)
+    journal.begin()
+    journal.trained(1, 0.1, sums_of(30) | {"features": Sum(torch.tensor(math.nan), 3)})
+    assert "loss" in lines(path)[0] and "features" not in lines(path)[0]
+    assert "features is no number" in caplog.text
 
 
 def test_a_resumed_journal_knows_what_was_in_no_line_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr("time.monotonic", lambda: now)
-    journal = Journal(tmp_path / "t.jsonl", 100, 3, silent)
+    journal = Journal(tmp_path / "training.jsonl", 100, 3, silent)
     journal.begin()
     for step in (1, 2):
         journal.trained(step, 0.1, sums_of(10 * step, loss=float(step)))
     now = 1004.0
-    state = journal.state()
+    state, clocks = journal.state(), journal.clocks()
     now = 2000.0
-    resumed = Journal(tmp_path / "t.jsonl", 100, 3, silent)
-    resumed.begin(2, state)
+    resumed = Journal(tmp_path / "training.jsonl", 100, 3, silent)
+    resumed.begin(2, state, clocks)
     now = 2001.0
     resumed.trained(3, 0.1, sums_of(30, loss=3.0))
-    (line,) = lines(tmp_path / "t.jsonl")
+    (line,) = timed_lines(tmp_path)
     assert (line["loss"], line["tokens"], line["seconds"]) == (pytest.approx(6 / 60), 60, 5.0)
     assert line["tokens_per_second"] == pytest.approx(60 / 5)
 

@@ -9,11 +9,12 @@ from torch import Tensor
 from data.errors import PotstillError
 from stages.training.batches.batches import Batch, BatchSource, Position
 from stages.training.config import OptimiserConfig
-from stages.training.loop import Training, to_torch
+from stages.training.loop import Training
 from stages.training.model import Transformer, build_transformer
 from stages.training.objective.phases import one_phase
 from stages.training.optimiser import build_optimiser, use_bfloat16
 from stages.training.sums import Sums
+from stages.training.tensors import to_torch
 from stages.training.vocabulary import Vocabulary
 from tests.stages.training.toy import MODEL, WORDS, Spaces, pairs, stream
 
@@ -27,6 +28,9 @@ class Silent:
     def validated(self, step: int, sums: Sums) -> None: ...
 
     def checkpoint(self, training: Training) -> None: ...
+
+    def has_ended(self) -> bool:
+        return False
 
 
 def new_network() -> Transformer:

@@ -39,7 +39,7 @@ def test_it_is_the_installed_library_that_runs() -> None:
     assert onmt.__version__ == version("OpenNMT-py") == "3.5.1"
     home = Path(str(distribution("OpenNMT-py").locate_file("onmt"))).resolve()
     used = [getattr(opennmt, name) for name in opennmt.__all__ if name != "vocabularies"]
-    assert len(used) == 9
+    assert len(used) == 8
     for one in used:
         assert Path(inspect.getfile(one)).resolve().is_relative_to(home), one
 

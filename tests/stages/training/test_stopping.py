@@ -12,11 +12,12 @@ import torch
 
 from stages.training import checkpoint
 from stages.training.batches.batches import Batch, Stream
-from stages.training.loop import DistillationLoss, to_torch
 from stages.training.objective.config import ObjectiveConfig, SoftTargetTerm
 from stages.training.objective.online_config import FeatureTerm
 from stages.training.objective.phases import Course, Phase
+from stages.training.step_loss import DistillationLoss
 from stages.training.stopping import PairSwitch
+from stages.training.tensors import to_torch
 from stages.training.vocabulary import Vocabulary
 from tests.stages.training.toy import OPTIMISER, WORDS, pairs, stream, train, training_data
 
@@ -150,10 +151,7 @@ def trained(folder: Path, teacher: dict[str, float], **changes: Any) -> list[dic
     phases = [Phase(0, COURSE[0], {STREAM: 1.0, "hypothesis/en-sv": 1.0})]
     optimiser = OPTIMISER.model_copy(update={"validate_every": 3, "checkpoint_every": 4})
     train(folder, data=data(), phases=phases, extras=Extras(switch=PairSwitch(teacher)), optimiser=optimiser, **changes)
-    lines = [json.loads(line) for line in (folder / "training.jsonl").read_text().splitlines()]
-    return [
-        {key: value for key, value in line.items() if key not in ("seconds", "tokens_per_second")} for line in lines
-    ]
+    return [json.loads(line) for line in (folder / "training.jsonl").read_text().splitlines()]
 
 
 def weights(folder: Path) -> list[torch.Tensor]:

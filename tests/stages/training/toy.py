@@ -78,4 +78,5 @@ def train(folder: Path, *, progress: Progress = silent, **changes: Any) -> dict[
         "model": MODEL,
         "optimiser": OPTIMISER,
     }
-    return train_transformer(**(arguments | changes), work_dir=folder, runtime=Runtime(1, "cpu", progress))
+    given = {"runtime": Runtime(1, "cpu", progress)} | arguments | changes
+    return train_transformer(**given, work_dir=folder)

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from stages.training.batches.batches import Batch, BatchSource, Position
+from stages.training.batches.batches import Batch, BatchSource, Counts, Position
 from stages.training.vocabulary import Vocabulary
 from tests.stages.training.toy import WORDS, Spaces, pairs, stream
 
@@ -83,6 +83,47 @@ def test_batches_stay_within_their_tokens_and_are_well_filled() -> None:
     assert sum(sizes) / len(sizes) > 30
 
 
+def test_batches_are_full_however_small_a_pool_is_and_lose_no_row() -> None:
+    batches = source(shuffle_rows=5, batch_tokens=100)
+    epochs = list(batches.batches(Position(), epochs=4))
+    expected = [tuple(row.values()) for table in TABLES for row in table.to_pylist()] * 4
+    assert sorted(content(epochs)) == sorted(expected)
+    # Rows have at most 8 tokens: of a full batch no more is missing. The last one ends the data.
+    assert min(batch.fill for batch in epochs[:-1]) > 1 - 8 * 8 / 100
+    assert sum(batch.fill for batch in epochs) / len(epochs) > 0.9
+
+
+def test_a_pool_has_rows_for_some_batches_where_it_may() -> None:
+    small, larger = source(shuffle_rows=10), source(shuffle_rows=10, most_rows=100)
+    shapes = [sorted({batch.following.row for batch in epoch(each)}) for each in (small, larger)]
+    assert len(shapes[0]) > 2 * len(shapes[1])
+
+
+def test_a_stream_smaller_than_a_batch_is_one_an_epoch() -> None:
+    batches = list(itertools.islice(source(stream=stream("reference", pairs(5))).batches(Position()), 3))
+    assert [len(batch.src) for batch in batches] == [5, 5, 5]
+
+
+def test_what_waits_is_in_the_state_and_comes_back() -> None:
+    batches = source(shuffle_rows=20, batch_tokens=200)
+    run = list(itertools.islice(batches.batches(Position()), 12))
+    waiting = [batch.following.waiting for batch in run]
+    assert any(table is not None for table in waiting)
+    for number, batch in enumerate(run[:-1]):
+        again = next(source(shuffle_rows=20, batch_tokens=200).batches(Position.of_state(batch.following.state())))
+        np.testing.assert_array_equal(again.src, run[number + 1].src)
+        assert again.following == run[number + 1].following
+        assert again.following.fullest() == run[number + 1].following.fullest()
+
+
+def test_counts_of_an_epoch_are_the_same_from_wherever_it_was_read() -> None:
+    run = list(itertools.islice(source().batches(Position()), 90))
+    assert {batch.following.fullest() for batch in run if batch.following.epoch > 0} == {Counts(135, 0)}
+    held = [batch.following for batch in run]
+    for number, position in enumerate(held[:-1]):
+        assert next(source().batches(position)).following.fullest() == held[number + 1].fullest()
+
+
 def test_a_row_larger_than_a_batch_is_a_batch() -> None:
     batches = epoch(
         source(batch_tokens=16, stream=stream("reference", pa.table({"source": ["a0 " * 40], "reference": ["a1"]})))
@@ -101,7 +142,7 @@ def test_from_any_position_the_rest_is_the_same(shuffle_rows: int) -> None:
         np.testing.assert_array_equal(again.tgt, run[number + 1].tgt)
 
 
-def test_shards_are_read_one_after_another_and_not_tokenised_before_the_position() -> None:
+def test_shards_are_read_one_after_another_and_none_before_the_position() -> None:
     reads, encoded = [], []
 
     class Counting(Spaces):
@@ -115,11 +156,39 @@ def test_shards_are_read_one_after_another_and_not_tokenised_before_the_position
 
     read = [lambda number=number: shard(number) for number in range(3)]
     batches = source(stream=stream(shards=read), encoder=Counting(), shuffle_rows=25)
-    next(batches.batches(Position()))
+    # Bounded by an epoch, nothing is read ahead of what is asked for.
+    run = batches.batches(Position(), epochs=1)
+    first = next(run)
     assert (len(reads), encoded) == (1, [25])
-    reads.clear(), encoded.clear()
-    next(batches.batches(Position(0, 4, 0)))
-    assert (len(reads), encoded) == (3, [25])
+    last = [first, *run][-1]
+    # An epoch reads each shard once, and each row is encoded once, or again where it waited.
+    assert sorted(reads) == [0, 1, 2] and sum(encoded) < 135 + 6 * 10
+    order = list(reads)
+    reads.clear()
+    found = next(source(stream=stream(shards=read)).batches(last.following, epochs=2))
+    assert reads[0] != order[0] or len(reads) == 1
+    assert found.following.epoch == 1
+
+
+@pytest.mark.parametrize("epochs", [1, None])
+def test_a_position_in_the_middle_reads_the_shards_of_its_pool_and_of_what_follows_alone(epochs: int | None) -> None:
+    reads: list[int] = []
+
+    def shard(number: int) -> pa.Table:
+        reads.append(number)
+        return pairs(40, number)
+
+    read = [lambda number=number: shard(number) for number in range(12)]
+    batches = source(stream=stream(shards=read), shuffle_rows=40)
+    run = list(batches.batches(Position(), epochs=1))
+    order = list(reads)
+    for number, batch in enumerate(run[:-2]):
+        reads.clear()
+        again = next(batches.batches(batch.following, epochs))
+        np.testing.assert_array_equal(again.src, run[number + 1].src)
+        # The pool's own shard first, and no other than what is read ahead; a pool may lie in two.
+        assert reads[0] == order[batch.following.shard]
+        assert len(reads) <= (1 if epochs else 3)
 
 
 def test_rows_too_long_or_empty_are_counted_and_rows_without_target_passed_over() -> None:
@@ -131,7 +200,7 @@ def test_rows_too_long_or_empty_are_counted_and_rows_without_target_passed_over(
     )
     batches = source(stream=stream("reference", table), max_tokens=4)
     assert content(epoch(batches)) == [("a1", "a1")]
-    assert (batches.counts[0].rows, batches.counts[0].skipped) == (1, 4)
+    assert batches.counts[0] == Counts(1, 4)
 
 
 def test_without_usable_rows_it_ends() -> None:
@@ -195,11 +264,11 @@ def test_a_prefix_stands_before_every_source_and_counts_for_its_length() -> None
 def test_an_epoch_may_have_targets_of_its_own() -> None:
     table = pa.table({"source": ["a1", "a2"], "reference": ["a3", "a4"]})
 
-    def draw(shard: pa.Table, epoch: int) -> pa.Table:
-        return shard.set_column(1, "reference", pa.array([f"a{5 + epoch}"] * len(shard)))
+    def draw(shard: pa.Table, turns: np.ndarray) -> pa.Table:
+        return shard.set_column(1, "reference", pa.array([f"a{5 + turn}" for turn in turns]))
 
     batches = source(stream=stream("drawn", table, draw=draw))
     found = [(batch.following.epoch, *sentences(batch.tgt)) for batch in batches.batches(Position(), 3)]
-    assert found == [(0, "a5", "a5"), (1, "a6", "a6"), (2, "a7", "a7")]
+    assert found == [(1, "a5", "a5"), (2, "a6", "a6"), (3, "a7", "a7")]
     resumed = [sentences(batch.tgt) for batch in batches.batches(Position(2), 3)]
     assert resumed == [["a7", "a7"]]

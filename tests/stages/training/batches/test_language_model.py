@@ -38,9 +38,10 @@ def test_the_gradient_is_that_of_each_sentence_alone() -> None:
     """Every row's cross-entropy by itself, in float64, without padding: their sum is the batch's."""
     import torch
 
-    from stages.training.loop import DistillationLoss, to_torch
     from stages.training.model import build_transformer
     from stages.training.objective.phases import one_phase
+    from stages.training.step_loss import DistillationLoss
+    from stages.training.tensors import to_torch
 
     torch.manual_seed(0)
     model = build_transformer(MODEL, VOCABULARY, VOCABULARY, "cpu", decoder_only=True)

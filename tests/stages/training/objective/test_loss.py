@@ -260,11 +260,13 @@ def test_a_tail_without_mass_or_with_all_of_it_gives_numbers() -> None:
         assert all(bool(value.isfinite().all()) for value in (sums.loss, *gradients)), (missing_mass, tau)
 
 
+@pytest.mark.parametrize("above", [85.0, 88.0, 92.0, 104.0, 500.0])
+@pytest.mark.parametrize("weight", [0.5, 5.0, 1e4])
 @pytest.mark.parametrize("tau", TAUS)
-def test_a_rest_without_mass_gives_numbers(tau: float) -> None:
+def test_a_rest_without_mass_gives_numbers(tau: float, weight: float, above: float) -> None:
     targets, soft, _ = random_teacher(tau=tau)
-    logits = torch.zeros(N, V).scatter(1, soft.ids, 500.0).t().contiguous().requires_grad_()
-    sums = loss_sums(torch.eye(N), logits, torch.zeros(V), targets, soft, Objective(0.1, 1.0, 0.5, tau))
+    logits = torch.zeros(N, V).scatter(1, soft.ids, above).t().contiguous().requires_grad_()
+    sums = loss_sums(torch.eye(N), logits, torch.zeros(V), targets, soft, Objective(0.1, 1.0, weight, tau))
     (gradient,) = torch.autograd.grad(sums.loss, logits)
     assert bool(sums.loss.isfinite())
     assert bool(gradient.isfinite().all())

@@ -10,11 +10,13 @@ from torch import Tensor
 
 from stages.training.batches.batches import Batch, Position
 from stages.training.config import OptimiserConfig
-from stages.training.loop import DistillationLoss, Training, to_torch
+from stages.training.loop import Training
 from stages.training.model import Transformer, build_transformer
 from stages.training.objective.config import ObjectiveConfig, SoftTargetTerm
 from stages.training.objective.phases import Course, Phase
 from stages.training.online.positions import target_mask
+from stages.training.step_loss import DistillationLoss
+from stages.training.tensors import to_torch
 from stages.training.vocabulary import Vocabulary
 from tests.stages.training.test_loop import Silent
 from tests.stages.training.toy import MODEL, WORDS

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from stages.training.batches.batches import Batch, Position
 from stages.training.config import ModelConfig
-from stages.training.loop import to_torch
 from stages.training.model import Transformer, build_transformer
+from stages.training.tensors import to_torch
 from stages.training.vocabulary import Vocabulary
 from tests.stages.training.toy import WORDS
 
