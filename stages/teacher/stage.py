@@ -50,7 +50,7 @@ from stages.training.languages_config import LanguagesConfig
 from stages.training.vocabulary import BEGIN, SEPARATOR
 from stages.training.weights_config import ORIGIN, Weights, weights_field, with_weights
 
-VERSION = "4"
+VERSION = "5"
 LIBRARIES = ("ctranslate2", "torch", "OpenNMT-py", "sentencepiece")
 INPUTS = ("corpus", "tokenizer")
 
