@@ -3,14 +3,7 @@
 `python -m bench.reader` writes bench/results/reader.json; `--quick` looks at little and writes nothing.
 """
 
-import io
-import json
-import os
 import shutil
-import subprocess
-import sys
-import tarfile
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,14 +13,13 @@ from bench.first_step import config
 from bench.fixtures import ROOT, close, new_artifact
 from bench.many_rows import SHARD_ROWS, made_up
 from bench.records import Record, median, record, run_suite
+from bench.trees import BEFORE, told_by, tree_of
 from bench.turns import by_turns
 from data.artifact import Artifact
 from data.runtime import Runtime
 from stages.student import stage as student
 
 PACKAGES = ("torch", "pyarrow", "sentencepiece")
-# The tree that waiting is compared with: the last before pools were made ahead.
-BEFORE = "fdd273b"
 # As demo-full's student.
 MODEL = {"encoder_layers": 2, "decoder_layers": 1, "width": 160, "heads": 4, "feed_forward": 640}
 
@@ -46,7 +38,7 @@ def streams_records(folder: Path, *, quick: bool) -> list[Record]:
         output = new_artifact(folder, "student")
         metrics = student.run(inputs, contenders[name], output, Runtime(1))
         shutil.rmtree(output.work_path())
-        return float(metrics["cpu_seconds"]) / metrics["tokens"]
+        return float(metrics["cpu_seconds"] / metrics["tokens"])
 
     turns = by_turns({name: partial(run, name) for name in reversed(contenders)}, 1 if quick else 3)
     against = "processor seconds a target token of the same rows as one language pair's"
@@ -64,15 +56,22 @@ def start_records(folder: Path, *, quick: bool) -> list[Record]:
         for _ in range(1 if quick else 3):
             # The first is ended as a kill would end it, and the second goes on as if it stood in the middle.
             arguments = [str(place), str(steps)]
-            found.setdefault(f"{rows} rows", []).append(_told("bench.first_step", arguments, ROOT))
+            found.setdefault(f"{rows} rows", []).append(told_by("bench.first_step", arguments, ROOT))
             arguments.append(str(rows // SHARD_ROWS // 2))
-            found.setdefault(f"{rows} rows, from the middle", []).append(_told("bench.first_step", arguments, ROOT))
+            found.setdefault(f"{rows} rows, from the middle", []).append(told_by("bench.first_step", arguments, ROOT))
             shutil.rmtree(new_artifact(place, "student").work_path())
         shutil.rmtree(place)
     seconds = {name: median([one["seconds"] for one in each]) for name, each in found.items()}
     memory = {name: median([one["bytes"] for one in each]) for name, each in found.items()}
     whole, resumed = f"{many} rows", f"{many} rows, from the middle"
-    detail = {"seconds": seconds, "bytes": memory, "steps": steps, "pairs": 20, "data": "hypotheses and references"}
+    processor = {name: median([one["processor_seconds"] for one in each]) for name, each in found.items()}
+    told = {"seconds": seconds, "processor_seconds": processor, "bytes": memory}
+    detail = {
+        **told,
+        "steps": steps,
+        "pairs": 20,
+        "data": "hypotheses and references",
+    }
     of_few = f"a training on {few:,} rows"
     return [
         _record("train_start_seconds_10m", seconds[whole], "s", "from the process's start to its first step", detail),
@@ -87,13 +86,12 @@ def waiting_records(folder: Path, *, quick: bool) -> list[Record]:
     fixture = fixtures.demo(folder / "demo")
     _write_text(fixture.artifacts["corpus"], folder)
     shutil.copytree(fixture.tokenizer(), folder / "subwords")
-    before = _tree(BEFORE, folder / "before")
-    shutil.copy(ROOT / "bench" / "idle_share.py", before / "bench" / "idle_share.py")
+    before = tree_of(BEFORE, folder / "before", "bench/idle_share.py")
     arguments = [str(folder), "4", "150" if quick else "2500"]
     found: dict[str, list[float]] = {"before": [], "now": []}
     for _ in range(1 if quick else 3):
         for name, tree in (("before", before), ("now", ROOT)):
-            found[name].append(_told("bench.idle_share", arguments, tree)["share"])
+            found[name].append(told_by("bench.idle_share", arguments, tree)["share"])
     detail = {"shares": found, "milliseconds_a_batch": 4, "before": BEFORE}
     shares = {name: median(each) for name, each in found.items()}
     against = f"of the time of a device that takes 4 ms a batch; {shares['before']:.3f} at {BEFORE}"
@@ -106,28 +104,6 @@ def _write_text(corpus: Artifact, folder: Path) -> None:
         table = corpus.read_shard(name, ("source", "reference"))
         text.write_shard(name, table.filter(table["reference"].is_valid()))
     close(text)
-
-
-def _tree(commit: str, folder: Path) -> Path:
-    """The files of a commit."""
-    packed = subprocess.run(  # noqa: S603
-        ["git", "archive", "--format=tar", commit],  # noqa: S607
-        cwd=ROOT, capture_output=True, check=True,
-    )  # fmt: skip
-    with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
-        archive.extractall(folder, filter="data")
-    return folder
-
-
-def _told(module: str, arguments: Sequence[str], tree: Path) -> dict[str, float]:
-    """What a process prints of itself, run in a tree."""
-    environment = os.environ | {"PYTHONPATH": str(tree)}
-    command = [sys.executable, "-m", module, *arguments]
-    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
-    if done.returncode:
-        raise RuntimeError(f"{module} failed:\n{done.stderr[-3000:]}")
-    told: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return told
 
 
 def _record(name: str, value: float, unit: str, against: str, detail: dict[str, Any]) -> Record:
