@@ -4,6 +4,7 @@ What slows the machine down slows all contenders of a round, so what is looked a
 """
 
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -76,6 +77,7 @@ def by_turns(contenders: Mapping[str, Callable[[], Any]], rounds: int) -> Turns:
             seconds = time.perf_counter() - started
             turns.clock[name].append(own if isinstance(own, float) else seconds)
             turns.processor[name].append(processor_seconds() - used)
+        _tell(turns, number, MOST * rounds)
         if number >= rounds and (rounds == 1 or turns.worst()[1] <= STEADY):
             return turns
     raise _unsteady(*turns.worst(), MOST * rounds)
@@ -86,7 +88,9 @@ def until_steady(name: str, call: Callable[[], float], rounds: int) -> list[floa
     values: list[float] = []
     for number in range(1, MOST * rounds + 1):
         values.append(call())
-        if number >= rounds and (rounds == 1 or relative_error(values) <= STEADY):
+        error = relative_error(values)
+        _say(f"round {number}, of {MOST * rounds} at most: {name} {values[-1]:.4g}, uncertain by {error:.1%}")
+        if number >= rounds and (rounds == 1 or error <= STEADY):
             return values
     raise _unsteady(name, relative_error(values), len(values))
 
@@ -96,6 +100,17 @@ def processor_seconds() -> float:
     import psutil  # type: ignore[import-untyped]
 
     return sum(_used(process) for process in _tree(psutil.Process()))
+
+
+def _tell(turns: Turns, number: int, most: int) -> None:
+    """A line a round: a suite takes minutes."""
+    last = ", ".join(f"{name} {seconds[-1]:.2f} s" for name, seconds in turns.clock.items())
+    name, error = turns.worst()
+    _say(f"round {number}, of {most} at most: {last}; {name} uncertain by {error:.1%}")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _tree(process: Any) -> Iterator[Any]:

@@ -23,12 +23,13 @@ install() { PYTHONWARNINGS=ignore pip install --no-compile "$@"; }
 torch() { grep '^torch==' "$here/torch.txt"; }
 loads() { "$venv/bin/python" -W ignore -c "import $1" 2>/dev/null; }
 
-# Test programs and C++ headers, 190 MB that nothing here runs or compiles with.
+# Test suites, headers, compilers and Arrow's server: 280 MB that nothing here runs or imports.
 trim() {
-    local torch
-    torch=$("$venv/bin/python" -c 'import importlib.util as u; print(u.find_spec("torch").submodule_search_locations[0])')
-    rm -rf "$torch/test" "$torch/include"
-    find "$torch/bin" -name 'test_*' -delete
+    local site
+    site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    find "$site" -depth -type d -name tests -exec rm -rf {} +
+    rm -rf "$site"/torch/{test,include} "$site"/torch/bin/{test_*,*Test,protoc*} "$site"/tornado/test
+    rm -rf "$site"/pyarrow/{include,src} "$site"/pyarrow/*arrow*flight* "$site"/pyarrow/_flight*
 }
 
 case $2 in
@@ -41,7 +42,7 @@ venv)
 runtime)
     step "torch" install --retries 1 --timeout 30 --no-deps --requirement "$here/torch.txt"
     step "what Potstill imports" install --no-deps --requirement "$here/runtime.txt"
-    step "what of torch nobody calls goes" trim
+    step "what of it nobody calls goes" trim
     if ! loads torch; then
         echo "The index of torch's CPU builds could not be reached: its CUDA build needs libraries, some 4 GB more."
         step "torch's libraries" install "$(torch)"
