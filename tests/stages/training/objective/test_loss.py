@@ -303,7 +303,9 @@ def test_of_tied_logits_the_first_is_what_counts_in_validation() -> None:
 
 
 def test_without_gradient_none_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stages.training.objective.loss._add_product", lambda *arguments: pytest.fail("a gradient"))
+    monkeypatch.setattr(
+        "stages.training.objective.loss._Room.add_product", lambda *arguments: pytest.fail("a gradient")
+    )
     hidden, weight, bias = random_layer()
     targets, soft, _ = random_teacher()
     with torch.no_grad():
