@@ -82,8 +82,7 @@ class Rules(BaseModel):
 
 
 class Config(BaseModel):
-    """The policy. An empty target always fails, a row that is too long for the teacher to score, and one of which a
-    teacher that is given said nothing where it did of others."""
+    """The policy. An empty target always fails, and a row that the teacher had no positions for, or said nothing of."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -99,7 +99,9 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["train", "opennmt", "ctranslate2", "transformers", "marian", "fairseq"] = Field(
-        "train", description="trained here, or what made the model: a toolkit's name, or ctranslate2 for a folder of it"
+        "train",
+        description="trained here, or what made the model: a toolkit's name, or ctranslate2 for a folder of it; of given, "
+        "which is no model but translations, the keys are below",
     )
     path: str | None = Field(
         None, description="file (opennmt, marian, fairseq) or folder (ctranslate2, transformers, OPUS-MT) or hub name"
