@@ -48,6 +48,11 @@ TRANSLATORS: dict[str, tuple[Callable[[Path], Path], dict[str, Any], tuple[str, 
     "Pegasus": (write_pegasus, {}, ("", "")),
     "M2M-100": (write_m2m100, {"source_prefix": ["__en__"], "target_prefix": ["__de__"]}, ("en", "__de__")),
     "NLLB": (write_nllb, {"source_prefix": ["eng_Latn"], "target_prefix": ["deu_Latn"]}, ("eng_Latn", "deu_Latn")),
+    "NLLB, tags in older order": (
+        write_nllb,
+        {"source_prefix": [], "source_suffix": ["</s>", "eng_Latn"], "target_prefix": ["deu_Latn"]},
+        ("eng_Latn", "deu_Latn"),
+    ),
     "mBART-25": (
         lambda folder: write_mbart(folder, fifty=False),
         {"source_suffix": ["</s>", "en_XX"], "target_prefix": ["de_DE"]},
@@ -151,7 +156,10 @@ def test_a_model_that_translates(family: str, tmp_path: Path) -> None:
     found = searched(inputs, BEAM)
     soft = forced(inputs, [row[0][0] for row in found])
     for text, nbest, row in zip(TEXTS, found, soft, strict=True):
-        read = torch.tensor([[*tag, *own(text).input_ids]])
+        asked_for = own(text).input_ids
+        if "older" in family:
+            asked_for = own(text, add_special_tokens=False).input_ids + own.convert_tokens_to_ids(["</s>", "eng_Latn"])
+        read = torch.tensor([[*tag, *asked_for]])
         # CTranslate2 never says Marian's padding, as its makers' option for it has it, and an end at once only after
         # a tag.
         never = {"bad_words_ids": [[own.pad_token_id]]} if len(own) > len(vocabulary) and "NLLB" not in family else {}
