@@ -131,7 +131,7 @@ def check_is_model(folder: Path) -> None:
 
 def describe_model(
     folder: Path,
-    kind: Literal["train", "opennmt", "ctranslate2", "transformers", "marian", "fairseq", "student"],
+    kind: Literal["train", "opennmt", "ctranslate2", "transformers", "marian", "fairseq", "student", "given"],
     *,
     source_prefix: Sequence[str] = (),
     source_suffix: Sequence[str] = (),

@@ -98,10 +98,11 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: Literal["train", "opennmt", "ctranslate2", "transformers", "marian", "fairseq"] = Field(
+    # A recipe with kind = "given" has the keys, and the stage, of stages/given in the place of these.
+    kind: Literal["train", "opennmt", "ctranslate2", "transformers", "marian", "fairseq", "given"] = Field(
         "train",
-        description="trained here, or what made the model: a toolkit's name, or ctranslate2 for a folder of it; of given, "
-        "which is no model but translations, the keys are below",
+        description="trained here, or what made the model: a toolkit's name, or ctranslate2 for a folder of it; given: "
+        "no model but translations, whose keys are below",
     )
     path: str | None = Field(
         None, description="file (opennmt, marian, fairseq) or folder (ctranslate2, transformers, OPUS-MT) or hub name"

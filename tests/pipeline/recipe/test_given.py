@@ -163,6 +163,7 @@ SECOND = '[teachers.small]\nkind = "train"\nsoft_targets = false\n'
         ((GIVEN, LOW, SMALL), r"\[?teachers.small\]?: its soft targets would be of the vocabulary of \[teacher\]"),
         ((GIVEN, LOW, "restore_checkpoint = true\n"), r"student.restore_checkpoint: unknown key"),
         ((GIVEN, "quantization = 'int8'\n", LOW), r"teacher.quantization: unknown key"),
+        (('[teacher]\nkind = "Given"\n', LOW), r"teacher.kind: 'Given' is not one of .*given"),
         (('[teacher]\nkind = "given"\n', LOW), r"teacher.path: .*required"),
         ((GIVEN, 'pairs = ["es-fr"]\n', LOW), r"teacher.pairs: 'es-fr' is no language pair of the corpus"),
         ((GIVEN, 'fields = {{text = "x"}}\n', LOW), r"teacher.fields"),
