@@ -11,6 +11,7 @@ from typing import Any
 from data.errors import ConfigError, ModelError
 from data.model_folder import INFO_FILE, MODEL_FILE, describe_model, model_faults, read_vocabulary
 from pipeline.starting.languages import Languages, language_name, tags_of
+from stages.teacher.hub_folder import hub_model_faults
 from stages.teacher.marian import OPUS_MT_DESCRIPTION
 from stages.text.own_models import find_models
 
@@ -62,8 +63,9 @@ def _of_folder(named: str, path: Path, languages: Languages) -> Found:
         found = _of_transformers(named, path, languages)
     else:
         shown = ", ".join(sorted(names)[:8]) or "nothing"
+        why = "; ".join(fault.removeprefix(f"{path} ") for fault in hub_model_faults(path))
         raise ConfigError(
-            [f"--teacher: {named} holds {shown}: no model of a kind that Potstill knows (docs/recipes.md)"]
+            [f"--teacher: {named} holds {shown}: no model of a kind that Potstill knows (docs/recipes.md); it {why}"]
         )
     _find_subwords(found, path)
     return found

@@ -26,7 +26,7 @@ BATCH_TOKENS = 1024
 # Tokens of a source that are read, and of a translation, where the model has positions for them.
 LONGEST_SOURCE, LONGEST_TARGET = 1024, 256
 _MODEL_FILES = ("model.bin", "config.json", "*vocabulary.*")
-_TOKENIZER_FILES = ("source.spm", "target.spm", "subwords.json")
+_TOKENIZER_FILES = ("source.spm", "target.spm", "subwords.json", "*.codes")
 
 
 @dataclass(frozen=True)

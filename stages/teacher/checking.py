@@ -40,11 +40,12 @@ def check_hub_model(local: Path, folder: Path, info: TeacherInfo, scratch: Path,
         _check_around(folder, info)
     _settle_tokenizer(own, folder, info, scratch)
     sentences = [(_inner(own, text, info), _target(own, text)) for text in SENTENCES]
-    original = HubModel(local, decoder_only=info.architecture == "decoder-only")
     exact = scratch / "float32"
     exact.mkdir()
     convert(hub_converter(local), str(local), exact, "float32")
-    worst = check_arithmetic(original, exact, info, sentences)
+    # Not kept, so that it is gone when the others are loaded.
+    decoder_only = info.architecture == "decoder-only"
+    worst = check_arithmetic(HubModel(local, decoder_only=decoder_only), exact, info, sentences)
     return {_NATS: worst, _AGREEMENT: check_handed_on(folder, info, exact, sentences, device)}
 
 

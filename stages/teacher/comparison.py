@@ -49,7 +49,7 @@ def check_arithmetic(original: Original, folder: Path, info: TeacherInfo, senten
     """
     forced = Forced(folder, info, exact=True)
     sides = _Ids(folder, "source"), _Ids(folder, "target")
-    worst = allowed = 0.0
+    differences, allowed = [0.0], 0.0
     for tokens, target in _cases(forced, sentences, original.most_positions):
         found = forced.logits(tokens, target)
         source, asked = forced.source(tokens), forced.asked
@@ -57,7 +57,8 @@ def check_arithmetic(original: Original, folder: Path, info: TeacherInfo, senten
         expected = original.logits(sides[0].of(source), sides[1].of(begin), sides[1].of(target))
         expected = expected[:, : found.shape[1]]
         allowed = max(allowed, TOLERANCE + _ROUNDING * float(np.abs(expected).max()))
-        worst = max(worst, _difference(found, expected))
+        differences.append(_difference(found, expected))
+    worst = float(np.max(differences))  # which is NaN where one of them is
     if not worst <= allowed:
         raise ModelError(
             f"the converted model computes something else than its original: log-probabilities of the same tokens, in "

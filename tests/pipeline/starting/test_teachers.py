@@ -108,6 +108,12 @@ def test_what_is_neither_path_nor_name_is_an_error(tmp_path: Path, name: str) ->
     with pytest.raises(ConfigError, match="no such file or folder"):
         find_teacher(name.format(tmp=tmp_path), BOTH)
     (tmp_path / "empty").mkdir()
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "adapter_config.json").write_text("{}")
+    with pytest.raises(
+        ConfigError, match=r"holds adapter_config\.json: no model .*; it is an adapter .*merge_and_unload"
+    ):
+        find_teacher(str(tmp_path / "adapter"), BOTH)
     with pytest.raises(ConfigError, match="holds nothing"):
         find_teacher(str(tmp_path / "empty"), BOTH)
 
