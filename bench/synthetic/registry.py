@@ -11,6 +11,7 @@ SCALE_STAGES = (
     StageEntry("teacher", "bench.synthetic.teacher"),
     StageEntry("decode", "bench.synthetic.decode"),
     StageEntry("select", "stages.select.stage"),
+    StageEntry("sides", "stages.sides.stage"),
     StageEntry("score", "bench.synthetic.score"),
     StageEntry("measure", "bench.synthetic.measure"),
     StageEntry("filter", "stages.filter.stage"),
