@@ -49,8 +49,9 @@ def training_fact(role: str, trained: Mapping[str, Any]) -> str:
     if "steps" not in trained:
         return ""
     rows = f" on {figures.count(trained['rows'])} rows" if trained.get("rows") else ""
+    epochs = f", {trained['epochs']:.3g} times through," if trained.get("epochs") else ""
     return (
-        f"The {role} was trained for {figures.plural(trained['steps'], 'step')}{rows} "
+        f"The {role} was trained for {figures.plural(trained['steps'], 'step')}{rows}{epochs} "
         f"in {figures.duration(trained['timing']['seconds'])} ({trained.get('precision', 'float32')})."
         f"{_shipped(role, trained)}"
     )

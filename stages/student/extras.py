@@ -1,6 +1,6 @@
 """What a student's training gets beside its data: phases, first weights, a teacher in memory, validation."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,8 @@ from stages.training.multilingual import bleu_tokenizer_of
 
 if TYPE_CHECKING:
     from stages.student.noise import NoisyReading
+    import pyarrow as pa
+
     from stages.student.streams import Drawing
     from stages.training.api import Extras
     from stages.training.batches.batches import Stream
@@ -54,6 +56,13 @@ def teachers_valid(
 
     tokenizer = load_tokenizer(inputs["tokenizer"].path())
     return valid_on_teacher(inputs, tokenizer, config.validation.rows, Path(output.work_path()), runtime)
+
+
+def sampled_tables(valid: "Sequence[Stream]", rows: int) -> "Iterator[pa.Table]":
+    """The rows that a student is validated on."""
+    from stages.training.valid_rows import sampled
+
+    return (table for _, table in sampled(valid, rows).tables())
 
 
 def extras_of(

@@ -11,7 +11,7 @@ from data.model_folder import read_vocabulary
 from data.runtime import Runtime
 from stages.languages.directions import COLUMNS as LANGUAGES
 from stages.student.config import Config
-from stages.student.extras import drawing_of, extras_of, phases_of, teachers_valid
+from stages.student.extras import drawing_of, extras_of, phases_of, sampled_tables, teachers_valid
 from stages.student.further_config import file_faults, pairs_of
 from stages.student.further_rows import FurtherDataset, further_datasets
 from stages.student.noise import NoisyReading
@@ -91,7 +91,8 @@ def run(inputs: Mapping[str, Artifact], config: Config, output: Artifact, runtim
     if languages and config.languages:
         data, paired = languages.take_apart(data, apart=config.tells_pairs_apart())
         stops = config.languages.stop_distilling if config.distils() else None
-        switch = pair_switch(stops, inputs, tokenizer, config.optimiser.max_tokens, paired.untaught, runtime)
+        asked = (inputs, tokenizer, config.optimiser.max_tokens, paired.untaught, runtime)
+        switch = pair_switch(stops, *asked, valid=sampled_tables(data.valid, config.validation.rows))
     elif alone := untaught(data, config.course()):
         switch = pair_switch(None, inputs, tokenizer, config.optimiser.max_tokens, alone, runtime)
     metrics = train_transformer(

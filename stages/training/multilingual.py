@@ -88,11 +88,12 @@ def pair_switch(
     longest: int,
     untaught: Collection[str],
     runtime: Runtime,
+    valid: Iterable[pa.Table] = (),
 ) -> "PairSwitch":
     """What tells of each pair's validation, and, where that is asked for, stops distilling it.
 
     `untaught`: streams without soft targets, which never are distilled. `longest`: rows with more tokens on a side than
-    the student is validated on are left out.
+    the student is validated on are left out. `valid`: the rows that the student is validated on.
     """
     from stages.training.stopping import PairSwitch
 
@@ -102,20 +103,20 @@ def pair_switch(
     digest = load_teacher_info(inputs[FIRST].path()).vocabulary_digest
     folders = [inputs[node].path() for node in teacher_nodes(inputs).values()]
     alike = [folder for folder in folders if load_teacher_info(folder).vocabulary_digest == digest]
-    known = teacher_cross_entropy(alike, inputs["corpus"], tokenizer, longest, runtime)
+    known = teacher_cross_entropy(alike, valid, tokenizer, longest, runtime)
     return PairSwitch(known, stops.margin, untaught)
 
 
 def teacher_cross_entropy(
-    teachers: Sequence[Path], corpus: Artifact, tokenizer: Tokenizer, longest: int, runtime: Runtime
+    teachers: Sequence[Path], valid: Iterable[pa.Table], tokenizer: Tokenizer, longest: int, runtime: Runtime
 ) -> dict[str, float]:
-    """In nats a token, </s> counted, on the valid split's references of each pair that a teacher is for.
+    """In nats a token, </s> counted, on the references of these rows, by the pairs that a teacher is for.
 
     Of several teachers for a pair the best counts. Raises ModelError when one cannot be loaded or forced.
     """
     from stages.training.reference_cross_entropy import cross_entropy
 
-    tables = list(corpus.tables("valid-", [*_TEXT, *COLUMNS]))
+    tables = [table.select([*_TEXT, *COLUMNS]) for table in valid]
     if not tables:
         return {}
     table = pa.concat_tables(tables)

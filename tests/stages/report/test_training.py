@@ -27,7 +27,9 @@ def trained(**validation: Any) -> dict[str, Any]:
 def test_it_says_which_weights_ship(steps: list[int], words: str) -> None:
     told = trained(metric="chrf", best=30.123, best_step=20, shipped_steps=steps)
     assert words in training_fact("student", told)
-    assert "Its weights" not in training_fact("student", trained())
+    plain = training_fact("student", trained())
+    assert plain.startswith("The student was trained for 30 steps on 7 rows in ") and "Its weights" not in plain
+    assert "30 steps on 7 rows, 2.5 times through, in " in training_fact("student", trained() | {"epochs": 2.5})
 
 
 def test_the_curves_mark_them(monkeypatch: pytest.MonkeyPatch) -> None:

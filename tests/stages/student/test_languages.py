@@ -88,6 +88,31 @@ def test_a_pair_is_distilled_until_the_student_is_better_by_the_margin(tmp_path:
     assert told(lead + 0.02)[0]["distils_en-de"] == 1.0
 
 
+def test_teacher_and_student_are_compared_on_the_same_rows(
+    tmp_path: Path, tiny_teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stages.training import valid_rows
+
+    asked: list[str] = []
+    validated: list[list[str]] = []
+
+    def taught(folder: Path, rows: dict[Any, pa.Table], *others: Any) -> dict[Any, float]:
+        asked.extend(text for table in rows.values() for text in table["source"].to_pylist())
+        return dict.fromkeys(rows, 1.0)
+
+    def noted(streams: Any, most: int) -> Any:
+        found = sampled(streams, most)
+        validated.append([text for _, table in found.tables() for text in table["source"].to_pylist()])
+        return found
+
+    sampled = valid_rows.sampled
+    monkeypatch.setattr("stages.training.reference_cross_entropy.cross_entropy", taught)
+    monkeypatch.setattr("stages.training.api.sampled", noted)
+    languages = {"tags": "none", "stop_distilling": {"margin": 0.0}}
+    run(tmp_path, of_english(tmp_path, tiny_teacher, {"de": 1}), languages=languages, validation={"rows": 7})
+    assert [asked] == validated and len(asked) == 7
+
+
 def test_without_the_section_every_pair_is_distilled(tmp_path: Path, tiny_teacher: Path) -> None:
     folder, metrics = run(tmp_path, of_english(tmp_path, tiny_teacher, {"de": 1}), languages={"tags": "none"})
     assert "valid_cross_entropy_en-de" in metrics
@@ -109,7 +134,7 @@ def test_of_several_teachers_of_a_pair_the_best_counts(tmp_path: Path, tiny_teac
     tokenizer = load_tokenizer(words_tokenizer(tmp_path).path())
 
     def known(*teachers: Path) -> dict[str, float]:
-        return teacher_cross_entropy(teachers, corpus, tokenizer, 50, Runtime())
+        return teacher_cross_entropy(teachers, corpus.tables("valid-"), tokenizer, 50, Runtime())
 
     of_german = [plain_cross_entropy(folder, rows_of(german)) for folder in (both, other)]
     of_swedish = [plain_cross_entropy(folder, rows_of(few)) for folder in (both, other)]
