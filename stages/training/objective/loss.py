@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from stages.training.objective.room import Room, rows_at_a_time
+from stages.training.objective.shortlist import shortlist
 from stages.training.objective.teacher_distribution import (
     MissingMass,
     SampledTargets,
@@ -27,13 +29,6 @@ from stages.training.objective.teacher_distribution import (
     Tempering,
     teacher_distribution,
 )
-
-# Logits at a time: many rows, as each chunk's part of the weights' gradient is a pass over all of them; measured at
-# V = 4,000 and 32,000. Of float32 they are just less than what the C library keeps when it is freed.
-_CHUNK_ELEMENTS = 1 << 23
-_CHUNK_ROWS = 128
-# Of a GPU, which has the memory and wants few launches: half a gigabyte.
-_DEVICE_ELEMENTS = 1 << 27
 
 
 @dataclass(frozen=True)
@@ -144,35 +139,6 @@ def _shortlisted(
     return found._replace(loss=found.loss - uniform * of_all.to(found.loss.dtype))
 
 
-class Shortlist(NamedTuple):
-    """Entries [M] of a vocabulary, and the logarithm of how many each stands for."""
-
-    ids: Tensor
-    log_counts: Tensor
-
-
-def shortlist(
-    targets: Tensor, soft: SoftTargets | SampledTargets | None, size: int, drawn: int
-) -> tuple[Tensor, Shortlist]:
-    """Of each of `size` entries its place in the shortlist, 0 for those that are not in it, [V]; and the shortlist.
-
-    Drawn are as many as are asked for, or all others, from torch's random state.
-    """
-    own = torch.zeros(size, dtype=torch.bool, device=targets.device)
-    own[targets] = True
-    if soft is not None:
-        own[soft.ids.long().flatten()] = True
-    others = torch.nonzero(~own)[:, 0]
-    taken = others[torch.randperm(len(others), device=targets.device)[:drawn]]
-    kept = torch.nonzero(own)[:, 0]
-    ids = torch.cat([kept, taken])
-    counts = torch.full((len(ids),), math.log(max(len(others), 1) / max(len(taken), 1)), device=targets.device)
-    counts[: len(kept)] = 0.0
-    places = torch.zeros(size, dtype=torch.long, device=targets.device)
-    places[ids] = torch.arange(len(ids), device=targets.device)
-    return places, Shortlist(ids, counts)
-
-
 def _selective(
     layer: _Layer,
     targets: Tensor,
@@ -271,8 +237,8 @@ class _ChunkedLoss(torch.autograd.Function):
         gradients = _Gradients(*(torch.zeros_like(part, dtype=working) for part in layer)) if needed else None
         states, output, offset = hidden.to(dtype), weight.to(dtype), bias.to(working)
         sums, losses = hidden.new_zeros(4, dtype=working), hidden.new_empty(len(hidden), dtype=working)
-        step = min(_rows_at_a_time(weight), max(len(hidden), 1))
-        room = _Room.of(step, weight, dtype, working)
+        step = min(rows_at_a_time(weight), max(len(hidden), 1))
+        room = Room.of(step, weight, dtype, working)
         for begin in range(0, len(hidden), step):
             rows = slice(begin, begin + step)
             logits, probs = room.logits(states[rows], output, offset)
@@ -301,52 +267,6 @@ class _ChunkedLoss(torch.autograd.Function):
         pairs = zip(ctx.gradients, ctx.dtypes, strict=True)
         ctx.gradients = None
         return (*(gradient.mul_(grad_outputs[0]).to(dtype) for gradient, dtype in pairs), *[None] * 5)
-
-
-def _rows_at_a_time(weight: Tensor) -> int:
-    """Positions whose logits are made at once."""
-    elements = _CHUNK_ELEMENTS if weight.device.type == "cpu" else _DEVICE_ELEMENTS
-    return max(_CHUNK_ROWS, elements // len(weight))
-
-
-@dataclass(frozen=True)
-class _Room:
-    """Tensors that every chunk writes into: fresh ones of their size cost the system a page fault every 4 KiB."""
-
-    wide: Tensor  # [n, V] in the working precision
-    probs: Tensor  # likewise
-    low: Tensor  # [n, V] in the precision of products; `wide` where they are one
-    product: Tensor | None  # [V, D] in the precision of products, where it is another
-
-    @classmethod
-    def of(cls, rows: int, weight: Tensor, dtype: torch.dtype, working: torch.dtype) -> "_Room":
-        """For chunks of at most so many rows."""
-        wide, probs = (weight.new_empty(rows, len(weight), dtype=working) for _ in range(2))
-        if dtype == working:
-            return cls(wide, probs, wide, None)
-        return cls(wide, probs, torch.empty_like(wide, dtype=dtype), torch.empty_like(weight, dtype=dtype))
-
-    def logits(self, states: Tensor, output: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits [n, V] of some states, and room [n, V] for their softmax."""
-        count = len(states)
-        logits, low = self.wide[:count], self.low[:count]
-        if self.product is None:
-            torch.addmm(offset, states, output.t(), out=logits)
-        else:
-            torch.mm(states, output.t(), out=low)
-            torch.add(low, offset, out=logits)
-        return logits, self.probs[:count]
-
-    def lowered(self, gradient: Tensor) -> Tensor:
-        """A gradient to logits in the precision of products."""
-        return gradient if self.product is None else self.low[: len(gradient)].copy_(gradient)
-
-    def add_product(self, total: Tensor, left: Tensor, right: Tensor) -> None:
-        """total += left @ right."""
-        if self.product is None:
-            total.addmm_(left, right)
-        else:
-            total.add_(torch.mm(left, right, out=self.product))
 
 
 def _sum_of_logits(layer: _Layer, uniform: float, gradients: _Gradients | None) -> Tensor:

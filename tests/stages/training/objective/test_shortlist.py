@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from stages.training.objective.config import ObjectiveConfig
-from stages.training.objective.loss import LossSums, Objective, loss_sums, shortlist
+from stages.training.objective.loss import LossSums, Objective, loss_sums
+from stages.training.objective.shortlist import shortlist
 from stages.training.objective.teacher_distribution import MissingMass, SampledTargets
 from tests.stages.training.objective.test_loss import N, V, random_layer, random_teacher
 
