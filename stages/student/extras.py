@@ -16,9 +16,9 @@ from stages.training.data_config import shares_of
 from stages.training.multilingual import bleu_tokenizer_of
 
 if TYPE_CHECKING:
-    from stages.student.noise import NoisyReading
     import pyarrow as pa
 
+    from stages.student.noise import NoisyReading
     from stages.student.streams import Drawing
     from stages.training.api import Extras
     from stages.training.batches.batches import Stream
