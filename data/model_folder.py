@@ -122,7 +122,12 @@ def load_teacher_info(folder: Path) -> TeacherInfo:
 
 def check_is_model(folder: Path) -> None:
     """Raises ModelError where a teacher's folder holds no model, but what stands for translations that were given."""
-    if (folder / INFO_FILE).is_file() and load_teacher_info(folder).is_given:
+    path = folder / INFO_FILE
+    try:
+        content = json.loads(path.read_bytes()) if path.is_file() else {}
+    except (OSError, ValueError):
+        return  # whoever reads it tells
+    if isinstance(content, dict) and content.get("kind") == "given":
         raise ModelError(
             f"{folder}: the translations of this teacher were given, so there is no model that could translate; take "
             "the student, which the stage export left, or a teacher that is one"

@@ -47,6 +47,7 @@ def run(table: pa.Table, config: Config, resources: None) -> pa.Table:
         "language_probability": 0.2 + 0.8 * uniform(ids, _DIGITS),
         "target_length": np.full(len(ids), 10, np.int32),
         schema.TOO_LONG: np.zeros(len(ids), bool),
+        schema.WITHOUT_SOFT_TARGETS: np.zeros(len(ids), bool),
         "placeholders_lost": (uniform(ids, 2 * _DIGITS) < LOST).astype(np.int32),
         "numbers_lost": np.zeros(len(ids), np.int32),
         "unknown_tokens": np.zeros(len(ids), np.int32),
