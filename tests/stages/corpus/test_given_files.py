@@ -147,7 +147,10 @@ def test_sentences_with_commas_are_text() -> None:
         *(f"Well, {n} of them." for n in range(30)),
     ]
     assert recognise("\n".join(lines).encode()) is None
-    assert recognise(b"a, b\nc, d\ne, f\n") is None, "three lines are too few to tell"
+    assert recognise(b"a,b\nc,d\ne,f\n") is None, "three lines are too few to tell"
+    for mark in ",;":
+        made = "".join(f"Turn on the light{mark} number {number}.\n" for number in range(30))
+        assert recognise(made.encode()) is None, "lines made from one pattern"
 
 
 def test_a_table_whose_every_record_goes_over_lines_is_read(tmp_path: Path) -> None:

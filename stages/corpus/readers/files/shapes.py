@@ -50,10 +50,15 @@ def _table(lines: list[str]) -> str | None:
 
 
 def _is_even(lines: list[str], separator: str) -> bool:
-    """Whether each of many lines has as many values, two at least, however quoted: no text has its commas so."""
+    """Whether each of many lines has as many values, two at least, however quoted: no text has its commas so.
+
+    In a text a space follows a comma, and lines made from one pattern have as many of them.
+    """
     if len(lines) < _FEWEST_EVEN or any(separator not in line for line in lines):
         return False
     try:
-        return len({len(row) for row in csv.reader(lines, delimiter=separator, strict=True)}) == 1
+        rows = list(csv.reader(lines, delimiter=separator, strict=True))
     except csv.Error:
         return False
+    values = [value for row in rows for value in row[1:]]
+    return len({len(row) for row in rows}) == 1 and 2 * sum(value.startswith(" ") for value in values) < len(values)
