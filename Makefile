@@ -19,7 +19,7 @@ STAGES := corpus tokenizer teacher calibrate decode select scorer score measure 
 	evaluate report
 
 RUNTIME_LOCK := requirements/runtime.txt requirements/onmt.txt requirements/torch.txt pyproject.toml
-BENCHES := bench-decode bench-score bench-store bench-train bench-scale bench-estimate
+BENCHES := bench-decode bench-score bench-store bench-train bench-reader bench-loss bench-scale bench-estimate
 SETUP := $(VENV)/.setup$(if $(GPU),-gpu)
 
 .PHONY: help setup setup-dev demo demo-says demo-full demo-teacher run tune plan estimate status verify metrics $(STAGES) \

@@ -8,7 +8,7 @@ from bench.records import RESULTS, Record, read_records
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 BEGIN, END = "<!-- figures: made by `make bench` -->", "<!-- end of the figures -->"
-SUITES = ("decode", "score", "store", "train", "scale", "estimate", "demo")
+SUITES = ("decode", "score", "store", "train", "reader", "loss", "scale", "estimate", "demo")
 
 
 class Goal(NamedTuple):
@@ -40,6 +40,14 @@ GOALS: Mapping[str, Goal] = {
     "train_vs_onmt_train": Goal("≥", 1.6),
     "kd_step_cost_k16": Goal("≤", 1.10),
     "loss_memory_ratio": Goal("≤", 0.6),
+    "reader_streams_cost": Goal("≤", 1.05),
+    "train_start_seconds_10m": Goal("≤", 20),
+    "train_resume_seconds_10m": Goal("≤", 20),
+    "train_memory_ratio": Goal("≤", 1.2),
+    "train_resume_memory_ratio": Goal("≤", 1.2),
+    "train_step_vs_previous_v32k": Goal("≥", 1.3),
+    "train_step_vs_previous_v4k": Goal("≥", 1.1),
+    "shortlist_loss_speed": Goal("≥", 2),
     "scale_memory_ratio": Goal("≤", 1.3),
     "scale_time_ratio": Goal("≤", 1.2),
     "scale_wrong_rows": Goal("≤", 0),

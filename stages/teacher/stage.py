@@ -51,7 +51,7 @@ from stages.training.validation_config import ValidationConfig
 from stages.training.vocabulary import BEGIN, SEPARATOR
 from stages.training.weights_config import ORIGIN, Weights, weights_field, with_weights
 
-VERSION = "4"
+VERSION = "5"
 LIBRARIES = ("ctranslate2", "torch", "OpenNMT-py", "sentencepiece")
 INPUTS = ("corpus", "tokenizer")
 

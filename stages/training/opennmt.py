@@ -47,6 +47,7 @@ def left_out(names: Sequence[str]) -> Iterator[None]:
 
 with warnings.catch_warnings(), left_out(tuple(LEFT_OUT)):
     warnings.simplefilter("ignore", FutureWarning)  # of torch.cuda.amp, a page of them, on every import
+    from onmt.encoders import transformer as _encoder
     from onmt.model_builder import build_base_model, build_model
     from onmt.opts import model_opts
     from onmt.trainer import Trainer
@@ -66,6 +67,18 @@ __all__ = [
     "model_opts",
     "vocabularies",
 ]
+
+
+def _mask(lengths: Any, max_len: int | None = None) -> Any:
+    """OpenNMT-py's mask, which asks the device for the longest sequence where nobody says it, and waits for the answer.
+
+    Whoever knows it sets it as `longest` on the lengths.
+    """
+    return _sequence_mask(lengths, max_len or getattr(lengths, "longest", None))
+
+
+_sequence_mask = _encoder.sequence_mask
+_encoder.sequence_mask = _mask
 
 
 def vocabularies(entry: Mapping[str, Any]) -> dict[str, Any]:

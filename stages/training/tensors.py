@@ -33,6 +33,9 @@ def to_torch(batch: Batch, following: Place | None, device: str, separator: int 
         tensors["kd_ids"] = tensors["kd_ids"].long()
     if device != "cpu":
         tensors = {name: value.pin_memory().to(device, non_blocking=True) for name, value in tensors.items()}
+    if separator is None:
+        # So that no mask asks the device for it.
+        tensors["srclen"].longest = batch.src.shape[1]  # type: ignore[attr-defined]
     tokens = batch.target_tokens
     positions: dict[Over, int] = {"encoder": int(batch.srclen.sum()), "decoder": tokens, "batch": 1}
     told = {"stream": batch.stream, "rows": len(batch.srclen), "tokens": tokens, "fill": batch.fill}

@@ -69,6 +69,13 @@ class ObjectiveConfig(BaseModel):
 
     cross_entropy: NonNegative = Field(1.0, description="weight of the cross-entropy on the target's tokens")
     soft_targets: SoftTargetTerm = Field(default_factory=SoftTargetTerm, description="distillation from the dataset")
+    shortlist: int = Field(
+        0,
+        description="0: the loss is over the whole vocabulary, and exact. Else over a batch's targets, the entries "
+        "that its soft targets keep, and so many drawn ones of all others, each of which stands for those that it was "
+        "drawn of: an estimate, for large vocabularies; temperature must be 1",
+        ge=0,
+    )
     features: tuple[FeatureTerm, ...] = Field(
         (), description="outputs of layers like the teacher's; this and the tables below need a PyTorch teacher"
     )
@@ -76,6 +83,15 @@ class ObjectiveConfig(BaseModel):
     relations: tuple[RelationTerm, ...] = Field((), description="self-attention relations like the teacher's")
     sentences: tuple[SentenceTerm, ...] = Field((), description="relations between sentences like the teacher's")
     contrastive: tuple[ContrastiveTerm, ...] = Field((), description="sentences to be told apart as by the teacher")
+
+    @model_validator(mode="after")
+    def _shortlist_at_temperature_1(self) -> Self:
+        if self.shortlist and self.reads_soft_targets() and ends(self.soft_targets.temperature) != (1, 1):
+            raise ValueError(
+                "shortlist: what was drawn stands for all others at temperature 1 alone; leave it out, or set "
+                "soft_targets.temperature to 1"
+            )
+        return self
 
     def online_terms(self) -> list[NamedTerm]:
         """All that compare the student with a teacher in memory, in the order of the recipe."""

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from stages.training.objective.room import Room, rows_at_a_time
+from stages.training.objective.shortlist import shortlist
 from stages.training.objective.teacher_distribution import (
     MissingMass,
     SampledTargets,
@@ -27,10 +29,6 @@ from stages.training.objective.teacher_distribution import (
     Tempering,
     teacher_distribution,
 )
-
-# Logits at a time: enough rows for the matrix product, few enough for the cache; measured at V = 4,000 and 32,000.
-_CHUNK_ELEMENTS = 1 << 19
-_CHUNK_ROWS = 128
 
 
 @dataclass(frozen=True)
@@ -44,6 +42,10 @@ class Objective:
     missing_mass: MissingMass = "ghost"
     tempering: Tempering = "exact"
     hardest: float = 1.0
+    # Entries that are drawn beside the batch's own, of a loss over a part of the vocabulary; 0: over all of it.
+    shortlist: int = 0
+    # What label smoothing takes from all logits alike is taken elsewhere, as they are not all here.
+    smoothed_elsewhere: bool = False
 
 
 class LossSums(NamedTuple):
@@ -84,17 +86,57 @@ def loss_sums(
     needs.
     """
     layer, dtype = _Layer(hidden, weight, bias), compute_dtype or hidden.dtype
-    if objective.soft_target_weight == 0 or soft_targets is None:
-        return _sums(layer, targets, None, objective, dtype)[0]
-    if objective.hardest < 1:
-        return _selective(layer, targets, soft_targets, objective, dtype)
-    return _sums(layer, targets, _teacher(soft_targets, targets, objective, hidden), objective, dtype)[0]
+    soft = soft_targets if objective.soft_target_weight else None
+    if objective.shortlist and torch.is_grad_enabled():
+        return _shortlisted(layer, targets, soft, objective, dtype)
+    return _over_all(layer, targets, soft, objective, dtype)
 
 
 def hardest_positions(losses: Tensor, share: float) -> Tensor:
     """Places of the share of positions with the highest of N losses, at least one; of equal ones the earlier."""
     count = max(math.ceil(share * len(losses) - 1e-9), 1)
     return torch.sort(losses, descending=True, stable=True).indices[:count]
+
+
+def _over_all(
+    layer: _Layer,
+    targets: Tensor,
+    soft: SoftTargets | SampledTargets | None,
+    objective: Objective,
+    dtype: torch.dtype,
+) -> LossSums:
+    """The sums over all entries of a layer."""
+    if soft is None:
+        return _sums(layer, targets, None, objective, dtype)[0]
+    if objective.hardest < 1:
+        return _selective(layer, targets, soft, objective, dtype)
+    return _sums(layer, targets, _teacher(soft, targets, objective, layer.hidden), objective, dtype)[0]
+
+
+def _shortlisted(
+    layer: _Layer,
+    targets: Tensor,
+    soft: SoftTargets | SampledTargets | None,
+    objective: Objective,
+    dtype: torch.dtype,
+) -> LossSums:
+    """The same over the batch's targets, the entries that its soft targets keep, and a sample of all others.
+
+    A drawn entry stands for as many as it was drawn of: the logarithm of that number is added to its logit, so that the
+    sum of all exponentials is estimated without bias (https://arxiv.org/abs/1412.2007, section 3). What label smoothing
+    asks of the logits is their sum over the whole vocabulary, which is had exactly.
+    """
+    places, part = shortlist(targets, soft, len(layer.weight), objective.shortlist)
+    bias = layer.bias.index_select(0, part.ids) + part.log_counts.to(layer.bias.dtype)
+    short = _Layer(layer.hidden, layer.weight.index_select(0, part.ids), bias)
+    own = None if soft is None else soft._replace(ids=places[soft.ids.long()])
+    uniform = objective.cross_entropy_weight * objective.label_smoothing / len(layer.weight)
+    found = _over_all(short, places[targets], own, replace(objective, smoothed_elsewhere=True), dtype)
+    if not uniform:
+        return found
+    over_positions, over_vocabulary = layer.hidden.sum(0), layer.weight.sum(0)
+    of_all = over_positions @ over_vocabulary + len(layer.hidden) * layer.bias.sum()
+    return found._replace(loss=found.loss - uniform * of_all.to(found.loss.dtype))
 
 
 def _selective(
@@ -193,24 +235,25 @@ class _ChunkedLoss(torch.autograd.Function):
         layer = _Layer(hidden, weight, bias)
         needed = learns and any(ctx.needs_input_grad[:3])
         gradients = _Gradients(*(torch.zeros_like(part, dtype=working) for part in layer)) if needed else None
-        states, output, offset = (part.to(dtype) for part in layer)
+        states, output, offset = hidden.to(dtype), weight.to(dtype), bias.to(working)
         sums, losses = hidden.new_zeros(4, dtype=working), hidden.new_empty(len(hidden), dtype=working)
-        step = max(_CHUNK_ROWS, _CHUNK_ELEMENTS // len(weight))
+        step = min(rows_at_a_time(weight), max(len(hidden), 1))
+        room = Room.of(step, weight, dtype, working)
         for begin in range(0, len(hidden), step):
             rows = slice(begin, begin + step)
-            logits = torch.addmm(offset, states[rows], output.t()).to(working)
+            logits, probs = room.logits(states[rows], output, offset)
             part = None if teacher is None else teacher.of(rows)
-            chunk_sums, losses[rows], gradient = _chunk(logits, targets[rows], part, objective)
+            chunk_sums, losses[rows], gradient = _chunk(logits, probs, targets[rows], part, objective)
             if not learns:
                 chunk_sums[3] = (logits.argmax(1) == targets[rows]).sum()
             sums += chunk_sums
             if gradients is not None:
                 gradients.bias.add_(gradient.sum(0))
-                to_logits = gradient.to(dtype)
+                to_logits = room.lowered(gradient)
                 gradients.hidden[rows] = to_logits @ output
-                _add_product(gradients.weight, to_logits.t(), states[rows])
+                room.add_product(gradients.weight, to_logits.t(), states[rows])
         uniform = objective.cross_entropy_weight * objective.label_smoothing / len(weight)
-        if uniform:
+        if uniform and not objective.smoothed_elsewhere:
             sums[0] -= uniform * _sum_of_logits(layer, uniform, gradients)
         ctx.gradients, ctx.dtypes = gradients, [part.dtype for part in layer]
         # Own tensors, not views of one: the Trainer divides the loss in place.
@@ -224,14 +267,6 @@ class _ChunkedLoss(torch.autograd.Function):
         pairs = zip(ctx.gradients, ctx.dtypes, strict=True)
         ctx.gradients = None
         return (*(gradient.mul_(grad_outputs[0]).to(dtype) for gradient, dtype in pairs), *[None] * 5)
-
-
-def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
-    """total += left @ right, without a second tensor of that size where their precision is one."""
-    if total.dtype == left.dtype:
-        total.addmm_(left, right)
-    else:
-        total.add_(left @ right)
 
 
 def _sum_of_logits(layer: _Layer, uniform: float, gradients: _Gradients | None) -> Tensor:
@@ -248,16 +283,16 @@ def _sum_of_logits(layer: _Layer, uniform: float, gradients: _Gradients | None) 
 
 
 def _chunk(
-    logits: Tensor, targets: Tensor, teacher: Teacher | None, objective: Objective
+    logits: Tensor, room: Tensor, targets: Tensor, teacher: Teacher | None, objective: Objective
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Sums [4] as in LossSums over rows of `logits` [n, V], the cross-entropies [n], and the loss's gradient to logits.
 
-    What label smoothing takes from all logits alike is left to `_sum_of_logits`.
+    `room` [n, V] is written over. What label smoothing takes from all logits alike is left to `_sum_of_logits`.
     """
     hard, kept = objective.cross_entropy_weight, 1 - objective.label_smoothing
     largest = logits.amax(1, keepdim=True)
     gold = logits.gather(1, targets[:, None]) - largest
-    probs = torch.softmax(logits, 1)
+    probs = torch.softmax(logits, 1, out=room)
     log_total = -probs.amax(1, keepdim=True).log()  # of the logits less their largest: at least 0, at most log V
     student = _Student(logits, largest, probs, log_total)
     if teacher is None:

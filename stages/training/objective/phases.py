@@ -40,6 +40,7 @@ class Course:
             missing_mass=config.soft_targets.missing_mass,
             tempering=config.soft_targets.tempering,
             hardest=config.soft_targets.hardest,
+            shortlist=config.shortlist,
         )
 
     def shares(self, step: int) -> dict[str, float]:

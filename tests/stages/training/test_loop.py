@@ -179,3 +179,20 @@ def test_bfloat16_is_close_to_float32() -> None:
         assert training.precision == precision
         sums.append(torch.cat([parameter.grad.flatten() for parameter in network.module.parameters()]))
     assert float((sums[0] - sums[1]).norm() / sums[0].norm()) < 0.05
+
+
+def test_no_mask_waits_for_the_device() -> None:
+    """On a GPU every number that Python asks for waits for all work before it; on a CPU such an ask can be counted."""
+    from torch.profiler import ProfilerActivity, profile
+
+    batch, network = to_torch(two_batches()[1], None, "cpu"), new_network()
+
+    def asked(lengths: Tensor) -> tuple[int, Tensor]:
+        with profile(activities=[ProfilerActivity.CPU]) as profiler, torch.no_grad():
+            output, _ = network.module(batch["src"], batch["tgt"], lengths)
+        return sum(event.count for event in profiler.key_averages() if event.key == "aten::_local_scalar_dense"), output
+
+    untold, wanted = asked(batch["srclen"].clone())
+    told, found = asked(batch["srclen"])
+    assert untold > told == 0
+    torch.testing.assert_close(found, wanted, rtol=0, atol=0)

@@ -206,8 +206,8 @@ def test_chunks_change_nothing(objective: Objective, monkeypatch: pytest.MonkeyP
     layer = [tensor.requires_grad_() for tensor in random_layer()]
     targets, soft, _ = random_teacher(tau=objective.temperature)
     whole = loss_sums(*layer, targets, soft, objective).loss
-    monkeypatch.setattr("stages.training.objective.loss._CHUNK_ELEMENTS", 1)
-    monkeypatch.setattr("stages.training.objective.loss._CHUNK_ROWS", 2)
+    monkeypatch.setattr("stages.training.objective.room._CHUNK_ELEMENTS", 1)
+    monkeypatch.setattr("stages.training.objective.room._CHUNK_ROWS", 2)
 
     parts = loss_sums(*layer, targets, soft, objective).loss
 
@@ -303,7 +303,7 @@ def test_of_tied_logits_the_first_is_what_counts_in_validation() -> None:
 
 
 def test_without_gradient_none_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stages.training.objective.loss._add_product", lambda *arguments: pytest.fail("a gradient"))
+    monkeypatch.setattr("stages.training.objective.room.Room.add_product", lambda *arguments: pytest.fail("a gradient"))
     hidden, weight, bias = random_layer()
     targets, soft, _ = random_teacher()
     with torch.no_grad():
