@@ -20,7 +20,7 @@ def test_references_are_the_teachers_greedy_translations(
     inputs = artifacts(tmp_path, tiny_teacher, dataset_table(read_vocabulary(tiny_teacher, "target")), corpus=corpus)
     tokenizer = load_tokenizer(inputs["tokenizer"].path())
     (stream,) = valid_on_teacher(inputs, tokenizer, 10, tmp_path / "work", Runtime())
-    found = stream.read(0, 0)
+    found = stream.shards[0]()
     assert found.num_rows == 10
     translator = load_translator(inputs["teacher"].path(), tokenizer=tokenizer, threads=1)
     translations = translator.translate(found["source"].to_pylist(), beam_size=1)
@@ -31,7 +31,7 @@ def test_references_are_the_teachers_greedy_translations(
     # Asked again it translates nothing.
     monkeypatch.delattr("stages.student.teacher_targets.load_translator")
     (again,) = valid_on_teacher(inputs, tokenizer, 10, tmp_path / "work", Runtime())
-    assert again.read(0, 0).equals(found)
+    assert again.shards[0]().equals(found)
 
 
 def test_a_corpus_without_references_can_be_validated(tmp_path: Path, tiny_teacher: Path) -> None:
