@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.training.batches.copies import copies
+from stages.training.batches.copies import Worth, copies
 from stages.training.batches.position import Position
 from stages.training.batches.stream import TURN, Stream
 
@@ -70,8 +71,8 @@ class _Visits:
 
     def __init__(self, stream: Stream, order: Sequence[int], epoch: int) -> None:
         self._stream, self._order, self._epoch = stream, order, epoch
-        # By place, tables of which more copies are to come, and how many.
-        self._held: dict[int, tuple[pa.Table, npt.NDArray[np.float64], npt.NDArray[np.int64]]] = {}
+        # By place, the rows of which more copies are to come.
+        self._held: dict[int, _Rows] = {}
 
     def table(self, place: int) -> pa.Table:
         """The rows of a place, each with its turn."""
@@ -79,25 +80,47 @@ class _Visits:
         if worth is None:
             table = self._stream.shards[self._order[place]]()
             return self._drawn(table, np.full(table.num_rows, self._epoch, dtype=np.int64))
-        parts = [self._copy((place - copy) % len(self._order), copy) for copy in range(worth.most)]
+        own = self._read(place, worth)
+        self._held[place] = own.coming_after(0)
+        parts = [self._turned(own, 0)]
+        for copy in range(1, worth.most):
+            before = (place - copy) % len(self._order)
+            if before not in self._held:
+                self._held[before] = self._read(before, worth).coming_after(0)
+            parts.append(self._turned(self._held[before].coming_after(copy - 1), copy))
         again = {(place + 1 - copy) % len(self._order) for copy in range(1, worth.most)}
         self._held = {each: held for each, held in self._held.items() if each in again}
-        return pa.concat_tables(part for part in parts if part.num_rows or part is parts[0])
+        return pa.concat_tables([parts[0], *(part for part in parts[1:] if part.num_rows)])
 
-    def _copy(self, place: int, copy: int) -> pa.Table:
-        """Rows of a shard that come more than `copy` times, with their turns."""
-        if place not in self._held:
-            table = self._stream.shards[self._order[place]]()
-            worth = self._stream.worth.of(table) if self._stream.worth else np.ones(table.num_rows)
-            self._held[place] = table, worth, copies(table, worth, self._epoch)
-        table, worth, count = self._held[place]
-        rows = np.flatnonzero(count > copy)
-        turns = self._epoch * np.maximum(np.ceil(worth[rows]), 1).astype(np.int64) + copy
-        return self._drawn(table if len(rows) == table.num_rows else table.take(pa.array(rows)), turns)
+    def _read(self, place: int, worth: Worth) -> "_Rows":
+        table = self._stream.shards[self._order[place]]()
+        each = worth.of(table)
+        found = _Rows(table, each, copies(table, each, self._epoch))
+        return found.coming_after(-1)
+
+    def _turned(self, rows: "_Rows", copy: int) -> pa.Table:
+        """A copy of these rows with its turns."""
+        turns = self._epoch * np.maximum(np.ceil(rows.worth), 1).astype(np.int64) + copy
+        return self._drawn(rows.table, turns)
 
     def _drawn(self, table: pa.Table, turns: npt.NDArray[np.int64]) -> pa.Table:
         draw = self._stream.draw
         return (draw(table, turns) if draw else table).append_column(TURN, pa.array(turns))
+
+
+class _Rows(NamedTuple):
+    """Some rows of a shard, what each is worth and how often it comes in the epoch."""
+
+    table: pa.Table
+    worth: npt.NDArray[np.float64]
+    comes: npt.NDArray[np.int64]
+
+    def coming_after(self, copy: int) -> "_Rows":
+        """Those of which a copy comes after this one, copies counted from 0."""
+        rows = np.flatnonzero(self.comes > copy + 1)
+        if len(rows) == len(self.comes):
+            return self
+        return _Rows(self.table.take(pa.array(rows)), self.worth[rows], self.comes[rows])
 
 
 def _tokens(table: pa.Table) -> int:

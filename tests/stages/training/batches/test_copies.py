@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 
 from data.errors import DataError
+from stages.training.batches import gathering
 from stages.training.batches.batches import BatchSource, Position
 from stages.training.batches.copies import Worth, copies
 from stages.training.batches.gathering import gathered
@@ -79,6 +80,31 @@ def test_copies_stand_apart_where_there_are_shards_enough() -> None:
     ids = found["id"].to_pylist()
     places = [place for place, row in enumerate(ids) if row == ids[0]]
     assert len(places) == 5 and min(np.diff(places)) >= ROWS
+
+
+def test_of_earlier_shards_no_rows_are_held_but_those_that_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[int] = []
+    read: list[int] = []
+    tables = [pa.concat_tables([table(number), table(100 + number, "books").slice(0, 2)]) for number in range(8)]
+
+    def shard(number: int) -> pa.Table:
+        read.append(number)
+        return tables[number]
+
+    whole = gathering._Visits.table
+
+    def noted(visits: gathering._Visits, place: int) -> pa.Table:
+        found = whole(visits, place)
+        held.append(sum(rows.table.num_rows for rows in visits._held.values()))
+        return found
+
+    monkeypatch.setattr(gathering._Visits, "table", noted)
+    worth = Worth(("origin",), {("books",): 6.0, ("web",): 1.0})
+    shards = [lambda number=number: shard(number) for number in range(8)]
+    assert drawn(Stream("reference", shards, "reference", worth=worth), 0).num_rows == 8 * (ROWS + 12)
+    assert max(held) == 5 * 2
+    # The first place needs the copies of those that come before it, which are the last.
+    assert len(read) == 8 + 5
 
 
 def test_rows_of_weighted_sources_come_from_any_position_as_in_one_go() -> None:
