@@ -186,6 +186,7 @@ def _random_rows(words: list[str], rows: int, target_length: int, seed: int) -> 
         "origin": ["random"] * rows,
         "location": [str(row) for row in range(rows)],
         "split": ["train"] * rows,
+        **{name: [None] * rows for name in ("noise", "student_source", "clean_source", "clean_reference")},
     }
     return pa.table(columns, schema=schema.PAIRS)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pytest
 import torch
@@ -140,13 +141,15 @@ def test_a_stream_learns_what_its_epoch_drew(tmp_path: Path) -> None:
     """Noise comes after what an epoch draws, such as another hypothesis."""
     rows = table(("a house", ["w"], "upper_case", "A HOUSE"))
 
-    def drawn(found: pa.Table, epoch: int) -> pa.Table:
-        return found.set_column(1, "target", pa.array([["ein"] if epoch else ["haus"]]))
+    def drawn(found: pa.Table, turns: npt.NDArray[np.int64]) -> pa.Table:
+        return found.set_column(1, "target", pa.array([["ein"] if turn else ["haus"] for turn in turns]))
 
     reading = NoisyReading(load_tokenizer(words_tokenizer(tmp_path).path()), VOCABULARY)
-    stream = reading.of(Stream("nbest", [lambda: rows], "target", draw=drawn))
-    assert [stream.read(0, epoch)["target"].to_pylist() for epoch in (0, 1)] == [[["HAUS"]], [["EIN"]]]
-    assert stream.read(0, 0)["source"].to_pylist() == ["A HOUSE"]
+    draw = reading.of(Stream("nbest", [lambda: rows], "target", draw=drawn)).draw
+    assert draw is not None
+    read = [draw(rows, np.array([turn])) for turn in (0, 1)]
+    assert [one["target"].to_pylist() for one in read] == [[["HAUS"]], [["EIN"]]]
+    assert read[0]["source"].to_pylist() == ["A HOUSE"]
 
 
 def test_who_learns_from_noise_must_say_with_which_subwords(tmp_path: Path) -> None:
