@@ -44,8 +44,8 @@ def nodes_of_given(entry: StageEntry, name: str, *, scores: bool = True) -> list
             node_of(GIVEN, name), "stages.given.join", section_of(name), own=True, drops=("made_by", "tokenizer")
         )
         # Beside another teacher it has the vocabulary that this one has.
-        own = replace(entry, module="stages.given.stage", takes={}, also=() if name == FIRST else (FIRST,))
-        return [joined, own]
+        asked = replace(entry, module="stages.given.stage", takes={}, also=() if name == FIRST else (FIRST,))
+        return [joined, asked]
     # The faults of [decode] are told by those who are left to decode.
     return [replace(entry, own=True)] if name == FIRST and entry.section == "decode" else [entry]
 

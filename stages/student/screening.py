@@ -119,7 +119,14 @@ def _key(dataset: Artifact, corpus: Artifact) -> str:
         texts = manifest.columns_digest(dict.fromkeys(_HELD_OUT, (*_PAIR, *LANGUAGES)))
     except DataError:
         texts = manifest.content_digest()
-    return mapping_digest({"version": VERSION, "dataset": dataset.manifest().content_digest(), "held out": texts})
+    return mapping_digest(
+        {
+            "version": VERSION,
+            "dataset": dataset.manifest().content_digest(),
+            "noise": read_by(dataset),
+            "held out": texts,
+        }
+    )
 
 
 def _known(path: Path) -> pa.Table | None:
